@@ -1,0 +1,44 @@
+# The two commands of the README: make results, make test. Everything else is a part of them.
+PYTHON ?= python3
+VENV   ?= .venv
+CORES  ?= all
+BIN    := $(VENV)/bin
+RUN    := PATH="$(abspath $(BIN)):$$PATH"
+
+.PHONY: help env results smoke test lint format lock report clean
+help:                            ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/'
+
+env: $(VENV)/.stamp              ## virtual environment with the locked packages and wavloc
+$(VENV)/.stamp: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "wavloc: error: $(PYTHON) is older than 3.11; set PYTHON=/path/to/python3.11" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar on -r requirements.txt
+	$(BIN)/python -m pip install --disable-pip-version-check --no-deps -q -e .
+	@touch $@
+
+results: env                     ## the default run: every table and figure
+	$(RUN) python workflow/run.py --cores $(CORES) all
+
+smoke: env                       ## the same DAG, small, in results/smoke
+	$(RUN) python workflow/run.py --cores $(CORES) --configfile config/smoke.yaml -- all
+
+test: env                        ## all tests
+	$(RUN) python -m pytest -q -n 2 --dist worksteal tests
+
+lint: env                        ## formatting and style of Python and Snakemake files
+	$(RUN) ruff format --check . && $(RUN) ruff check . && $(RUN) snakefmt --check Snakefile workflow
+
+format: env                      ## reformat
+	$(RUN) ruff format . && $(RUN) ruff check --fix . && $(RUN) snakefmt Snakefile workflow
+
+lock: env                        ## requirements.txt anew from requirements.in
+	$(PYTHON) -m venv .lock && .lock/bin/python -m pip install -q -r requirements.in
+	{ sed -n 's/^# lock: /# /p' requirements.in; .lock/bin/python -m pip freeze --all | \
+	  sed -E 's/\+cpu$$//; /^(pip|wheel)==/d'; } > requirements.txt.new
+	mv requirements.txt.new requirements.txt && rm -rf .lock
+
+clean:                           ## remove results of the default run (not downloads, not published)
+	rm -rf results/data results/predictions results/metrics results/tables results/figures \
+	  results/logs results/benchmarks results/report.html

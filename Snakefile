@@ -1,0 +1,56 @@
+# The one DAG of wavloc. What each stage does stands in src/wavloc, what depends on what stands in
+# workflow/rules, how big and which stands in config.
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: "config/config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/methods.smk"
+include: "workflow/rules/reporting.smk"
+
+
+localrules:
+    all,
+    data,
+    predict,
+    evaluate,
+    tables,
+    figures,
+
+
+rule all:
+    default_target: True
+    input:
+        TABLE_FILES,
+        FIGURE_FILES,
+        "<results>/report.html",
+
+
+rule data:
+    input:
+        [frames_of(dataset, track) for dataset, track in TRACKS],
+
+
+rule predict:
+    input:
+        [path for cell in CELLS for path in predictions_of(cell)],
+
+
+rule evaluate:
+    input:
+        [metrics_of(cell) for cell in CELLS],
+
+
+rule tables:
+    input:
+        TABLE_FILES,
+
+
+rule figures:
+    input:
+        FIGURE_FILES,

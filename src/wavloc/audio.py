@@ -1,0 +1,93 @@
+"""Reading, resampling and filtering of sound; the only place that touches audio files."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import scipy.signal
+import soundfile
+
+from wavloc.errors import InputError
+
+SAMPLE_RATE = 16_000  # Hz, both papers
+
+
+def read_audio(path: str | Path) -> tuple[np.ndarray, int]:
+    """Read a sound file whole: samples (n, channels) float32 and the rate in Hz.
+
+    A missing, unreadable, empty or truncated file (fewer samples than its header states) and
+    samples that are not finite are an `InputError` that names the file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such audio file")
+    try:
+        with soundfile.SoundFile(path) as handle:
+            expected, rate = handle.frames, handle.samplerate
+            samples = handle.read(dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+        raise InputError(f"{path}: not readable as audio ({error})") from None
+    if path.suffix.lower() == ".wav":
+        expected = max(expected, _wav_declared_samples(path))
+    if len(samples) == 0 or len(samples) < expected:
+        raise InputError(f"{path}: truncated, {len(samples)} of {expected} samples could be read")
+    if not np.isfinite(samples).all():
+        raise InputError(f"{path}: contains NaN or infinite samples")
+    return samples, rate
+
+
+def _wav_declared_samples(path: Path) -> int:
+    """Samples per channel that a RIFF/WAVE header declares; 0 where it does not say.
+
+    libsndfile silently shortens the count to what the file holds, so a truncated recording would
+    pass for a short one.
+    """
+    data = path.read_bytes()[:65536]
+    if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
+        return 0
+    position, block = 12, 0
+    while position + 8 <= len(data):
+        name = data[position : position + 4]
+        size = int.from_bytes(data[position + 4 : position + 8], "little")
+        if name == b"fmt ":
+            block = int.from_bytes(data[position + 20 : position + 22], "little")
+        if name == b"data":
+            # Streams written to a pipe carry 0xFFFFFFFF (or 0): the length is not known.
+            return size // block if block and 0 < size < 0xFFFFFFF0 else 0
+        position += 8 + size + size % 2
+    return 0
+
+
+def resample(samples: np.ndarray, from_rate: int, to_rate: int, axis: int = -1) -> np.ndarray:
+    """Resample with one linear-phase polyphase filter (equal delay for all channels)."""
+    if from_rate == to_rate:
+        return samples
+    ratio = Fraction(to_rate, from_rate)
+    return scipy.signal.resample_poly(
+        samples, ratio.numerator, ratio.denominator, axis=axis
+    ).astype(samples.dtype, copy=False)
+
+
+def highpass(samples: np.ndarray, hz: float, rate: int, axis: int = -1) -> np.ndarray:
+    """Zero-phase 4th-order Butterworth high-pass at ``hz``.
+
+    Removes rumble that a simulated room, whose image amplitudes are all positive, would amplify.
+    """
+    sos = scipy.signal.butter(4, hz, "highpass", fs=rate, output="sos")
+    pad = min(3 * rate // 10, samples.shape[axis] - 1)
+    return scipy.signal.sosfiltfilt(sos, samples, axis=axis, padlen=pad).astype(samples.dtype)
+
+
+def add_noise(clean: np.ndarray, snr_db: float, rng: np.random.Generator) -> np.ndarray:
+    """Add white Gaussian noise, independent per channel, at ``snr_db`` of each channel's power.
+
+    clean: (..., samples). Infinite SNR returns the input. Relative to each channel's own power, as
+    the public reference code of the wav2pos paper does.
+    """
+    if np.isinf(snr_db):
+        return clean
+    power = np.mean(np.square(clean), axis=-1, keepdims=True)
+    sigma = np.sqrt(power * 10 ** (-snr_db / 10))
+    return (clean + sigma * rng.standard_normal(clean.shape)).astype(clean.dtype)

@@ -1,0 +1,392 @@
+"""The command line: one subcommand per stage, explicit inputs and outputs.
+
+Only reads arguments and files, calls a stage, writes files. Errors are one line; exit code 2 for
+bad usage or input, 1 for failures while working; no traceback unless ``--debug``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+from wavloc import __version__
+from wavloc.errors import InputError, Refusal, WavlocError
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message} (see {self.prog} --help)")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    raw = sys.argv[1:] if arguments is None else arguments
+    log = raw[raw.index("--log") + 1] if "--log" in raw[:-1] else None
+    try:
+        args = _parser().parse_args(raw)
+        with _logging(args.log):
+            args.run(args)
+        return 0
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return _fail("interrupted; run the same command again to go on", log, 130)
+    except WavlocError as error:
+        if "--debug" in raw:
+            traceback.print_exc()
+        return _fail(str(error), log, error.exit_code)
+    except Exception as error:  # the one place where anything unforeseen becomes a line
+        if "--debug" in raw:
+            traceback.print_exc()
+        note = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        return _fail(f"{note} (run again with --debug for the traceback)", log, 1)
+
+
+def _fail(message: str, log: str | None, code: int) -> int:
+    line = f"wavloc: error: {' '.join(message.split())}"
+    print(line, file=sys.stderr)
+    if log:
+        with contextlib.suppress(OSError), open(log, "a", encoding="utf-8") as handle:
+            handle.write(line + "\n")
+    return code
+
+
+@contextlib.contextmanager
+def _logging(log: str | None) -> Iterator[None]:
+    """Start the log file anew; bars and errors stay on the terminal, `say` goes to both."""
+    global _log
+    _log = None
+    if log:
+        try:
+            Path(log).parent.mkdir(parents=True, exist_ok=True)
+            _log = open(log, "w", encoding="utf-8")  # noqa: SIM115 closed below
+        except OSError as error:
+            raise InputError(f"cannot write log {log}: {error.strerror or error}") from None
+    try:
+        yield
+    finally:
+        if _log:
+            _log.close()
+
+
+_log = None
+
+
+def say(line: str) -> None:
+    """Tell what was done, on stderr (stdout carries results only) and in the log."""
+    print(line, file=sys.stderr)
+    if _log:
+        _log.write(line + "\n")
+
+
+def _json(text: str) -> Any:
+    """A JSON value, or the content of a JSON or YAML file."""
+    if text.lstrip().startswith(("{", "[")):
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"not valid JSON: {error}") from None
+    from wavloc.config import read_yaml
+
+    return read_yaml(Path(text))
+
+
+def _pair(text: str) -> tuple[str, Path]:
+    key, found, path = text.partition("=")
+    if not found or not key or not path:
+        raise argparse.ArgumentTypeError(f"'{text}', expected NAME=PATH")
+    return key, Path(path)
+
+
+# --------------------------------------------------------------------------- stages
+
+
+def _prepare(args: argparse.Namespace) -> None:
+    from wavloc.datasets import sound
+
+    started = time.perf_counter()
+    sound.prepare(args.kind, args.source, args.out, args.options, args.cache, args.seed)
+    say(f"prepare {args.kind} ({args.source}): {time.perf_counter() - started:.1f} s")
+
+
+def _simulate(args: argparse.Namespace) -> None:
+    from wavloc import datasets, frames
+    from wavloc.datasets.sound.corpus import Corpus
+    from wavloc.simulation.render import render
+
+    dataset = datasets.create(args.dataset, args.options, args.seed)
+    dataset.check_track(args.track)
+    sounds = {kind: Corpus.load(path) for kind, path in args.sound}
+    missing = [kind for kind in dataset.sounds if kind not in sounds]
+    if missing:
+        raise InputError(f"dataset '{args.dataset}' needs --sound {missing[0]}=FOLDER")
+    started = time.perf_counter()
+    scenes = dataset.scenes(args.track, sounds)
+    identity = [args.dataset, args.track, args.options, {k: c.meta for k, c in sounds.items()}]
+    render(scenes, args.out, args.seed, identity)
+    kept, seconds = len(frames.load(args.out)), time.perf_counter() - started
+    say(
+        f"simulate {args.dataset}/{args.track}: {len(scenes)} frames, {kept} kept, "
+        f"{seconds:.1f} s, {len(scenes) / seconds:.0f} frames/s"
+    )
+
+
+def _subset(args: argparse.Namespace) -> None:
+    import numpy as np
+
+    from wavloc import files, frames, setups
+
+    data = frames.load(args.frames)
+    drawn = setups.draw_subsets(len(data), data.n_mics, args.mics, args.dataset, args.seed)
+    with files.replacing(args.out) as temporary, temporary.open("wb") as handle:
+        np.save(handle, drawn)
+
+
+def _setup(args: argparse.Namespace, n_mics: int) -> Any:
+    from wavloc.setups import Setup, load_subset
+
+    subset = load_subset(args.subset) if args.subset else None
+    # All microphones chosen is the same as no choice, without a copy of the sound.
+    whole = subset is not None and subset.shape[1] == n_mics
+    return Setup(args.setup, None if whole else subset)
+
+
+def _method(args: argparse.Namespace) -> Any:
+    from wavloc import methods, plugins
+
+    if args.model:
+        entry = args.options or {}
+        return plugins.plugin_class("methods", entry.get("module", args.method)).load(args.model)
+    return methods.create(args.method, args.options, args.seed)
+
+
+def _predict(args: argparse.Namespace) -> None:
+    from wavloc import frames, provenance
+
+    method = _method(args)
+    data = frames.load(args.frames)
+    setup = _setup(args, data.n_mics)
+    try:
+        found = method.predict(data, setup)
+    except Refusal as refusal:
+        if not args.refusal_as_na:
+            raise
+        found = method.refused(data, setup, str(refusal))
+    found.meta["provenance"] = provenance.stamp()
+    found.save(args.out)
+    rate = 1 / found.seconds_per_frame if found.seconds_per_frame > 0 else float("nan")
+    say(f"predict {method.name}: {len(data)} frames, {rate:.0f} frames/s")
+
+
+def _evaluate(args: argparse.Namespace) -> None:
+    from wavloc import files, frames
+    from wavloc.evaluation.metrics import evaluate
+    from wavloc.methods import predictions
+
+    data = frames.load(args.frames)
+    found = {}
+    for path in args.predictions:
+        loaded = predictions.load(path)
+        name = loaded.meta.get("method", path.stem)
+        if name in found:
+            raise InputError(f"{path}: a second predictions file of method '{name}'")
+        found[name] = loaded
+    cell = {"dataset": args.dataset, "track": args.track, "setup": args.setup, "mics": args.mics}
+    if args.mics is None:
+        cell["mics"] = data.n_mics
+    table = evaluate(found, data, cell, args.seed, args.resamples, args.block)
+    text = table.to_csv(index=False, float_format="%.6f", lineterminator="\n")
+    if args.out:
+        files.write_text(args.out, text)
+    else:
+        print(table.drop(columns=["dataset", "track"]).to_string(index=False))
+
+
+def _tables(args: argparse.Namespace) -> None:
+    from wavloc.reporting import tables
+
+    frame = tables.assemble(args.table, args.spec, args.methods, args.metrics, args.paper)
+    tables.write(args.out, frame, args.spec, args.methods, args.caption)
+
+
+def _figures(args: argparse.Namespace) -> None:
+    from wavloc.reporting import gather
+
+    gather.draw(args.spec, dict(args.frames), dict(args.predictions), args.methods, args.out)
+
+
+def _report(args: argparse.Namespace) -> None:
+    from wavloc.reporting import gather
+
+    gather.report(args.results, args.config, args.out)
+
+
+def _locate(args: argparse.Namespace) -> None:
+    import numpy as np
+    import pandas as pd
+
+    from wavloc import files, recordings
+
+    names, mics = recordings.read_mics(args.mics)
+    method = _method(args)
+    channels, rate = recordings.read_channels(args.audio, names)
+    data = recordings.cut(channels, rate, mics, args.hop, args.speed_of_sound)
+    found = method.predict(data)
+    quiet = recordings.silent(data, args.silence_db)
+    found.position[quiet] = np.nan
+    found.status[quiet] = "silent"
+    table = pd.DataFrame(
+        {"time_s": data.table["time_s"]} | dict(zip("xyz", found.position.T, strict=True))
+    )
+    table["status"] = found.status
+    if found.covariance is not None:
+        deviation = np.sqrt(np.einsum("fii->fi", found.covariance))
+        table[["sigma_x", "sigma_y", "sigma_z"]] = np.where(quiet[:, None], np.nan, deviation)
+    if args.plot:
+        from wavloc.reporting.figures import located
+
+        located(table, names, mics, args.plot)
+    files.write_text(args.out, table.to_csv(index=False, float_format="%.4f", lineterminator="\n"))
+    good = int(np.isfinite(found.position).all(axis=1).sum())
+    say(f"locate: {good} of {len(table)} frames located ({int(quiet.sum())} silent) -> {args.out}")
+
+
+def _list(args: argparse.Namespace) -> None:
+    from wavloc import plugins
+
+    for name in plugins.modules(args.kind):
+        found = plugins.plugin_class(args.kind, name)
+        traits = ""
+        if args.kind == "methods":
+            traits = "learned" if found.learned else "control" if found.control else "classical"
+            traits += ", variable mics" if found.variable_mics else ""
+            traits += ", permutation invariant" if found.permutation_invariant else ""
+            traits = f" [{traits}]"
+        print(f"{name:15s} {found.label}{traits}\n{'':15s} {found.reference}")
+
+
+# --------------------------------------------------------------------------- arguments
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="wavloc",
+        description="3-D sound source localization with distributed microphones: "
+        "data, simulation, methods, evaluation, tables. Metres, seconds and hertz throughout.",
+    )
+    parser.add_argument("--version", action="version", version=f"wavloc {__version__}")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--log", metavar="FILE", help="also write what is said to this file")
+    common.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    common.add_argument("--seed", type=int, default=0, help="seed of every random draw (0)")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
+
+    def command(name: str, run: Any, text: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, parents=[common], help=text, description=text)
+        made.set_defaults(run=run)
+        return made
+
+    add = command("prepare", _prepare, "collect dry speech or music into a corpus folder")
+    add.add_argument("--kind", required=True, choices=["speech", "music"])
+    add.add_argument(
+        "--source", default="embedded", help="embedded, synthetic, folder, librispeech"
+    )
+    add.add_argument("--options", type=_json, default={}, help="JSON or file, e.g. {'root': PATH}")
+    add.add_argument("--cache", type=Path, default=Path("data"), help="folder of fetched files")
+    add.add_argument("--out", type=Path, required=True, help="corpus folder to write")
+
+    add = command("simulate", _simulate, "simulate one track of a dataset into a Frames folder")
+    add.add_argument("--dataset", required=True, help="see `wavloc datasets`")
+    add.add_argument("--track", required=True, help="a track or split of the dataset")
+    add.add_argument("--options", type=_json, default={}, help="config entry, JSON or file")
+    add.add_argument(
+        "--sound", type=_pair, action="append", default=[], metavar="KIND=FOLDER",
+        help="corpus of a kind (speech=..., music=...), repeatable",
+    )  # fmt: skip
+    add.add_argument("--out", type=Path, required=True, help="Frames folder to write")
+
+    add = command("subset", _subset, "draw the microphones that are known in each frame")
+    add.add_argument("--frames", type=Path, required=True)
+    add.add_argument("--mics", type=int, required=True, help="microphones per frame")
+    add.add_argument("--dataset", default="", help="name that enters the seed")
+    add.add_argument("--out", type=Path, required=True, help=".npy file to write")
+
+    def add_method(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--method", required=True, help="see `wavloc methods`")
+        parser.add_argument("--options", type=_json, default={}, help="config entry, JSON or file")
+        parser.add_argument("--model", type=Path, help="folder of a trained model")
+
+    add = command(
+        "predict", _predict, "locate the source in every frame of a Frames folder or .npz"
+    )
+    add_method(add)
+    add.add_argument("--frames", type=Path, required=True, help="Frames folder or .npz")
+    add.add_argument("--setup", default="1a", help="what is known: 1a, 1b, 2a or 2b (1a)")
+    add.add_argument("--subset", type=Path, help="microphones known in each frame, from `subset`")
+    add.add_argument("--refusal-as-na", action="store_true", help="write a refusal, do not fail")
+    add.add_argument("--out", type=Path, required=True, help="predictions .parquet to write")
+
+    add = command("evaluate", _evaluate, "score predictions against the truth in Frames")
+    add.add_argument("--frames", type=Path, required=True, help="Frames folder or .npz with truth")
+    add.add_argument("--predictions", type=Path, nargs="+", required=True, help=".parquet or .csv")
+    for name in ("dataset", "track"):
+        add.add_argument(f"--{name}", default="", help=f"{name} name for the table")
+    add.add_argument("--setup", default="1a", help="setup name for the table")
+    add.add_argument("--mics", type=int, help="microphones, for the table")
+    add.add_argument("--resamples", type=int, default=2000, help="bootstrap resamples (2000)")
+    add.add_argument("--block", type=int, default=1, help="frames resampled together (1)")
+    add.add_argument("--out", type=Path, help="metrics .csv to write; without it, print")
+
+    def add_reporting(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--spec", type=_json, required=True, help="entry of experiments.yaml")
+        parser.add_argument("--methods", type=_json, required=True, help="rows: name -> properties")
+
+    add = command("tables", _tables, "render one table as csv, md and tex")
+    add_reporting(add)
+    add.add_argument("--table", required=True, help="name, e.g. table1")
+    add.add_argument("--metrics", type=Path, nargs="+", required=True, help="metrics .csv files")
+    add.add_argument("--paper", type=Path, help="values printed in the paper, .csv")
+    add.add_argument("--caption", default="", help="which data and profile made it")
+    add.add_argument("--out", type=Path, required=True, help="path without suffix")
+
+    add = command("figures", _figures, "draw one figure as png and pdf")
+    add_reporting(add)
+    for name in ("frames", "predictions"):
+        add.add_argument(f"--{name}", type=_pair, nargs="*", default=[], metavar="TRACK=PATH")
+    add.add_argument("--out", type=Path, required=True, help="path without suffix")
+
+    add = command("report", _report, "write the self-contained HTML report of a results folder")
+    add.add_argument("--results", type=Path, required=True)
+    add.add_argument("--config", type=_json, required=True, help="resolved config, JSON or file")
+    add.add_argument("--out", type=Path, required=True, help=".html to write")
+
+    add = command("locate", _locate, "positions over time from a recording")
+    add_method(add)
+    add.add_argument("--mics", type=Path, required=True, help="csv: name,x,y,z in metres")
+    add.add_argument(
+        "--audio", type=Path, nargs="+", required=True,
+        help="one multichannel WAV/FLAC, or one file <name>.wav per microphone",
+    )  # fmt: skip
+    add.add_argument("--out", type=Path, required=True, help="csv: time_s,x,y,z,status")
+    add.add_argument("--plot", type=Path, help="also draw the track (.png or .pdf)")
+    add.add_argument("--hop", type=float, default=0.064, help="seconds between positions (0.064)")
+    add.add_argument("--speed-of-sound", type=float, default=343.0, help="m/s (343)")
+    add.add_argument("--silence-db", type=float, default=30.0, help="dB under the loud frames (30)")
+
+    for kind in ("methods", "datasets"):
+        add = command(kind, _list, f"list the {kind} there are")
+        add.set_defaults(kind=kind)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

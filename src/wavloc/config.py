@@ -1,0 +1,80 @@
+"""Loading and checking the configuration; the one schema is ``config/config.schema.yaml``."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+
+from wavloc import plugins
+from wavloc.errors import InputError
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Deep merge of mappings; anything else of ``over`` replaces what ``base`` has."""
+    merged = copy.deepcopy(dict(base))
+    for key, value in over.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = merge(merged[key], value) if both else copy.deepcopy(value)
+    return merged
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML mapping; a missing file or a syntax error is one line that names it."""
+    try:
+        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from None
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(loaded or {}, dict):
+        raise InputError(f"{path}: expected keys and values, got {type(loaded).__name__}")
+    return loaded or {}
+
+
+def resolve(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Complete and check a configuration.
+
+    Underlays ``folder/methods/*.yaml``, ``folder/datasets/*.yaml`` and ``experiments.yaml`` (what
+    ``given`` states wins), fills the schema's defaults, refuses unknown keys, values out of range,
+    unknown methods and misspelt options before anything runs.
+    """
+    base: dict[str, Any] = read_yaml(folder / "experiments.yaml")
+    for kind in ("methods", "datasets"):
+        entries = {path.stem: read_yaml(path) for path in sorted((folder / kind).glob("*.yaml"))}
+        base[kind] = entries
+    config = merge(base, given)
+    schema = read_yaml(folder / "config.schema.yaml")
+    _fill_defaults(config, schema)
+    problems = sorted(
+        jsonschema.Draft202012Validator(schema).iter_errors(config),
+        key=lambda problem: [str(part) for part in problem.absolute_path],
+    )
+    if problems:
+        where = ".".join(str(part) for part in problems[0].absolute_path) or "top level"
+        raise InputError(f"config, {where}: {problems[0].message}")
+    for kind in ("methods", "datasets"):
+        for name, entry in config[kind].items():
+            plugin = plugins.plugin_class(kind, entry.get("module", name))
+            plugins.make_options(plugin, entry.get("options") or {}, f"{kind}.{name}")
+    return config
+
+
+def load(path: str | Path, *more: str | Path) -> dict[str, Any]:
+    """Read a config file and files of differences over it; the first one's folder has the rest."""
+    given: dict[str, Any] = {}
+    for file in (path, *more):
+        given = merge(given, read_yaml(Path(file)))
+    return resolve(given, Path(path).parent)
+
+
+def _fill_defaults(value: dict[str, Any], schema: Mapping[str, Any]) -> None:
+    for key, part in schema.get("properties", {}).items():
+        if "default" in part:
+            value.setdefault(key, copy.deepcopy(part["default"]))
+        if isinstance(value.get(key), dict):
+            _fill_defaults(value[key], part)

@@ -1,0 +1,16 @@
+"""Datasets: one file each, found by file name or by entry point ``wavloc.datasets``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from wavloc import plugins
+from wavloc.datasets.base import Dataset
+
+
+def create(name: str, entry: Mapping[str, Any] | None = None, seed: int = 0) -> Dataset:
+    """Make a dataset from its config entry (``module``, ``label``, ``options``; all optional)."""
+    entry = entry or {}
+    dataset = plugins.plugin_class("datasets", entry.get("module", name))
+    return dataset(entry.get("options"), name=name, seed=seed)

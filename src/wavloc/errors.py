@@ -1,0 +1,21 @@
+"""The two ways a command can end badly; both are printed as one line by the command line."""
+
+
+class WavlocError(Exception):
+    """Base of all errors that are meant for the person at the keyboard."""
+
+    exit_code = 1
+
+
+class InputError(WavlocError):
+    """Bad usage or input: names the file or field, its value and what was expected (exit code 2)."""
+
+    exit_code = 2
+
+
+class WorkError(WavlocError):
+    """Something failed while working: a full disk, a missing download, a solver fault (exit code 1)."""
+
+
+class Refusal(InputError):
+    """A method cannot treat such frames at all (too few microphones, a setup it does not define)."""

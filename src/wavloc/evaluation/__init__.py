@@ -1,0 +1,1 @@
+"""Evaluation: from predictions and truth to metrics with bootstrap intervals."""

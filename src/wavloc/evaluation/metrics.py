@@ -1,0 +1,106 @@
+"""Errors and metrics of the wav2pos paper (Sec. IV), and paired differences between methods."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from wavloc import seeds
+from wavloc.errors import InputError
+from wavloc.evaluation import bootstrap
+from wavloc.frames import Frames
+from wavloc.methods.predictions import Predictions
+
+CAP_M = 3.0  # errors are truncated here; a failed frame counts as this much
+HIT_M = 0.30  # acc@30 cm
+
+COLUMNS = [
+    *("dataset", "track", "setup", "mics", "method", "metric", "unit", "value"),
+    *("ci_low", "ci_high", "n_frames", "failure_rate", "note"),
+]
+# metric -> (unit, factor from metres or shares, statistic)
+METRICS = {
+    "mae": ("cm", 100, bootstrap.weighted_mean),
+    "median": ("cm", 100, bootstrap.weighted_median),
+    "rmse": ("cm", 100, bootstrap.root_mean),
+    "acc30": ("%", 100, bootstrap.weighted_mean),
+    "failure_rate": ("%", 100, bootstrap.weighted_mean),
+    "difference_to_best": ("cm", 100, bootstrap.weighted_mean),
+}
+
+
+def errors_m(predictions: Predictions, frames: Frames) -> np.ndarray:
+    """Capped Euclidean error per frame (F,) in metres; a failure is `CAP_M`."""
+    if len(predictions) != len(frames):
+        raise InputError(
+            f"predictions have {len(predictions)} rows, expected one per frame ({len(frames)})"
+        )
+    truth = np.asarray(frames.source_position)
+    if not np.isfinite(truth).all():
+        raise InputError("the Frames have unknown source positions: nothing to evaluate against")
+    error = np.linalg.norm(predictions.position - truth, axis=1)
+    return np.where(np.isfinite(error), np.minimum(error, CAP_M), CAP_M)
+
+
+def evaluate(
+    predictions: Mapping[str, Predictions],
+    frames: Frames,
+    cell: Mapping[str, object],
+    seed: int = 0,
+    resamples: int = 2000,
+    block: int = 1,
+    confidence: float = 0.95,
+) -> pd.DataFrame:
+    """Every metric of every method on the same frames, tidy, in the columns `COLUMNS`.
+
+    cell: dataset, track, setup and mics, copied into each row. A method that refused the frames
+    gets rows without values and its reason as note.
+    """
+    if resamples < 1000:
+        raise InputError(f"evaluation.resamples: {resamples}, expected at least 1000")
+    answered = [name for name in predictions if "refused" not in predictions[name].meta]
+    error = np.array([errors_m(predictions[name], frames) for name in answered]).T
+    failed = np.array([~np.isfinite(predictions[name].position).all(axis=1) for name in answered]).T
+    computed = {}
+    if answered:
+        values = _per_frame(error, failed, [predictions[name].meta for name in answered])
+        for metric, (_, factor, statistic) in METRICS.items():
+            # The same stream for every metric and cell: differences between methods are paired.
+            rng = seeds.rng(seed, "bootstrap", len(frames))
+            bounds = bootstrap.intervals(
+                statistic, values[metric], rng, resamples, block, confidence
+            )
+            computed[metric] = np.stack(bounds) * factor
+    rows = []
+    for name, prediction in predictions.items():
+        for metric, (unit, _, _) in METRICS.items():
+            row = dict(cell) | {"method": name, "metric": metric, "unit": unit}
+            row |= {"n_frames": len(frames), "note": prediction.meta.get("refused", "")}
+            if name in answered:
+                column = answered.index(name)
+                row |= dict(
+                    zip(("value", "ci_low", "ci_high"), computed[metric][:, column], strict=True)
+                )
+                row["failure_rate"] = failed[:, column].mean()
+            rows.append(row)
+    return pd.DataFrame(rows).reindex(columns=COLUMNS)
+
+
+def _per_frame(
+    error: np.ndarray, failed: np.ndarray, meta: list[dict[str, object]]
+) -> dict[str, np.ndarray]:
+    """Per-frame values (F, K) whose mean, median or root mean square is the metric."""
+    mean = error.mean(axis=0)
+    # Controls are shown the answer or ignore the sound: they are no competitors.
+    competing = np.where([bool(entry.get("control")) for entry in meta], np.inf, mean)
+    best = int(np.argmin(competing if np.isfinite(competing).any() else mean))
+    return {
+        "mae": error,
+        "median": error,
+        "rmse": error,
+        "acc30": ((error < HIT_M) & ~failed).astype(float),
+        "failure_rate": failed.astype(float),
+        "difference_to_best": error - error[:, best : best + 1],
+    }

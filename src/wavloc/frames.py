@@ -1,0 +1,188 @@
+"""The one data container: audio frames with what is known about microphones and source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from wavloc import files
+from wavloc.errors import InputError
+from wavloc.geometry import SPEED_OF_SOUND
+
+FRAME_SAMPLES = 2048  # N of both papers: 128 ms at 16 kHz
+
+ARRAYS = ("audio", "source_audio", "mic_positions", "source_position")
+
+
+@dataclass
+class Frames:
+    """F frames of M microphones, L >= N samples each (a margin on both sides for time shifts).
+
+    audio (F, M, L) float32, a missing signal is NaN; source_audio (F, L) float32, NaN where
+    unknown; mic_positions (M, 3) or (F, M, 3) float64 metres, NaN = unknown; source_position
+    (F, 3) float64 metres; table: one row per frame; meta: room, origin, provenance.
+    """
+
+    audio: np.ndarray
+    source_audio: np.ndarray
+    mic_positions: np.ndarray
+    source_position: np.ndarray
+    table: pd.DataFrame
+    sample_rate: int
+    speed_of_sound: float = SPEED_OF_SOUND
+    meta: dict[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return self.audio.shape[0]
+
+    @property
+    def n_mics(self) -> int:
+        return self.audio.shape[1]
+
+    @property
+    def frame_samples(self) -> int:
+        """N: samples that a method may use (the centre of the L stored ones)."""
+        return min(FRAME_SAMPLES, self.audio.shape[-1])
+
+    def window(self, index: slice | np.ndarray = slice(None)) -> np.ndarray:
+        """Central N samples of some frames: (B, M, N) float32."""
+        start = (self.audio.shape[-1] - self.frame_samples) // 2
+        return np.asarray(self.audio[index, :, start : start + self.frame_samples])
+
+    def source_window(self, index: slice | np.ndarray = slice(None)) -> np.ndarray:
+        """Central N samples of the source signal: (B, N) float32."""
+        start = (self.audio.shape[-1] - self.frame_samples) // 2
+        return np.asarray(self.source_audio[index, start : start + self.frame_samples])
+
+    def mics(self, index: slice | np.ndarray = slice(None)) -> np.ndarray:
+        """Microphone positions of some frames: (B, M, 3) metres."""
+        per_frame = np.broadcast_to(self.mic_positions, (len(self), self.n_mics, 3))
+        return per_frame[index]
+
+    def select(self, index: np.ndarray) -> Frames:
+        """Some of the frames, in the given order."""
+        shared = self.mic_positions.ndim == 2
+        return replace(
+            self,
+            audio=self.audio[index],
+            source_audio=self.source_audio[index],
+            mic_positions=self.mic_positions if shared else self.mic_positions[index],
+            source_position=self.source_position[index],
+            table=self.table.iloc[index].reset_index(drop=True),
+        )
+
+    def save(self, folder: str | Path) -> None:
+        """Write as a folder of .npy arrays, frames.parquet and meta.json, all or nothing."""
+        self.check(str(folder))
+        with files.replacing(folder) as temporary:
+            temporary.mkdir()
+            for name in ARRAYS:
+                np.save(temporary / f"{name}.npy", getattr(self, name))
+            self.table.to_parquet(temporary / "frames.parquet", index=False)
+            meta = self.meta | {
+                "sample_rate": int(self.sample_rate),
+                "speed_of_sound": float(self.speed_of_sound),
+            }
+            files.write_json(temporary / "meta.json", meta)
+
+    def check(self, origin: str) -> None:
+        """Raise `InputError` when a shape or type does not fit the contract."""
+        frames = len(self.audio) if self.audio.ndim == 3 else 0
+        mics = self.audio.shape[1] if self.audio.ndim == 3 else 0
+        samples = self.audio.shape[-1]
+        expected = {
+            "audio": ("(F, M, L)", self.audio.ndim == 3 and frames > 0),
+            "source_audio": ("(F, L)", self.source_audio.shape == (frames, samples)),
+            "mic_positions": (
+                "(M, 3) or (F, M, 3)",
+                self.mic_positions.shape in ((mics, 3), (frames, mics, 3)),
+            ),
+            "source_position": ("(F, 3)", self.source_position.shape == (frames, 3)),
+        }
+        for name, (shape, good) in expected.items():
+            array = getattr(self, name)
+            if not good:
+                raise InputError(
+                    f"{origin}: array '{name}' has shape {array.shape}, expected {shape} "
+                    f"with audio {self.audio.shape}"
+                )
+            if array.dtype.kind != "f":
+                raise InputError(f"{origin}: array '{name}' is {array.dtype}, expected floating")
+        if len(self.table) != frames:
+            raise InputError(
+                f"{origin}: frames.parquet has {len(self.table)} rows, expected {frames}"
+            )
+        if not self.sample_rate > 0 or not self.speed_of_sound > 0:
+            raise InputError(
+                f"{origin}: sample_rate {self.sample_rate} Hz and speed_of_sound "
+                f"{self.speed_of_sound} m/s must be positive"
+            )
+
+
+def load(path: str | Path) -> Frames:
+    """Open a Frames folder (arrays memory-mapped) or an .npz file with the same names."""
+    path = Path(path)
+    if path.is_dir():
+        frames = _load_folder(path)
+    elif path.suffix == ".npz" and path.is_file():
+        frames = _load_npz(path)
+    else:
+        raise InputError(f"{path}: no such Frames folder or .npz file")
+    frames.check(str(path))
+    return frames
+
+
+def _load_folder(path: Path) -> Frames:
+    meta = files.read_json(path / "meta.json")
+    arrays = {}
+    for name in ARRAYS:
+        file = path / f"{name}.npy"
+        if not file.is_file():
+            raise InputError(f"{path}: array '{name}.npy' is missing from the Frames folder")
+        try:
+            arrays[name] = np.load(file, mmap_mode="r", allow_pickle=False)
+        except (ValueError, OSError) as error:
+            raise InputError(f"{file}: not readable as an array ({error})") from None
+    try:
+        table = pd.read_parquet(path / "frames.parquet")
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path / 'frames.parquet'}: not readable ({error})") from None
+    for name in ("sample_rate", "speed_of_sound"):
+        if not isinstance(meta.get(name), int | float):
+            raise InputError(f"{path / 'meta.json'}: '{name}' is missing or not a number")
+    return Frames(
+        **arrays,
+        table=table,
+        sample_rate=meta.pop("sample_rate"),
+        speed_of_sound=meta.pop("speed_of_sound"),
+        meta=meta,
+    )
+
+
+def _load_npz(path: Path) -> Frames:
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+    except (ValueError, OSError, EOFError, KeyError) as error:
+        raise InputError(f"{path}: not readable as .npz ({error})") from None
+    for name in ("audio", "mic_positions", "sample_rate"):
+        if name not in arrays:
+            raise InputError(f"{path}: array '{name}' is missing (found: {sorted(arrays)})")
+    audio = arrays["audio"]
+    if audio.ndim != 3:
+        raise InputError(f"{path}: array 'audio' has shape {audio.shape}, expected (F, M, L)")
+    frames, _, samples = audio.shape
+    return Frames(
+        audio=audio.astype(np.float32, copy=False),
+        source_audio=arrays.get("source_audio", np.full((frames, samples), np.nan, np.float32)),
+        mic_positions=arrays["mic_positions"].astype(np.float64, copy=False),
+        source_position=arrays.get("source_position", np.full((frames, 3), np.nan)),
+        table=pd.DataFrame({"frame": np.arange(frames)}),
+        sample_rate=int(arrays["sample_rate"]),
+        speed_of_sound=float(arrays.get("speed_of_sound", SPEED_OF_SOUND)),
+        meta={"origin": path.name},
+    )

@@ -1,0 +1,134 @@
+"""The one method interface. A method is a file of this folder (or an entry point
+``wavloc.methods`` of another package) with a class ``Method`` that derives from `Method`.
+
+Importing a method file must be cheap: heavy packages (torch) are imported inside functions.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from tqdm import tqdm
+
+from wavloc import files
+from wavloc.errors import Refusal
+from wavloc.frames import Frames
+from wavloc.methods.predictions import Predictions
+from wavloc.plugins import make_options
+from wavloc.setups import Setup
+
+
+@dataclasses.dataclass(frozen=True)
+class NoOptions:
+    """Options of a method that has none."""
+
+
+class Method:
+    """A localizer: sound and what the setup grants in, positions out.
+
+    Class attributes describe it (they fill the columns of Table I); `Options` is a frozen
+    dataclass of everything that can be tuned, with published defaults.
+    """
+
+    label: ClassVar[str] = ""
+    reference: ClassVar[str] = ""
+    input_types: ClassVar[str] = "raw audio"
+    learned: ClassVar[bool] = False
+    permutation_invariant: ClassVar[bool] = True
+    variable_mics: ClassVar[bool] = True
+    control: ClassVar[bool] = False  # a floor or ceiling, never the best method of a table
+    needs_truth: ClassVar[bool] = False  # a control that is shown the answer
+    min_mics: ClassVar[int] = 5  # heard microphones with known coordinates
+    setups: ClassVar[tuple[str, ...]] = ("1a", "1b", "2a", "2b")
+    Options: ClassVar[type] = NoOptions
+
+    def __init__(self, options: Mapping[str, Any] | None = None, name: str = "", seed: int = 0):
+        self.name = name or type(self).__module__.rpartition(".")[2]
+        self.options = make_options(type(self), options or {}, f"methods.{self.name}")
+        self.seed = seed
+
+    def refusal(self, frames: Frames, setup: Setup) -> str | None:
+        """Why this method cannot treat such frames at all, or None. Shown as a footnote."""
+        if setup.name not in self.setups:
+            return f"{self.name} is not defined for setup {setup.name}"
+        known = frames.n_mics if setup.subset is None else setup.subset.shape[1]
+        if known < self.min_mics:
+            return f"{self.name} needs at least {self.min_mics} microphones, got {known}"
+        return None
+
+    def refused(self, frames: Frames, setup: Setup, reason: str) -> Predictions:
+        """Predictions of a method that refuses: no positions, the reason as status of each frame."""
+        meta = {
+            "method": self.name,
+            "control": self.control,
+            "setup": setup.name,
+            "refused": reason,
+        }
+        status = np.full(len(frames), "refused", dtype=object)
+        return Predictions(np.full((len(frames), 3), np.nan), status, meta=meta)
+
+    def fit(self, train: Frames, valid: Frames, run: Any) -> None:
+        """Train. Nothing to do for classical methods."""
+
+    def locate(self, frames: Frames, setup: Setup) -> Predictions:
+        """Answer for frames that `Setup.apply` has already stripped of what must stay unknown."""
+        raise TypeError(f"method '{self.name}' defines no locate()")
+
+    def predict(self, frames: Frames, setup: Setup | None = None) -> Predictions:
+        """Hide what ``setup`` does not grant, locate every frame, and time it.
+
+        Raises `Refusal` where the method refuses such frames altogether.
+        """
+        setup = setup or Setup()
+        reason = self.refusal(frames, setup)
+        if reason:
+            raise Refusal(reason)
+        granted = setup.apply(frames, reveal_truth=self.needs_truth)
+        started = time.perf_counter()
+        found = self.locate(granted, setup)
+        found.seconds_per_frame = (time.perf_counter() - started) / max(len(frames), 1)
+        found.meta |= {
+            "method": self.name,
+            "control": self.control,
+            "options": dataclasses.asdict(self.options),
+            "seed": self.seed,
+            "setup": setup.name,
+        }
+        return found
+
+    def in_blocks(
+        self, frames: Frames, size: int, solve: Callable[[slice], tuple[np.ndarray, np.ndarray]]
+    ) -> Predictions:
+        """Run ``solve(slice) -> position (B, 3), status (B,)`` over blocks with a progress bar."""
+        position = np.full((len(frames), 3), np.nan)
+        status = np.full(len(frames), "ok", dtype=object)
+        for block in blocks(len(frames), size, self.name):
+            position[block], status[block] = solve(block)
+        return Predictions(position, status)
+
+    def save(self, folder: str | Path) -> None:
+        """Write everything needed to use the method alone. Learned methods add their weights."""
+        files.write_json(
+            Path(folder) / "method.json",
+            {"name": self.name, "options": dataclasses.asdict(self.options), "seed": self.seed},
+        )
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Method:
+        """Read what `save` wrote."""
+        stored = files.read_json(Path(folder) / "method.json")
+        return cls(stored["options"], stored["name"], stored["seed"])
+
+
+def blocks(count: int, size: int, what: str) -> Iterator[slice]:
+    """Slices of at most ``size`` frames, with a bar on a terminal (rate and time left in frames)."""
+    with tqdm(total=count, desc=what, unit="frame", disable=None, leave=False) as bar:
+        for start in range(0, count, size):
+            stop = min(start + size, count)
+            yield slice(start, stop)
+            bar.update(stop - start)

@@ -1,0 +1,126 @@
+"""Other people's recordings: a microphone list and audio files in, frames out."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from wavloc import audio
+from wavloc.errors import InputError
+from wavloc.frames import FRAME_SAMPLES, Frames
+from wavloc.geometry import SPEED_OF_SOUND
+
+
+def read_mics(path: str | Path) -> tuple[list[str], np.ndarray]:
+    """Read ``name,x,y,z`` (metres, header line first): names and positions (M, 3)."""
+    path = Path(path)
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as handle:
+            rows = list(csv.reader(handle))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not readable ({error})") from None
+    if not rows or [cell.strip() for cell in rows[0]] != ["name", "x", "y", "z"]:
+        raise InputError(f"{path}, line 1: {rows[0] if rows else 'empty'}, expected name,x,y,z")
+    names: list[str] = []
+    positions = []
+    for number, row in enumerate(rows[1:], start=2):
+        if not any(cell.strip() for cell in row):
+            raise InputError(f"{path}, line {number}: empty row, expected name,x,y,z")
+        if len(row) != 4:
+            raise InputError(f"{path}, line {number}: {len(row)} cells, expected name,x,y,z")
+        name = row[0].strip()
+        if not name or name in names:
+            raise InputError(f"{path}, line {number}: name '{name}' is empty or used twice")
+        try:
+            position = [float(cell) for cell in row[1:]]
+        except ValueError:
+            raise InputError(f"{path}, line {number}: {row[1:]} are not numbers (metres)") from None
+        if not np.isfinite(position).all():
+            raise InputError(f"{path}, line {number}: {row[1:]} are not finite")
+        for other, known in zip(names, positions, strict=True):
+            if known == position:
+                raise InputError(
+                    f"{path}, line {number}: '{name}' is at the very place of '{other}'"
+                )
+        names.append(name)
+        positions.append(position)
+    if not names:
+        raise InputError(f"{path}: no microphones below the header line")
+    return names, np.array(positions)
+
+
+def read_channels(paths: list[Path], names: list[str]) -> tuple[np.ndarray, int]:
+    """Read one multichannel file (channels in the order of mics.csv) or one file per microphone.
+
+    One file per microphone: the file's stem must be the microphone's name; order does not matter.
+    Returns (M, samples) float32 and the rate in Hz.
+    """
+    if len(paths) == 1 and len(names) != 1:
+        samples, rate = audio.read_audio(paths[0])
+        if samples.shape[1] != len(names):
+            raise InputError(
+                f"{paths[0]}: {samples.shape[1]} channels, expected {len(names)} as in mics.csv"
+            )
+        return samples.T, rate
+    by_stem = {path.stem: path for path in paths}
+    missing = [name for name in names if name not in by_stem]
+    surplus = [stem for stem in by_stem if stem not in names]
+    if missing or surplus or len(by_stem) != len(paths):
+        raise InputError(
+            f"audio files do not match mics.csv: no file for {missing or 'none'}, no microphone "
+            f"for {surplus or 'none'} (expected one file <name>.wav or .flac per microphone)"
+        )
+    channels, rates = [], {}
+    for name in names:
+        samples, rate = audio.read_audio(by_stem[name])
+        if samples.shape[1] != 1:
+            raise InputError(f"{by_stem[name]}: {samples.shape[1]} channels, expected 1")
+        channels.append(samples[:, 0])
+        rates[name] = rate
+    if len(set(rates.values())) > 1:
+        raise InputError(f"sample rates differ: {rates} Hz, expected one rate for all files")
+    lengths = {name: len(channel) for name, channel in zip(names, channels, strict=True)}
+    if len(set(lengths.values())) > 1:
+        raise InputError(f"lengths differ: {lengths} samples, expected one length for all files")
+    return np.stack(channels), rates[names[0]]
+
+
+def cut(
+    channels: np.ndarray,
+    rate: int,
+    mics: np.ndarray,
+    hop_s: float,
+    speed_of_sound: float = SPEED_OF_SOUND,
+) -> Frames:
+    """Frames of 2048 samples at 16 kHz, one every ``hop_s`` seconds, of a recording (M, samples)."""
+    if not hop_s > 0:
+        raise InputError(f"hop {hop_s} s: must be greater than 0")
+    sound = audio.resample(channels, rate, audio.SAMPLE_RATE)
+    if sound.shape[1] < FRAME_SAMPLES:
+        raise InputError(
+            f"recording of {channels.shape[1] / rate:.3f} s is shorter than one frame "
+            f"({FRAME_SAMPLES / audio.SAMPLE_RATE} s)"
+        )
+    hop = max(1, round(hop_s * audio.SAMPLE_RATE))
+    windows = np.lib.stride_tricks.sliding_window_view(sound, FRAME_SAMPLES, axis=1)[:, ::hop]
+    stacked = np.ascontiguousarray(windows.transpose(1, 0, 2))
+    count = len(stacked)
+    time_s = (np.arange(count) * hop + FRAME_SAMPLES / 2) / audio.SAMPLE_RATE
+    return Frames(
+        audio=stacked,
+        source_audio=np.full((count, FRAME_SAMPLES), np.nan, np.float32),
+        mic_positions=mics,
+        source_position=np.full((count, 3), np.nan),
+        table=pd.DataFrame({"frame": np.arange(count), "time_s": time_s}),
+        sample_rate=audio.SAMPLE_RATE,
+        speed_of_sound=speed_of_sound,
+    )
+
+
+def silent(frames: Frames, below_db: float) -> np.ndarray:
+    """Which frames (F,) lie more than ``below_db`` under the recording's 95th percentile of power."""
+    level = np.square(frames.window()).mean(axis=(1, 2))
+    return level <= np.percentile(level, 95) * 10 ** (-below_db / 10)

@@ -1,0 +1,304 @@
+"""The papers' figures. Each is written as .png (200 dpi) and .pdf; equal data give equal bytes."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from wavloc import files
+from wavloc.frames import Frames
+
+# Okabe and Ito's colour-blind-safe palette, its yellow replaced by grey (illegible on white).
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#888888")
+DASHES = ("-", "--", ":", "-.")
+STYLE = {
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#DDDDDD",
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "pdf.fonttype": 42,
+    "figure.constrained_layout.use": True,
+}
+TRUTH = "#555555"
+GOOD_CM = 30  # the acc@30 cm threshold
+FACES = {"walls": ("#0072B2", "o"), "floor": ("#009E73", "s"), "ceiling": ("#D55E00", "^")}
+EXAMPLES = 3  # layouts shown of Frames whose microphones move from frame to frame
+
+Layout = tuple[np.ndarray, np.ndarray]  # microphones (M, 3) and sources (S, 3), metres
+
+
+def save(figure: Figure, out_stem: str | Path) -> None:
+    """Write ``<out_stem>.png`` and ``.pdf``, each atomically and without dates."""
+    for suffix, empty in (("png", {"Software": None}), ("pdf", {"CreationDate": None})):
+        with files.replacing(f"{out_stem}.{suffix}") as temporary:
+            figure.savefig(temporary, dpi=200, metadata=empty, bbox_inches="tight")
+
+
+def method_styles(labels: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Colour and line of each method, by its place in the list."""
+    return {
+        label: {
+            "color": COLOURS[number % len(COLOURS)],
+            "linestyle": DASHES[number // len(COLOURS) % len(DASHES)],
+        }
+        for number, label in enumerate(labels)
+    }
+
+
+def array_layout(
+    frames: Sequence[Frames | np.ndarray | Layout],
+    room: np.ndarray | Sequence[float] | None,
+    out_stem: str | Path,
+    title: str = "",
+    plan: bool = False,
+) -> None:
+    """Where microphones and sources are (Figs. 4 and 5).
+
+    frames: Frames (of moving arrays the first few layouts), microphones (M, 3) or a pair of
+    microphones and sources (S, 3), metres. room: (3,) metres, a corner at the origin, or None for
+    ``meta["room"]`` and else the box around the microphones. plan: instead of 3-D views, the
+    first layout from above and from the side, with numbers and the path of the sources.
+    """
+    layouts = list(itertools.chain.from_iterable(map(_layouts, frames)))
+    first = frames[0]
+    if room is None and isinstance(first, Frames):
+        room = first.meta.get("room")
+    with mpl.rc_context(STYLE):
+        if plan:
+            figure = Figure(figsize=(7.2, 3.9))
+            _draw_plan(figure, layouts[0], room)
+        else:
+            figure = Figure(figsize=(3.4 * len(layouts), 2.9))
+            for number, layout in enumerate(layouts):
+                axes = figure.add_subplot(1, len(layouts), number + 1, projection="3d")
+                _draw_room(axes, layout, _box(layout[0], room))
+            _legend(figure, _room_legend())
+        figure.suptitle(title)
+        save(figure, out_stem)
+
+
+def _layouts(item: Frames | np.ndarray | Layout) -> list[Layout]:
+    """Layouts (microphones, sources) of one entry of ``frames``."""
+    if isinstance(item, tuple):
+        return [(np.asarray(item[0], float), np.asarray(item[1], float))]
+    if not isinstance(item, Frames):
+        return [(np.asarray(item, float), np.empty((0, 3)))]
+    if item.mic_positions.ndim == 2:
+        return [(np.asarray(item.mic_positions), np.asarray(item.source_position))]
+    return [
+        (np.asarray(item.mic_positions[number]), np.asarray(item.source_position[[number]]))
+        for number in range(min(EXAMPLES, len(item)))
+    ]
+
+
+def _box(mics: np.ndarray, room: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Lower and upper corner of what is drawn, metres."""
+    if room is None:
+        return np.nanmin(mics, axis=0), np.nanmax(mics, axis=0)
+    return np.zeros(3), np.asarray(room, float)
+
+
+def _draw_room(axes: Axes, layout: Layout, box: tuple[np.ndarray, np.ndarray]) -> None:
+    """One room in 3-D: edges, floor, microphones coloured by face, sources with a plumb line."""
+    mics, sources = layout
+    low, high = box
+    corners = np.array(list(itertools.product(*zip(low, high, strict=True))))
+    for one, two in itertools.combinations(corners, 2):
+        if (one != two).sum() == 1:
+            axes.plot(*zip(one, two, strict=True), color="#999999", linewidth=0.8)
+    x, y = np.meshgrid([low[0], high[0]], [low[1], high[1]])
+    axes.plot_surface(x, y, np.full_like(x, low[2]), color="#009E73", alpha=0.08, shade=False)
+    face = _faces(mics, low, high)
+    for name, (colour, marker) in FACES.items():
+        axes.scatter(
+            *mics[face == name].T, color=colour, marker=marker, s=34, depthshade=False,
+            edgecolors="white", linewidths=0.5,
+        )  # fmt: skip
+    for source in sources[np.isfinite(sources).all(axis=1)]:
+        axes.plot(*zip(source, [*source[:2], low[2]], strict=True), color="black", linewidth=0.6)
+        axes.scatter(*source, color="black", marker="*", s=90, depthshade=False)
+    axes.set_box_aspect(high - low, zoom=0.98)
+    for axis, start, stop in zip("xyz", low, high, strict=True):
+        getattr(axes, f"set_{axis}lim")(start, stop)
+        getattr(axes, f"set_{axis}label")(f"{axis} (m)", labelpad=0)
+        getattr(axes, f"{axis}axis").set_major_locator(mpl.ticker.MaxNLocator(4))
+        getattr(axes, f"{axis}axis").pane.set_visible(False)
+    axes.tick_params(pad=0, labelsize=7)
+    axes.view_init(elev=22, azim=-58)
+
+
+def _faces(mics: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Nearest kind of face of each microphone: (M,) of the keys of `FACES`."""
+    gaps = np.stack(
+        [
+            np.minimum(mics - low, high - mics)[:, :2].min(axis=1),
+            mics[:, 2] - low[2],
+            high[2] - mics[:, 2],
+        ]
+    )
+    return np.array(list(FACES))[gaps.argmin(axis=0)]
+
+
+def _room_legend() -> list[Line2D]:
+    handles = [
+        Line2D([], [], color=colour, marker=marker, linestyle="", label=f"microphone on {name}")
+        for name, (colour, marker) in FACES.items()
+    ]
+    star = Line2D([], [], color="black", marker="*", linestyle="", markersize=9, label="source")
+    return [*handles, star]
+
+
+def _draw_plan(figure: Figure, layout: Layout, room: Any) -> None:
+    """Views from above (x, y) and from the side (x, z), microphones numbered from 1."""
+    mics, sources = layout
+    low, high = _box(mics, room)
+    size = high - low
+    panels = figure.subplots(1, 2, width_ratios=[1, 1.15])
+    for axes, across, name in zip(panels, (1, 2), ("from above", "from the side"), strict=True):
+        axes.plot(*sources[:, [0, across]].T, ".", color="#E69F00", markersize=2, zorder=1)
+        axes.plot(*mics[:, [0, across]].T, "o", color="#0072B2", markersize=6, zorder=2)
+        for number, mic in enumerate(mics, start=1):
+            axes.annotate(
+                str(number), mic[[0, across]], xytext=(5, 4), textcoords="offset points", fontsize=8
+            )
+        if room is not None:
+            axes.add_patch(
+                mpl.patches.Rectangle(
+                    low[[0, across]], *size[[0, across]], fill=False, color="#999999"
+                )
+            )
+        axes.set(title=name, xlabel="x (m)", ylabel=f"{'xyz'[across]} (m)", aspect="equal")
+        axes.margins(0.08)
+    if room is None:
+        panels[1].set_ylim(bottom=min(0.0, low[2], *sources[:, 2]))
+    dot = {"color": "#0072B2", "marker": "o", "linestyle": ""}
+    path = {"color": "#E69F00", "marker": ".", "linestyle": ""}
+    handles = [Line2D([], [], label="microphone", **dot)]
+    _legend(figure, handles + [Line2D([], [], label="source track", **path)] * bool(len(sources)))
+
+
+def cumulative(errors_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Errors (cm, ascending) and percentage of all frames at or below; failures (NaN) never are."""
+    known = np.sort(errors_m[np.isfinite(errors_m)]) * 100
+    return known, np.arange(1, len(known) + 1) / max(len(errors_m), 1) * 100
+
+
+def error_distribution(
+    panels: Mapping[str, Mapping[str, Mapping[str, np.ndarray]]],
+    out_stem: str | Path,
+    log: bool = False,
+) -> None:
+    """Cumulative error distribution (Fig. 6): a column per split, a row per track of the split.
+
+    panels: {split: {track: {method: errors (F,) in metres, NaN on failure}}}. log: logarithmic
+    error axis from 1 cm.
+    """
+    rows = max(len(tracks) for tracks in panels.values())
+    errors = [by_method for tracks in panels.values() for by_method in tracks.values()]
+    styles = method_styles(list(dict.fromkeys(itertools.chain.from_iterable(errors))))
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(max(2.2 * len(panels) + 0.6, 4.6), 1.9 * rows + 0.9))
+        grid = figure.subplots(rows, len(panels), sharex=True, sharey=True, squeeze=False)
+        for column, (split, tracks) in zip(grid.T, panels.items(), strict=True):
+            for axes, (track, by_method) in itertools.zip_longest(
+                column, tracks.items(), fillvalue=("", {})
+            ):
+                axes.axvline(GOOD_CM, color="#999999", linewidth=0.8, linestyle="--", zorder=1)
+                axes.set_title(track if split in ("", track) else f"{split}: {track}")
+                for label, values in by_method.items():
+                    x, y = cumulative(np.asarray(values, float))
+                    ends = [y[-1] if len(y) else 0.0]
+                    axes.step([0, *x, 1e4], [0, *y, *ends], where="post", lw=1.4, **styles[label])
+                axes.set(ylim=(0, 100), yticks=range(0, 101, 25))
+                axes.set_xlim(1 if log else 0, 300 if log else 100)
+                if log:
+                    axes.set_xscale("log", nonpositive="clip")
+                    axes.xaxis.set_major_formatter("{x:g}")
+        for axes in grid[-1]:
+            axes.set_xlabel("error (cm)")
+        for axes in grid[:, 0]:
+            axes.set_ylabel("frames (%)")
+        handles = [Line2D([], [], label=label, **style) for label, style in styles.items()]
+        limit = {"color": "#999999", "linestyle": "--", "linewidth": 0.8}
+        _legend(figure, [*handles, Line2D([], [], label=f"{GOOD_CM} cm", **limit)])
+        save(figure, out_stem)
+
+
+def trajectory(
+    track: str,
+    time_s: np.ndarray,
+    truth: np.ndarray,
+    estimates: Mapping[str, np.ndarray],
+    out_stem: str | Path,
+    median_frames: int = 0,
+) -> None:
+    """x, y, z over time (Fig. 7): true (F, 3) and estimated {method: (F, 3)} positions in metres.
+
+    time_s: (F,) seconds, ascending. Lines break where frames are missing and where a method
+    failed (NaN). median_frames: width of a moving median over the estimates; 0 shows single frames
+    as dots.
+    """
+    time_s, truth = np.asarray(time_s, float), np.asarray(truth, float)
+    steps = np.diff(time_s)
+    jumps = np.flatnonzero(steps > 1.5 * np.median(steps)) + 1 if len(steps) else []
+    segments = np.split(np.arange(len(time_s)), jumps)
+    styles = method_styles(list(estimates))
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(7.2, 5.0))
+        for number, axes in enumerate(figure.subplots(3, 1, sharex=True)):
+            for label, position in estimates.items():
+                value = np.asarray(position, float)[:, number]
+                for index in segments:
+                    if median_frames:
+                        smooth = _moving_median(value[index], median_frames)
+                        axes.plot(time_s[index], smooth, linewidth=1.2, **styles[label])
+                    else:
+                        colour = styles[label]["color"]
+                        axes.plot(time_s[index], value[index], ".", markersize=2.5, color=colour)
+            for index in segments:
+                axes.plot(time_s[index], truth[index, number], color=TRUTH, linewidth=1.6, zorder=3)
+            axes.set(ylabel=f"{'xyz'[number]} (m)", ylim=_limits(truth[:, number]))
+        axes.set_xlabel("time (s)")
+        suffix = f" (moving median of {median_frames} frames)" if median_frames else ""
+        figure.suptitle(f"{track}{suffix}")
+        marker = {} if median_frames else {"marker": "o", "markersize": 4, "linestyle": ""}
+        handles = [Line2D([], [], label=name, **style | marker) for name, style in styles.items()]
+        _legend(figure, [Line2D([], [], label="ground truth", color=TRUTH, lw=2.2), *handles])
+        save(figure, out_stem)
+
+
+def _moving_median(values: np.ndarray, width: int) -> np.ndarray:
+    """Centred median over the known values of a window; NaN stays NaN."""
+    smooth = pd.Series(values).rolling(width, center=True, min_periods=1).median().to_numpy()
+    return np.where(np.isnan(values), np.nan, smooth)
+
+
+def _limits(truth: np.ndarray) -> tuple[float, float] | None:
+    """Axis limits around the true track, so that outliers do not flatten it; None if unknown."""
+    if not np.isfinite(truth).any():
+        return None
+    low, high = np.nanmin(truth), np.nanmax(truth)
+    margin = max(0.4 * (high - low), 0.5)
+    return low - margin, high + margin
+
+
+def _legend(figure: Figure, handles: list[Line2D]) -> None:
+    """Legend below the axes, in as many rows of at most five entries as it needs."""
+    rows = math.ceil(len(handles) / 5)
+    columns = math.ceil(len(handles) / rows)
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns)

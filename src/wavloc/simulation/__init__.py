@@ -1,0 +1,1 @@
+"""Room simulation: from scenes (who sounds where) to frames."""

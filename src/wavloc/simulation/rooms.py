@@ -1,0 +1,76 @@
+"""Image-source impulse responses with pyroomacoustics, the reference engine.
+
+Facts that are easy to get wrong, all handled here and tested: the constant delay of half the
+fractional-delay filter, Sabine's bound, the 10 Hz high-pass, thread count and speed of sound,
+which live in process-wide settings.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from types import ModuleType
+
+import numpy as np
+
+
+@functools.cache
+def _library(speed: float) -> ModuleType:
+    """pyroomacoustics with its process-wide settings made ours."""
+    import pyroomacoustics
+
+    pyroomacoustics.constants.set("c", speed)
+    pyroomacoustics.constants.set("num_threads", 1)  # parallel over tracks, not inside one room
+    # The filter acts on each finite response and leaves edges up to 100 Hz; the dry sound is
+    # high-passed instead, once, the same for all microphones.
+    pyroomacoustics.constants.set("rir_hpf_enable", False)
+    return pyroomacoustics
+
+
+def delay_samples(speed: float) -> int:
+    """Constant delay of every response: half the fractional-delay filter (40 of 81 taps)."""
+    return _library(speed).constants.get("frac_delay_length") // 2
+
+
+def sabine(room: np.ndarray, t60_s: float, speed: float) -> tuple[float, int]:
+    """Wall absorption and image order for a nominal T60 by Sabine's formula.
+
+    Below the bound where absorption would exceed 1 (0.105 s in 7 x 8 x 2 m) the room is anechoic:
+    (1.0, 0), to which the formula tends there. The order lets images arrive until T60.
+    """
+    room = np.asarray(room, float)
+    volume = room.prod()
+    surface = 2 * (room[0] * room[1] + room[0] * room[2] + room[1] * room[2])
+    bound = 24 * math.log(10) * volume / (speed * surface)
+    if t60_s <= bound:
+        return 1.0, 0
+    pairs = [(room[0], room[1]), (room[0], room[2]), (room[1], room[2])]
+    shortest = min(a * b / math.hypot(a, b) for a, b in pairs)
+    return bound / t60_s, math.ceil(speed * t60_s / shortest - 1)
+
+
+def impulse_responses(
+    room: np.ndarray,
+    mics: np.ndarray,
+    source: np.ndarray,
+    absorption: float,
+    max_order: int,
+    sample_rate: int,
+    speed: float,
+) -> np.ndarray:
+    """Responses (M, T) of one source position, zero-padded to the longest, delay still in.
+
+    Amplitudes are 1 / distance times the reflections; room and positions in metres.
+    """
+    library = _library(speed)
+    shoebox = library.ShoeBox(
+        room, fs=sample_rate, materials=library.Material(absorption), max_order=max_order
+    )
+    shoebox.add_source(source)
+    shoebox.add_microphone(mics.T)
+    shoebox.compute_rir()
+    ragged = [response[0] for response in shoebox.rir]
+    responses = np.zeros((len(ragged), max(map(len, ragged))), np.float32)
+    for row, response in zip(responses, ragged, strict=True):
+        row[: len(response)] = response
+    return responses

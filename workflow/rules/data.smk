@@ -1,0 +1,80 @@
+# Dry sound, simulated frames, microphone subsets.
+
+
+def sound_options(kind):
+    """Sizes of a kind of sound and the folder it is read from, if its source is one."""
+    options = dict(config["sound"][kind])
+    key = SOUND_ROOTS.get(config[kind], "").format(kind=kind)
+    if key:
+        if key not in config:
+            sys.exit(f"wavloc: error: config: {kind}={config[kind]} needs {key}=PATH")
+        options = {"root": str(config[key])}
+    return options
+
+
+def sounds_of(dataset):
+    found = plugins.plugin_class("datasets", DATASETS[dataset].get("module", dataset))
+    return {kind: f"<results>/data/corpus/{kind}" for kind in found.sounds}
+
+
+rule corpus:
+    output:
+        directory("<results>/data/corpus/{kind}"),
+    log:
+        "<logs>/corpus/{kind}.log",
+    benchmark:
+        "<benchmarks>/corpus/{kind}.tsv"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        code=provenance.code_digest("wavloc.datasets.sound"),
+        source=lambda wc: config[wc.kind],
+        options=lambda wc: json.dumps(sound_options(wc.kind), sort_keys=True),
+        cache=config["cache"],
+        seed=SEED,
+    shell:
+        "wavloc prepare --kind {wildcards.kind} --source {params.source}"
+        " --options {params.options:q} --cache {params.cache:q} --seed {params.seed}"
+        " --out {output:q} --log {log:q}"
+
+
+rule simulate:
+    input:
+        lambda wc: sounds_of(wc.dataset).values(),
+    output:
+        directory("<results>/data/{dataset}/{track}"),
+    log:
+        "<logs>/simulate/{dataset}/{track}.log",
+    benchmark:
+        "<benchmarks>/simulate/{dataset}/{track}.tsv"
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    params:
+        code=lambda wc: code_of("datasets", wc.dataset, "wavloc.simulation.render"),
+        options=lambda wc: entry_of("datasets", wc.dataset),
+        sound=lambda wc, input: " ".join(
+            f"--sound {kind}={path}"
+            for kind, path in zip(sounds_of(wc.dataset), input, strict=True)
+        ),
+        seed=SEED,
+    shell:
+        "wavloc simulate --dataset {wildcards.dataset} --track {wildcards.track}"
+        " --options {params.options:q} {params.sound} --seed {params.seed}"
+        " --out {output:q} --log {log:q}"
+
+
+rule subset:
+    input:
+        "<results>/data/{dataset}/{track}",
+    output:
+        "<results>/data/subsets/{dataset}/{track}-{mics}.npy",
+    log:
+        "<logs>/subset/{dataset}/{track}-{mics}.log",
+    params:
+        code=provenance.code_digest("wavloc.setups"),
+        seed=SEED,
+    shell:
+        "wavloc subset --frames {input:q} --mics {wildcards.mics} --seed {params.seed}"
+        " --dataset {wildcards.dataset}/{wildcards.track} --out {output:q} --log {log:q}"

@@ -1,0 +1,93 @@
+# Tables, figures and the report.
+
+
+def table_spec(name):
+    return config["tables"][name] | {"dataset": dataset_of(config["tables"][name])}
+
+
+def figure_spec(name):
+    return config["figures"][name] | {"dataset": dataset_of(config["figures"][name])}
+
+
+def figure_cells(name):
+    return cells_of(config["figures"][name])
+
+
+def figure_predictions(name):
+    """``track/method`` -> predictions file, for the methods a figure shows."""
+    return {
+        f"{cell[1]}/{method}": prediction_of(cell, method)
+        for cell in figure_cells(name)
+        for method in methods_of(config["figures"][name])
+    }
+
+
+def caption():
+    return (
+        f"Profile {config['profile']}, seed {SEED}; "
+        f"speech: {config['speech']}, music: {config['music']}."
+    )
+
+
+rule table:
+    input:
+        metrics=lambda wc: [metrics_of(cell) for cell in cells_of(config["tables"][wc.table])],
+        paper="config/paper_values.csv",
+    output:
+        expand("<results>/tables/{{table}}.{kind}", kind=["csv", "md", "tex"]),
+    log:
+        "<logs>/tables/{table}.log",
+    params:
+        code=provenance.code_digest("wavloc.reporting.tables"),
+        spec=lambda wc: json.dumps(table_spec(wc.table)),
+        methods=rows_json(METHODS),
+        caption=lambda wc: f"{DATASETS[table_spec(wc.table)['dataset']]['label']}. {caption()}",
+        stem=lambda wc, output: output[0].removesuffix(".csv"),
+    shell:
+        "wavloc tables --table {wildcards.table} --spec {params.spec:q}"
+        " --methods {params.methods:q} --metrics {input.metrics:q} --paper {input.paper:q}"
+        " --caption {params.caption:q} --out {params.stem:q} --log {log:q}"
+
+
+rule figure:
+    input:
+        frames=lambda wc: [frames_of(cell[0], cell[1]) for cell in figure_cells(wc.figure)],
+        predictions=lambda wc: figure_predictions(wc.figure).values(),
+    output:
+        expand("<results>/figures/{{figure}}.{kind}", kind=["png", "pdf"]),
+    log:
+        "<logs>/figures/{figure}.log",
+    params:
+        code=provenance.code_digest("wavloc.reporting.gather"),
+        spec=lambda wc: json.dumps(figure_spec(wc.figure)),
+        methods=lambda wc: rows_json(methods_of(config["figures"][wc.figure])),
+        frames=lambda wc, input: [
+            f"{cell[1]}={path}"
+            for cell, path in zip(figure_cells(wc.figure), input.frames, strict=True)
+        ],
+        predictions=lambda wc, input: [
+            f"{key}={path}"
+            for key, path in zip(figure_predictions(wc.figure), input.predictions, strict=True)
+        ],
+        stem=lambda wc, output: output[0].removesuffix(".png"),
+    shell:
+        "wavloc figures --spec {params.spec:q} --methods {params.methods:q}"
+        " --frames {params.frames:q} --predictions {params.predictions:q}"
+        " --out {params.stem:q} --log {log:q}"
+
+
+rule report:
+    input:
+        TABLE_FILES,
+        FIGURE_FILES,
+    output:
+        "<results>/report.html",
+    log:
+        "<logs>/report.log",
+    params:
+        code=provenance.code_digest("wavloc.reporting.gather"),
+        config=json.dumps(config, sort_keys=True),
+        results=lambda wc, output: output[0].removesuffix("/report.html"),
+    shell:
+        "wavloc report --results {params.results:q} --config {params.config:q}"
+        " --out {output:q} --log {log:q}"
