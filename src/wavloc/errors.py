@@ -8,14 +8,14 @@ class WavlocError(Exception):
 
 
 class InputError(WavlocError):
-    """Bad usage or input: names the file or field, its value and what was expected (exit code 2)."""
+    """Bad usage or input: names file or field, value and expectation (exit code 2)."""
 
     exit_code = 2
 
 
 class WorkError(WavlocError):
-    """Something failed while working: a full disk, a missing download, a solver fault (exit code 1)."""
+    """Something failed while working: a full disk, a missing download (exit code 1)."""
 
 
 class Refusal(InputError):
-    """A method cannot treat such frames at all (too few microphones, a setup it does not define)."""
+    """A method cannot treat such frames at all, for example for want of microphones."""

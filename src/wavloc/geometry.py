@@ -54,7 +54,7 @@ def max_lag(mics: np.ndarray, sample_rate: int, speed: float) -> int:
 
 
 def check_room(room: np.ndarray, points: np.ndarray, what: str) -> None:
-    """Raise `InputError` when a point (..., 3) lies outside the shoebox [0, room]; walls are inside."""
+    """Raise `InputError` when a point (..., 3) is outside the box [0, room]; walls are inside."""
     outside = ((points < -1e-9) | (points > np.asarray(room) + 1e-9)).any(axis=-1)
     if outside.any():
         worst = np.argwhere(outside)[0]

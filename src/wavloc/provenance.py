@@ -1,4 +1,4 @@
-"""Where a result comes from: git revision, versions, device; and digests of the code that made it."""
+"""Where a result comes from: git revision, versions, device; digests of the code that made it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def digest(value: Any) -> str:
 
 @functools.cache
 def git_revision() -> str:
-    """Commit of the checkout this package runs from, with ``+`` if it has changes; else ``unknown``."""
+    """Commit of the checkout this package runs from, ``+`` if it has changes; else ``unknown``."""
     try:
         done = subprocess.run(
             ["git", "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"],

@@ -95,7 +95,7 @@ def cut(
     hop_s: float,
     speed_of_sound: float = SPEED_OF_SOUND,
 ) -> Frames:
-    """Frames of 2048 samples at 16 kHz, one every ``hop_s`` seconds, of a recording (M, samples)."""
+    """Frames of 2048 samples at 16 kHz, one every ``hop_s`` seconds, of (M, samples)."""
     if not hop_s > 0:
         raise InputError(f"hop {hop_s} s: must be greater than 0")
     sound = audio.resample(channels, rate, audio.SAMPLE_RATE)
@@ -121,6 +121,6 @@ def cut(
 
 
 def silent(frames: Frames, below_db: float) -> np.ndarray:
-    """Which frames (F,) lie more than ``below_db`` under the recording's 95th percentile of power."""
+    """Which frames (F,) lie over ``below_db`` under the 95th percentile of frame power."""
     level = np.square(frames.window()).mean(axis=(1, 2))
     return level <= np.percentile(level, 95) * 10 ** (-below_db / 10)

@@ -1,4 +1,4 @@
-"""What a method may know: the four setups of the wav2pos paper (Section IV) and microphone subsets."""
+"""What a method may know: the four setups of the wav2pos paper (Sec. IV), microphone subsets."""
 
 from __future__ import annotations
 

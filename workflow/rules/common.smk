@@ -79,8 +79,8 @@ def entry_of(kind, name):
 
 def code_of(kind, name, *modules):
     """Digest of the code that a job of this plugin runs."""
-    module = config[kind][name].get("module", name)
-    return provenance.code_digest(plugins.modules(kind)[module], *modules)
+    plugin = config[kind][name].get("module", name)
+    return provenance.code_digest(plugins.modules(kind)[plugin], *modules)
 
 
 def rows_json(names):

@@ -31,7 +31,9 @@ def caption():
 
 rule table:
     input:
-        metrics=lambda wc: [metrics_of(cell) for cell in cells_of(config["tables"][wc.table])],
+        metrics=lambda wc: [
+            metrics_of(cell) for cell in cells_of(config["tables"][wc.table])
+        ],
         paper="config/paper_values.csv",
     output:
         expand("<results>/tables/{{table}}.{kind}", kind=["csv", "md", "tex"]),
@@ -51,7 +53,9 @@ rule table:
 
 rule figure:
     input:
-        frames=lambda wc: [frames_of(cell[0], cell[1]) for cell in figure_cells(wc.figure)],
+        frames=lambda wc: [
+            frames_of(cell[0], cell[1]) for cell in figure_cells(wc.figure)
+        ],
         predictions=lambda wc: figure_predictions(wc.figure).values(),
     output:
         expand("<results>/figures/{{figure}}.{kind}", kind=["png", "pdf"]),
@@ -67,7 +71,9 @@ rule figure:
         ],
         predictions=lambda wc, input: [
             f"{key}={path}"
-            for key, path in zip(figure_predictions(wc.figure), input.predictions, strict=True)
+            for key, path in zip(
+                figure_predictions(wc.figure), input.predictions, strict=True
+            )
         ],
         stem=lambda wc, output: output[0].removesuffix(".png"),
     shell:

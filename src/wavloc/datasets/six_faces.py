@@ -1,4 +1,4 @@
-"""The flexible-array simulation of the wav2pos paper (Fig. 3): one microphone on each face of a room.
+"""The simulation of the wav2pos paper (Fig. 3): one microphone on each face of a room.
 
 Microphones, source and reverberation are new in every example; speakers of the test split are
 never in the training or validation split.
@@ -146,7 +146,7 @@ class Dataset(Base):
 
 
 def faces(room: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """One point uniform on each face: floor, ceiling, y = 0, x = 0, x = max, y = max: (6, 3) metres."""
+    """A uniform point on floor, ceiling, y = 0, x = 0, x = max, y = max: (6, 3) metres."""
     points = rng.uniform(0, room, (6, 3))
     for row, axis, far in ((0, 2, 0), (1, 2, 1), (2, 1, 0), (3, 0, 0), (4, 0, 1), (5, 1, 1)):
         points[row, axis] = far * room[axis]

@@ -62,7 +62,7 @@ class Method:
         return None
 
     def refused(self, frames: Frames, setup: Setup, reason: str) -> Predictions:
-        """Predictions of a method that refuses: no positions, the reason as status of each frame."""
+        """What a refusing method answers: no positions, the reason in the meta data."""
         meta = {
             "method": self.name,
             "control": self.control,
@@ -76,7 +76,7 @@ class Method:
         """Train. Nothing to do for classical methods."""
 
     def locate(self, frames: Frames, setup: Setup) -> Predictions:
-        """Answer for frames that `Setup.apply` has already stripped of what must stay unknown."""
+        """Answer for frames that `Setup.apply` has stripped of what must stay unknown."""
         raise TypeError(f"method '{self.name}' defines no locate()")
 
     def predict(self, frames: Frames, setup: Setup | None = None) -> Predictions:

@@ -18,7 +18,7 @@ from wavloc.errors import InputError
 
 @dataclass
 class Predictions:
-    """position (F, 3) metres, NaN on failure; status (F,) text, ``ok`` or the reason of a failure or doubt.
+    """position (F, 3) metres, NaN on failure; status (F,) text: ``ok``, a failure or a doubt.
 
     covariance (F, 3, 3) m^2, mic_positions (F, M, 3) metres and audio (F, M + 1, N) are optional;
     seconds_per_frame is measured; meta carries method, options, setup and provenance.
@@ -58,7 +58,7 @@ class Predictions:
 
 
 def load(path: str | Path) -> Predictions:
-    """Read a predictions file. Only the columns x, y, z are demanded, so any program can write one."""
+    """Read predictions. Only columns x, y, z are demanded, so any program can write a file."""
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such predictions file")

@@ -37,7 +37,7 @@ STYLE = {
 TRUTH = "#555555"
 GOOD_CM = 30  # the acc@30 cm threshold
 FACES = {"walls": ("#0072B2", "o"), "floor": ("#009E73", "s"), "ceiling": ("#D55E00", "^")}
-EXAMPLES = 3  # layouts shown of Frames whose microphones move from frame to frame
+EXAMPLES = 4  # layouts shown of Frames whose microphones move from frame to frame
 
 Layout = tuple[np.ndarray, np.ndarray]  # microphones (M, 3) and sources (S, 3), metres
 
@@ -80,12 +80,14 @@ def array_layout(
         room = first.meta.get("room")
     with mpl.rc_context(STYLE):
         if plan:
-            figure = Figure(figsize=(7.2, 3.9))
+            figure = Figure(figsize=(7.2, 4.2))
             _draw_plan(figure, layouts[0], room)
         else:
-            figure = Figure(figsize=(3.4 * len(layouts), 2.9))
+            columns = len(layouts) if len(layouts) < 4 else 2
+            rows = math.ceil(len(layouts) / columns)
+            figure = Figure(figsize=(3.5 * columns, 2.4 * rows + 0.6))
             for number, layout in enumerate(layouts):
-                axes = figure.add_subplot(1, len(layouts), number + 1, projection="3d")
+                axes = figure.add_subplot(rows, columns, number + 1, projection="3d")
                 _draw_room(axes, layout, _box(layout[0], room))
             _legend(figure, _room_legend())
         figure.suptitle(title)
@@ -232,7 +234,7 @@ def error_distribution(
         for axes in grid[-1]:
             axes.set_xlabel("error (cm)")
         for axes in grid[:, 0]:
-            axes.set_ylabel("frames (%)")
+            axes.set_ylabel("share of frames (%)")
         handles = [Line2D([], [], label=label, **style) for label, style in styles.items()]
         limit = {"color": "#999999", "linestyle": "--", "linewidth": 0.8}
         _legend(figure, [*handles, Line2D([], [], label=f"{GOOD_CM} cm", **limit)])
@@ -250,8 +252,8 @@ def trajectory(
     """x, y, z over time (Fig. 7): true (F, 3) and estimated {method: (F, 3)} positions in metres.
 
     time_s: (F,) seconds, ascending. Lines break where frames are missing and where a method
-    failed (NaN). median_frames: width of a moving median over the estimates; 0 shows single frames
-    as dots.
+    failed (NaN); estimates far off the true track lie outside the axes. median_frames: width of a
+    moving median over the estimates; 0 shows single frames as dots.
     """
     time_s, truth = np.asarray(time_s, float), np.asarray(truth, float)
     steps = np.diff(time_s)
@@ -280,6 +282,36 @@ def trajectory(
         handles = [Line2D([], [], label=name, **style | marker) for name, style in styles.items()]
         _legend(figure, [Line2D([], [], label="ground truth", color=TRUTH, lw=2.2), *handles])
         save(figure, out_stem)
+
+
+def located(table: pd.DataFrame, names: Sequence[str], mics: np.ndarray, out: str | Path) -> None:
+    """Positions of a recording, over time and from above among its named microphones.
+
+    table: columns time_s (seconds), x, y, z (metres, NaN where not located). mics: (M, 3) metres.
+    out: one picture, its kind by its suffix.
+    """
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(7.6, 4.0))
+        over, plan = figure.subfigures(1, 2, width_ratios=[1, 1])
+        for axis, axes in zip("xyz", over.subplots(3, 1, sharex=True), strict=True):
+            axes.plot(table["time_s"], table[axis], ".", markersize=3, color=COLOURS[0])
+            axes.set_ylabel(f"{axis} (m)")
+        axes.set_xlabel("time (s)")
+        axes = plan.subplots()
+        axes.plot(table["x"], table["y"], ".-", markersize=3, linewidth=0.6, color=COLOURS[0])
+        axes.plot(mics[:, 0], mics[:, 1], "o", color=COLOURS[1])
+        for name, mic in zip(names, mics, strict=True):
+            axes.annotate(name, mic[:2], xytext=(5, 4), textcoords="offset points", fontsize=8)
+        axes.set(title="from above", xlabel="x (m)", ylabel="y (m)")
+        axes.set_aspect("equal", adjustable="datalim")
+        dot = {"marker": "o", "linestyle": "", "markersize": 5}
+        handles = [
+            Line2D([], [], color=COLOURS[number], label=label, **dot)
+            for number, label in enumerate(("source", "microphone"))
+        ]
+        _legend(figure, handles)
+        with files.replacing(out) as temporary:
+            figure.savefig(temporary, dpi=200, bbox_inches="tight")
 
 
 def _moving_median(values: np.ndarray, width: int) -> np.ndarray:

@@ -126,7 +126,7 @@ def layout(
         properties = _properties(method) if kind == "tracks" else []
         sections[0 if method.get("paper_label") else 1].append(Row(label, properties, cells))
     references = "; ".join(
-        f"{m.get('paper_label') or m['label']}: {m['reference']}"
+        f"{m.get('paper_label') or m['label']}: {m['reference'].rstrip('.')}"
         for m in methods.values()
         if m.get("reference")
     )

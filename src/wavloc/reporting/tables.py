@@ -13,9 +13,9 @@ from wavloc import files
 from wavloc.errors import InputError
 from wavloc.reporting.grid import METRICS, NOT_COMPUTED, Cell, Grid, layout
 
-COLUMNS = ["table", "dataset", "track", "setup", "method", "mics", "metric", "unit", "value", "ci_low", "ci_high", "n_frames", "failure_rate", "paper_value", "paper_halfwidth", "note"]
 CELL = ["track", "setup", "method", "mics", "metric"]
 NUMBERS = ["value", "ci_low", "ci_high", "failure_rate", "paper_value", "paper_halfwidth"]
+COLUMNS = ["table", "dataset", *CELL, "unit", *NUMBERS[:3], "n_frames", *NUMBERS[3:], "note"]
 LATEX = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -26,6 +26,8 @@ LATEX = {
     "–": "--",
     "≥": r"$\geq$",
     "≤": r"$\leq$",
+    "“": "``",
+    "”": "''",
 } | {character: "\\" + character for character in "&%$#_{}"}
 
 

@@ -1,0 +1,123 @@
+"""From result files to figures and the report: reads what earlier stages wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wavloc import frames, provenance
+from wavloc.errors import InputError
+from wavloc.methods import predictions
+from wavloc.reporting import figures
+from wavloc.reporting.report import write_report
+
+
+def draw(
+    spec: Mapping[str, Any],
+    data: Mapping[str, Path],
+    predicted: Mapping[str, Path],
+    methods: Mapping[str, Mapping[str, Any]],
+    out: Path,
+) -> None:
+    """Draw one figure of experiments.yaml.
+
+    data: track -> Frames; predicted: ``track/method`` -> predictions; both as spec needs them.
+    """
+    missing = [track for track in spec["tracks"] if track not in data]
+    if missing:
+        raise InputError(f"figure: no --frames {missing[0]}=PATH given")
+    opened = {track: frames.load(data[track]) for track in spec["tracks"]}
+    found = {key: predictions.load(path).position for key, path in predicted.items()}
+    chosen = {
+        track: {
+            entry["label"]: found[f"{track}/{name}"]
+            for name, entry in methods.items()
+            if f"{track}/{name}" in found
+        }
+        for track in spec["tracks"]
+    }
+    if spec["kind"] == "layout":
+        _layout(opened[spec["tracks"][0]], spec["title"], out)
+    elif spec["kind"] == "distribution":
+        panels: dict[str, dict[str, dict[str, np.ndarray]]] = {}
+        for track, estimates in chosen.items():
+            truth = np.asarray(opened[track].source_position)
+            # The four splits of Table VII leave out the two tracks of one number.
+            split = panels.setdefault(f"split {track[-1]}", {})
+            split[track] = {
+                label: np.linalg.norm(position - truth, axis=1)
+                for label, position in estimates.items()
+            }
+        figures.error_distribution(panels, out)
+    else:
+        track = spec["tracks"][0]
+        shown = opened[track]
+        figures.trajectory(
+            track,
+            shown.table["time_s"].to_numpy(),
+            np.asarray(shown.source_position),
+            chosen[track],
+            out,
+            int(spec.get("median_frames", 0)),
+        )
+
+
+def _layout(shown: frames.Frames, title: str, out: Path) -> None:
+    """A fixed array from above and from the side, a moving one in 3-D, in room coordinates."""
+    shift = np.array(shown.meta.get("origin", [0.0, 0.0, 0.0]))
+    if shown.mic_positions.ndim == 2:
+        place = (np.asarray(shown.mic_positions) + shift, np.asarray(shown.source_position) + shift)
+        figures.array_layout([place], shown.meta.get("room"), out, title, plan=True)
+    else:
+        figures.array_layout([shown], shown.meta.get("room"), out, title)
+
+
+def report(results: Path, config: Mapping[str, Any], out: Path) -> None:
+    """Write the HTML report of a results folder made with a resolved config."""
+    tables = [
+        (results / "tables" / f"{name}.csv", results / "tables" / f"{name}.md")
+        for name in config["tables"]
+    ]
+    drawn = [
+        (results / "figures" / f"{name}.png", spec["title"])
+        for name, spec in config["figures"].items()
+    ]
+    for path in [*(csv for csv, _ in tables), *(png for png, _ in drawn)]:
+        if not path.is_file():
+            raise InputError(f"{path}: missing; make tables and figures first")
+    used = {config["roles"].get(s["dataset"], s["dataset"]) for s in config["tables"].values()}
+    notes = [_data_note(results / "data" / name) for name in sorted(used)]
+    stamp = provenance.stamp(seed=config["seed"], config=provenance.digest(config))
+    write_report(
+        out,
+        "wavloc",
+        config["profile"],
+        f"speech: {config['speech']}, music: {config['music']}; datasets: {', '.join(sorted(used))}",
+        tables,
+        drawn,
+        Path(config["pathvars"]["benchmarks"]),
+        stamp,
+        dict(config),
+        [note for note in notes if note],
+    )
+
+
+def _data_note(folder: Path) -> str:
+    """One sentence on a dataset's frames: how many were rendered, silent and anechoic."""
+    metas = [
+        frames.load(path).meta
+        for path in sorted(folder.glob("*"))
+        if path.is_dir() and not path.name.startswith(".")
+    ]
+    total = {
+        key: sum(int(meta.get(f"frames_{key}", 0)) for meta in metas)
+        for key in ("rendered", "silent", "anechoic")
+    }
+    return (
+        f"{folder.name}: {total['rendered']} frames simulated, {total['silent']} dropped as silent, "
+        f"{total['anechoic']} anechoic (nominal T60 below Sabine's bound). T60 is nominal: flat "
+        "rooms decay slower than Sabine's formula says."
+    )

@@ -1,0 +1,66 @@
+"""The three lists of packages agree, and data flows one way."""
+
+from __future__ import annotations
+
+import ast
+import re
+import tomllib
+from pathlib import Path
+
+import yaml
+
+# Left to right; a stage may import from its left and from the ground, never from its right.
+STAGES = ["datasets", "simulation", "features", "methods", "training", "evaluation", "reporting"]
+
+
+def pins(path: Path) -> dict[str, str]:
+    lines = [line.split("#")[0].strip() for line in path.read_text().splitlines()]
+    return dict(line.lower().replace("_", "-").split("==") for line in lines if line)
+
+
+def test_lock_holds_everything_that_is_asked_for(root: Path) -> None:
+    asked, locked = pins(root / "requirements.in"), pins(root / "requirements.txt")
+    assert {name: locked.get(name) for name in asked} == asked
+    assert all("+" not in version for version in locked.values())
+
+
+def test_pyproject_fits_the_lock(root: Path) -> None:
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    asked = pins(root / "requirements.in")
+    wanted = [*project["dependencies"], *sum(project["optional-dependencies"].values(), [])]
+    names = set()
+    for requirement in wanted:
+        name, relation, bound = re.fullmatch(r"([\w.-]+)(>=|==)([\d.]+)", requirement).groups()
+        names.add(name.lower())
+        have = [int(part) for part in re.findall(r"\d+", asked[name.lower()])]
+        need = [int(part) for part in re.findall(r"\d+", bound)]
+        assert have == need if relation == "==" else have >= need, requirement
+    assert names == set(asked)
+
+
+def test_environment_yml_is_thin(root: Path) -> None:
+    environment = yaml.safe_load((root / "environment.yml").read_text())
+    python, pip, pip_lines = environment["dependencies"]
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    assert python == "python=" + project["requires-python"].removeprefix(">=")
+    assert pip == "pip"
+    assert pip_lines == {"pip": ["-r requirements.txt", "-e ."]}
+
+
+def test_data_flows_one_way(root: Path) -> None:
+    source = root / "src" / "wavloc"
+    wrong = []
+    for path in sorted(source.rglob("*.py")):
+        place = path.relative_to(source).parts[0]
+        if place == "cli.py":
+            continue
+        allowed = STAGES.index(place) if place in STAGES else -1
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
+            if names == ["wavloc"]:
+                names = [f"wavloc.{alias.name}" for alias in node.names]
+            for name in names:
+                stage = name.split(".")[1] if name.startswith("wavloc.") else ""
+                if stage in STAGES and STAGES.index(stage) > allowed:
+                    wrong.append(f"{path.relative_to(root)} imports {name}")
+    assert wrong == []
