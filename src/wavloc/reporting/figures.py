@@ -134,7 +134,9 @@ def _draw_room(axes: Axes, layout: Layout, box: tuple[np.ndarray, np.ndarray]) -
     for source in sources[np.isfinite(sources).all(axis=1)]:
         axes.plot(*zip(source, [*source[:2], low[2]], strict=True), color="black", linewidth=0.6)
         axes.scatter(*source, color="black", marker="*", s=90, depthshade=False)
-    axes.set_box_aspect(high - low, zoom=0.98)
+    for artist in (*axes.lines, *axes.collections):
+        artist.set(clip_on=False, in_layout=False)  # a wide room reaches beyond its square axes
+    axes.set_box_aspect(high - low, zoom=1.1)
     for axis, start, stop in zip("xyz", low, high, strict=True):
         getattr(axes, f"set_{axis}lim")(start, stop)
         getattr(axes, f"set_{axis}label")(f"{axis} (m)", labelpad=0)

@@ -1,0 +1,257 @@
+"""The command line: bad input is one clear line and an exit code, and leaves nothing half-written."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from conftest import anechoic_frames
+
+from wavloc import cli
+from wavloc.geometry import LUVIRA_MICS
+
+
+def fails(capsys, arguments: list[object], *words: str, code: int = 2) -> None:
+    """The command ends with ``code`` and one line on stderr that has all the words."""
+    assert cli.main([str(part) for part in arguments]) == code
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1, lines
+    assert lines[0].startswith("wavloc: error: ")
+    for word in words:
+        assert word in lines[0], lines[0]
+
+
+@pytest.fixture
+def stored(tmp_path) -> Path:
+    anechoic_frames(6).save(tmp_path / "frames")
+    return tmp_path / "frames"
+
+
+@pytest.fixture
+def mics(tmp_path) -> Path:
+    rows = [f"m{k},{x},{y},{z}" for k, (x, y, z) in enumerate(LUVIRA_MICS.tolist())]
+    path = tmp_path / "mics.csv"
+    path.write_text("name,x,y,z\n" + "\n".join(rows) + "\n")
+    return path
+
+
+def recording(seconds: float = 1.0, rate: int = 16000) -> tuple[np.ndarray, np.ndarray]:
+    """(samples, 11) sound of one standing source on the LuViRA array and its position."""
+    rng = np.random.default_rng(0)
+    source = np.array([0.4, -0.5, 1.0])
+    size = int(seconds * rate) + 4000
+    spectrum = np.fft.rfft(rng.standard_normal(size))
+    spectrum[np.fft.rfftfreq(size, 1 / rate) > 7000] = 0
+    delay = np.linalg.norm(LUVIRA_MICS - source, axis=1) * rate / 343
+    turn = np.exp(-2j * np.pi * np.fft.rfftfreq(size) * delay[:, None])
+    sound = np.fft.irfft(spectrum * turn, size)[:, 2000:-2000].T
+    return (0.1 * sound / np.abs(sound).max()).astype(np.float32), source
+
+
+def test_predict_and_evaluate_any_frames(stored, tmp_path, capsys) -> None:
+    out = tmp_path / "p.parquet"
+    assert (
+        cli.main(
+            ["predict", "--method", "multilat_plus", "--frames", str(stored), "--out", str(out)]
+        )
+        == 0
+    )
+    assert cli.main(["evaluate", "--frames", str(stored), "--predictions", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert "mae" in printed
+    assert "multilat_plus" in printed
+
+
+def test_predict_refuses_bad_usage(stored, tmp_path, capsys) -> None:
+    out = tmp_path / "p.parquet"
+    base = ["predict", "--frames", stored, "--out", out]
+    fails(capsys, [*base, "--method", "wizard"], "unknown method 'wizard'", "multilat")
+    fails(capsys, [*base, "--method", "multilat", "--setup", "3c"], "setup '3c'", "1a")
+    options = json.dumps({"options": {"drawz": 3}})
+    fails(capsys, [*base, "--method", "multilat", "--options", options], "drawz", "draws")
+    fails(capsys, ["predict", "--method", "multilat"], "--frames")
+    assert not out.exists()
+
+
+def test_too_few_microphones(tmp_path, capsys) -> None:
+    anechoic_frames(3, mics=LUVIRA_MICS[:4]).save(tmp_path / "few")
+    out = tmp_path / "p.parquet"
+    arguments = ["predict", "--method", "multilat_plus", "--frames", tmp_path / "few", "--out", out]
+    fails(capsys, arguments, "at least 5 microphones, got 4")
+    assert not out.exists()
+    assert cli.main([str(a) for a in arguments] + ["--refusal-as-na"]) == 0
+
+
+def test_bad_frames(stored, tmp_path, capsys) -> None:
+    base = ["predict", "--method", "center", "--out", tmp_path / "p.parquet", "--frames"]
+    fails(capsys, [*base, tmp_path / "none"], "no such Frames folder")
+    np.save(stored / "mic_positions.npy", np.zeros((4, 3)))
+    fails(capsys, [*base, stored], "mic_positions", "(4, 3)")
+    (stored / "mic_positions.npy").unlink()
+    fails(capsys, [*base, stored], "mic_positions.npy", "missing")
+
+
+def test_nan_and_silent_audio_give_failures_not_crashes(tmp_path) -> None:
+    frames = anechoic_frames(6)
+    frames.audio[1] = 0
+    frames.audio[2] = np.nan
+    frames.audio[3, 2] = np.nan
+    frames.save(tmp_path / "f")
+    for method in ("multilat", "multilat_plus", "srp_phat", "tdoa_grid", "nlls", "linear_ls"):
+        out = tmp_path / f"{method}.parquet"
+        assert (
+            cli.main(
+                ["predict", "--method", method, "--frames", str(tmp_path / "f"), "--out", str(out)]
+            )
+            == 0
+        )
+        position = pd.read_parquet(out)[["x", "y", "z"]].to_numpy()
+        assert np.isnan(position[2]).all(), method
+        error = np.linalg.norm(position[[0, 4, 5]] - frames.source_position[[0, 4, 5]], axis=1)
+        assert (error < 0.3).all(), method
+        if method in ("multilat_plus", "srp_phat"):
+            assert np.linalg.norm(position[3] - frames.source_position[3]) < 0.3
+
+
+@pytest.mark.parametrize(("rate", "suffix"), [(16000, "wav"), (48000, "flac")])
+def test_locate_a_multichannel_recording(tmp_path, mics, rate: int, suffix: str) -> None:
+    sound, source = recording(rate=rate)
+    soundfile.write(tmp_path / f"rec.{suffix}", sound, rate)
+    out, plot = tmp_path / "positions.csv", tmp_path / "track.png"
+    arguments = ["locate", "--method", "multilat_plus", "--mics", mics, "--out", out]
+    arguments += ["--audio", tmp_path / f"rec.{suffix}", "--plot", plot]
+    assert cli.main([str(a) for a in arguments]) == 0
+    table = pd.read_csv(out)
+    assert list(table.columns[:5]) == ["time_s", "x", "y", "z", "status"]
+    assert np.abs(table[["x", "y", "z"]].to_numpy() - source).max() < 0.03
+    assert plot.stat().st_size > 5000
+
+
+def test_locate_one_file_per_microphone(tmp_path, mics) -> None:
+    sound, source = recording()
+    files = []
+    for k in reversed(range(11)):
+        files.append(tmp_path / f"m{k}.wav")
+        soundfile.write(files[-1], sound[:, k], 16000)
+    out = tmp_path / "p.csv"
+    arguments = ["locate", "--method", "srp_phat", "--mics", mics, "--out", out, "--audio", *files]
+    assert cli.main([str(a) for a in arguments]) == 0
+    assert np.abs(pd.read_csv(out)[["x", "y", "z"]].to_numpy() - source).max() < 0.03
+
+
+def test_locate_refuses_bad_recordings(tmp_path, mics, capsys) -> None:
+    sound, _ = recording()
+    out = tmp_path / "p.csv"
+    base = ["locate", "--method", "multilat_plus", "--mics", mics, "--out", out, "--audio"]
+    for k in range(11):
+        soundfile.write(tmp_path / f"m{k}.wav", sound[:, k], 16000)
+    files = [tmp_path / f"m{k}.wav" for k in range(11)]
+    soundfile.write(files[3], sound[:-100, 3], 16000)
+    fails(capsys, [*base, *files], "lengths differ", "m3")
+    soundfile.write(files[3], sound[:, 3], 8000)
+    fails(capsys, [*base, *files], "sample rates differ")
+    fails(capsys, [*base, *files[:10]], "no file for ['m10']")
+    soundfile.write(tmp_path / "ten.wav", sound[:, :10], 16000)
+    fails(capsys, [*base, tmp_path / "ten.wav"], "10 channels, expected 11")
+    bad = sound.copy()
+    bad[500, 2] = np.nan
+    soundfile.write(tmp_path / "nan.wav", bad, 16000, subtype="FLOAT")
+    fails(capsys, [*base, tmp_path / "nan.wav"], "nan.wav", "NaN")
+    for suffix in ("wav", "flac"):
+        whole = tmp_path / f"whole.{suffix}"
+        soundfile.write(whole, sound, 16000)
+        cut = tmp_path / f"cut.{suffix}"
+        cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+        fails(capsys, [*base, cut], f"cut.{suffix}")
+    fails(capsys, [*base, tmp_path / "none.wav"], "none.wav", "no such")
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda t: t.replace("name,x,y,z", "mic,x,y,z"), ["line 1", "name,x,y,z"]),
+        (lambda t: t.replace("m2,", "m1,"), ["line 4", "'m1'", "twice"]),
+        (lambda t: t.replace("m2,1.327957", "m2,left"), ["line 4", "not numbers"]),
+        (lambda t: t.replace("m2,1.327957,", "m2,"), ["line 4", "3 cells"]),
+        (lambda t: t.replace("\nm2,", "\n\nm2,"), ["line 4", "empty row"]),
+        (lambda t: t.replace("m2,1.327957", "m2,inf"), ["line 4", "not finite"]),
+        (lambda t: "\n".join(t.splitlines()[:-1]) + "\n", ["11 channels, expected 10"]),
+        (lambda t: "name,x,y,z\n", ["no microphones"]),
+    ],
+)
+def test_locate_refuses_bad_microphone_lists(tmp_path, mics, capsys, change, words) -> None:
+    mics.write_text(change(mics.read_text()))
+    soundfile.write(tmp_path / "r.wav", recording()[0], 16000)
+    arguments = [
+        "locate",
+        "--method",
+        "multilat_plus",
+        "--mics",
+        mics,
+        "--audio",
+        tmp_path / "r.wav",
+    ]
+    fails(capsys, [*arguments, "--out", tmp_path / "p.csv"], *words)
+
+
+def test_unwritable_output(stored, tmp_path, capsys) -> None:
+    (tmp_path / "file").write_text("")
+    arguments = ["predict", "--method", "center", "--frames", stored]
+    fails(capsys, [*arguments, "--out", tmp_path / "file" / "p.parquet"], "cannot write")
+    fails(capsys, [*arguments, "--out", "/proc/p.parquet"], "cannot write")
+
+
+def test_simulate_refuses_bad_config_and_empty_corpus(tmp_path, capsys) -> None:
+    corpus = tmp_path / "speech"
+    sound = ["--kind", "speech", "--source", "synthetic", "--cache", tmp_path, "--out", corpus]
+    options = json.dumps({"voices": 4, "utterances_per_voice": 2})
+    assert cli.main([str(a) for a in ["prepare", *sound, "--options", options]]) == 0
+    capsys.readouterr()
+    base = ["simulate", "--dataset", "six_faces", "--track", "test", "--sound", f"speech={corpus}"]
+    base += ["--out", tmp_path / "frames", "--options"]
+
+    def given(**values: object) -> str:
+        return json.dumps({"options": {"test": 4, "max_order": 1} | values})
+
+    fails(capsys, [*base, given(t60_high_s=0)], "t60_high_s", "greater than 0")
+    fails(capsys, [*base, given(test_t60_s=[-0.1])], "t60_s -0.1")
+    fails(capsys, [*base, given(tset=3)], "unknown key 'tset'", "'test'")
+    fails(capsys, [*base, given(test="many")], "test", "'many' is not a number")
+    fails(capsys, [*base, given(room=[5, 5, -2])], "room")
+    fails(capsys, [*base[:4], "nowhere", *base[5:], given()], "no track 'nowhere'", "train")
+    twin = ["simulate", "--dataset", "luvira_twin", "--track", "speech1", "--out", tmp_path / "t"]
+    twin += ["--sound", f"speech={corpus}", "--sound", f"music={corpus}", "--options"]
+    small = json.dumps({"options": {"seconds": 1, "room": [3, 3, 2]}})
+    fails(capsys, [*twin, small], "smaller than the array")
+    zero = json.dumps({"options": {"seconds": 1, "t60_s": 0}})
+    fails(capsys, [*twin, zero], "t60_s", "greater than 0")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    arguments = ["prepare", "--kind", "speech", "--source", "librispeech", "--cache", tmp_path]
+    arguments += ["--options", json.dumps({"root": str(empty)}), "--out", tmp_path / "c"]
+    fails(capsys, arguments, str(empty))
+    assert not (tmp_path / "c").exists()
+    assert not (tmp_path / "frames").exists()
+
+
+def test_lists(capsys) -> None:
+    assert cli.main(["methods"]) == 0
+    assert "multilat_plus" in capsys.readouterr().out
+    assert cli.main(["datasets"]) == 0
+    assert "luvira_twin" in capsys.readouterr().out
+
+
+def test_log_holds_what_was_said_and_errors(stored, tmp_path, capsys) -> None:
+    log = tmp_path / "logs" / "x.log"
+    arguments = ["predict", "--method", "center", "--frames", str(stored), "--log", str(log)]
+    assert cli.main([*arguments, "--out", str(tmp_path / "p.parquet")]) == 0
+    assert "frames/s" in log.read_text()
+    assert cli.main([*arguments, "--setup", "9z", "--out", str(tmp_path / "p.parquet")]) == 2
+    assert "setup '9z'" in log.read_text()
+    assert os.listdir(tmp_path / "logs") == ["x.log"]

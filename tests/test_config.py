@@ -1,0 +1,78 @@
+"""The configuration: shipped files are valid, mistakes are named before anything runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from wavloc import config
+from wavloc.errors import InputError
+
+PROFILES = ["smoke.yaml", "twin.yaml"]
+
+
+def test_default_config_is_complete(root: Path) -> None:
+    loaded = config.load(root / "config" / "config.yaml")
+    assert loaded["seed"] == 0
+    assert set(loaded["methods"]) == {p.stem for p in (root / "config" / "methods").glob("*.yaml")}
+    assert loaded["evaluation"]["resamples"] >= 1000
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_profiles_state_only_differences(root: Path, name: str) -> None:
+    base = yaml.safe_load((root / "config" / "config.yaml").read_text())
+    given = yaml.safe_load((root / "config" / name).read_text())
+    config.load(root / "config" / "config.yaml", root / "config" / name)
+
+    def leaves(value, path=()):
+        if not isinstance(value, dict):
+            yield path, value
+            return
+        for key, part in value.items():
+            yield from leaves(part, (*path, key))
+
+    same = [path for path, value in leaves(given) if dict(leaves(base)).get(path) == value]
+    # A sound kind is stated whole, so that its size can be read in one place.
+    assert [path for path in same if path[0] != "sound"] == []
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"sead": 1}, "'sead' was unexpected"),
+        ({"seed": -1}, "seed"),
+        ({"speech": "radio"}, "'radio' is not one of"),
+        ({"methods": {"multilat": {"optoins": {}}}}, "methods.multilat.*'optoins'"),
+        (
+            {"methods": {"multilat": {"options": {"drawz": 1}}}},
+            "methods.multilat.options: unknown key 'drawz'",
+        ),
+        ({"methods": {"wizard": {}}}, "unknown method 'wizard'"),
+        ({"datasets": {"moon": {}}}, "unknown dataset 'moon'"),
+        ({"datasets": {"six_faces": {"options": {"rooom": 1}}}}, "unknown key 'rooom'"),
+        ({"evaluation": {"resamples": 10}}, "evaluation.resamples"),
+        ({"tables": {"table1": {"metrics": ["mea"]}}}, "tables.table1.metrics"),
+    ],
+)
+def test_mistakes_are_named(root: Path, change: dict, words: str) -> None:
+    given = config.merge(config.read_yaml(root / "config" / "config.yaml"), change)
+    with pytest.raises(InputError, match=words):
+        config.resolve(given, root / "config")
+
+
+def test_broken_yaml_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("a: [1, 2\nb: 3\n")
+    with pytest.raises(InputError, match="not valid YAML") as caught:
+        config.read_yaml(tmp_path / "c.yaml")
+    assert "\n" not in str(caught.value)
+
+
+def test_readme_of_the_config_is_up_to_date(root: Path) -> None:
+    import subprocess
+    import sys
+
+    script = root / "workflow" / "config_readme.py"
+    done = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,194 @@
+"""The real Snakefile: its shape, its lint, and whole runs of the smoke profile in fresh folders."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+COPIED = ["Snakefile", "workflow", "config", "profiles", "dvc.yaml"]
+SMOKE = ["--configfile", "config/smoke.yaml", "--"]
+
+
+def environment() -> dict[str, str]:
+    """Commands of this interpreter's environment first, no bars, no other profile."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    changed = {name: value for name, value in os.environ.items() if name != "SNAKEMAKE_PROFILE"}
+    return changed | {"PATH": path, "PYTHONHASHSEED": "0"}
+
+
+def snakemake(folder: Path, *arguments: str, runner: bool = False) -> subprocess.CompletedProcess:
+    command = [sys.executable, "workflow/run.py"] if runner else [sys.executable, "-m", "snakemake"]
+    return subprocess.run(
+        [*command, *arguments], cwd=folder, env=environment(), capture_output=True, text=True
+    )
+
+
+def fresh(root: Path, folder: Path) -> Path:
+    """A copy of what a run needs, without results."""
+    folder.mkdir()
+    for name in COPIED:
+        source = root / name
+        copy = shutil.copytree if source.is_dir() else shutil.copy
+        copy(source, folder / name)
+    return folder
+
+
+def tables(folder: Path) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in sorted((folder / "results/smoke/tables").glob("*.csv"))}
+
+
+@pytest.fixture(scope="session")
+def finished(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One undisturbed smoke run."""
+    folder = fresh(root, tmp_path_factory.mktemp("run") / "wavloc")
+    done = snakemake(folder, "--cores", "2", *SMOKE, "all", runner=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder
+
+
+@pytest.fixture
+def experiments(root: Path) -> dict:
+    return yaml.safe_load((root / "config" / "experiments.yaml").read_text())
+
+
+@pytest.mark.slow
+def test_smoke_run_makes_every_table_and_figure(finished: Path, experiments: dict) -> None:
+    results = finished / "results" / "smoke"
+    methods = {path.stem for path in (finished / "config" / "methods").glob("*.yaml")}
+    for name, spec in experiments["tables"].items():
+        for kind in ("csv", "md", "tex"):
+            assert (results / "tables" / f"{name}.{kind}").stat().st_size > 100
+        table = pd.read_csv(results / "tables" / f"{name}.csv")
+        rows = len(methods) * len(spec["tracks"]) * len(spec["setups"]) * len(spec["mics"])
+        ours = table[table["method"].isin(methods)]
+        assert len(ours) == rows * len(spec["metrics"])
+        empty = ours[ours["value"].isna()]
+        assert empty["note"].notna().all()
+    for name in experiments["figures"]:
+        for kind in ("png", "pdf"):
+            assert (results / "figures" / f"{name}.{kind}").stat().st_size > 3000
+    assert (results / "report.html").stat().st_size > 50_000
+    assert sorted((results / "logs").rglob("*.log"))
+    assert sorted((results / "benchmarks").rglob("*.tsv"))
+
+
+@pytest.mark.slow
+def test_oracle_is_the_ceiling_and_center_the_floor(finished: Path) -> None:
+    table = pd.read_csv(finished / "results/smoke/tables/table7.csv")
+    mae = table[table["metric"] == "mae"].groupby("method")["value"].mean()
+    assert mae["oracle"] == mae.min()
+    assert mae["oracle"] < 0.1
+    assert mae["multilat_plus"] < mae["center"]
+
+
+@pytest.mark.slow
+def test_second_run_does_nothing(finished: Path) -> None:
+    done = snakemake(finished, "--cores", "2", *SMOKE, "all", runner=True)
+    assert done.returncode == 0
+    assert "Nothing to be done" in done.stderr + done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", [0.25, 0.5, 0.8])
+def test_killed_run_ends_in_the_same_tables(
+    root: Path, finished: Path, tmp_path: Path, moment: float
+) -> None:
+    """SIGKILL of the whole process group at a share of the jobs; then the same command again."""
+    folder = fresh(root, tmp_path / "wavloc")
+    jobs = len(list((finished / "results/smoke/predictions").rglob("*.parquet")))
+    started = subprocess.Popen(
+        [sys.executable, "workflow/run.py", "--cores", "2", *SMOKE, "all"],
+        cwd=folder,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 300
+    predictions = folder / "results/smoke/predictions"
+    while len(list(predictions.rglob("*.parquet"))) < moment * jobs:
+        assert started.poll() is None, "the run ended before it was killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.killpg(started.pid, signal.SIGKILL)
+    started.wait()
+    assert not (folder / "results/smoke/report.html").exists()
+    done = snakemake(folder, "--cores", "2", *SMOKE, "all", runner=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert tables(folder) == tables(finished)
+
+
+@pytest.mark.slow
+def test_other_seed_changes_the_tables(root: Path, finished: Path, tmp_path: Path) -> None:
+    folder = fresh(root, tmp_path / "wavloc")
+    smoke = ["--configfile", "config/smoke.yaml", "--config", "seed=1", "--"]
+    done = snakemake(folder, "--cores", "2", *smoke, "results/smoke/tables/table1.csv", runner=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    made = tables(folder)
+    assert list(made) == ["table1.csv"]
+    assert made["table1.csv"] != tables(finished)["table1.csv"]
+
+
+@pytest.mark.parametrize("profile", ["config", "smoke", "twin"])
+def test_every_shipped_config_has_a_dag(root: Path, tmp_path: Path, profile: str) -> None:
+    folder = fresh(root, tmp_path / "wavloc")
+    done = snakemake(folder, "-n", "--configfile", f"config/{profile}.yaml", "--", "all")
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_targets_of_the_phases_exist(root: Path, tmp_path: Path) -> None:
+    folder = fresh(root, tmp_path / "wavloc")
+    done = snakemake(folder, "--list-target-rules")
+    assert set(done.stdout.split()) >= {"all", "data", "predict", "evaluate", "tables", "figures"}
+    one = snakemake(folder, "-n", *SMOKE, "results/smoke/figures/fig4.png")
+    assert "predict_cell" not in one.stdout  # a single target builds only what it needs
+
+
+def test_config_mistake_is_one_line(root: Path, tmp_path: Path) -> None:
+    folder = fresh(root, tmp_path / "wavloc")
+    done = snakemake(folder, "-n", "--config", "sead=1", "--", "all")
+    assert done.returncode != 0
+    lines = [line for line in done.stderr.splitlines() if "wavloc: error" in line]
+    assert len(lines) == 1
+    assert "'sead' was unexpected" in lines[0]
+    librispeech = snakemake(folder, "-n", "--config", "speech=librispeech", "--", "all")
+    assert "librispeech_root=PATH" in librispeech.stderr
+
+
+def test_lint_has_only_the_environment_hint(root: Path, tmp_path: Path) -> None:
+    folder = fresh(root, tmp_path / "wavloc")
+    done = snakemake(folder, "--workflow-profile", "none", "--lint")
+    titles = {
+        line.strip("* :").rstrip(":")
+        for line in (done.stdout + done.stderr).splitlines()
+        if line.startswith("    * ")
+    }
+    assert {title for title in titles if "conda environment or container" not in title} == set()
+
+
+def test_dvc_stages_are_snakemake_targets(root: Path, tmp_path: Path) -> None:
+    """Each stage calls one target, every out persists, and all final files are somebody's out."""
+    folder = fresh(root, tmp_path / "wavloc")
+    stages = yaml.safe_load((folder / "dvc.yaml").read_text())["stages"]
+    outs = [next(iter(out)) for stage in stages.values() for out in stage["outs"]]
+    assert all(out[name]["persist"] for s in stages.values() for out in s["outs"] for name in out)
+    targets = snakemake(folder, "--list-target-rules").stdout.split()
+    for stage in stages.values():
+        target = stage["cmd"].removeprefix("python workflow/run.py ")
+        assert target in targets or target == "results/report.html"
+    listed = snakemake(folder, "--summary", "all").stdout.splitlines()
+    begin = next(k for k, line in enumerate(listed) if line.startswith("output_file\t"))
+    files = [line.split("\t")[0] for line in listed[begin + 1 :]]
+    assert len(files) > 50
+    for file in files:
+        homes = [out for out in outs if file == out or file.startswith(f"{out}/")]
+        assert len(homes) == 1, file
