@@ -1,4 +1,4 @@
-"""The command line: bad input is one clear line and an exit code, and leaves nothing half-written."""
+"""The command line: bad input is one clear line and an exit code; nothing is half-written."""
 
 from __future__ import annotations
 

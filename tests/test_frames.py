@@ -66,9 +66,14 @@ def test_wrong_shape_and_truncation_are_named(tmp_path, frames) -> None:
 
 
 def test_failed_write_leaves_nothing(tmp_path) -> None:
-    with pytest.raises(RuntimeError), files.replacing(tmp_path / "x") as temporary:
-        temporary.write_text("half")
-        raise RuntimeError
+
+    def fails_half_way() -> None:
+        with files.replacing(tmp_path / "x") as temporary:
+            temporary.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fails_half_way()
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot write"):

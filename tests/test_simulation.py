@@ -123,7 +123,7 @@ def test_sabine_agrees_with_pyroomacoustics() -> None:
 
 
 def test_reverberation_of_earlier_sound_is_in_the_frame() -> None:
-    """A click long before the frame is heard in it through reflections, not through a fresh start."""
+    """A click long before the frame is heard in it through reflections."""
     dry = np.zeros(30000, np.float32)
     dry[11500] = 1.0
     scenes = make_scenes(1, dry=dry, t60_s=np.array([0.2]), max_order=8)

@@ -17,7 +17,7 @@ from wavloc.errors import InputError
 
 @contextlib.contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary sibling of ``path``; it is moved there if the block ends well, else removed.
+    """Yield a temporary sibling of ``path``; moved there if the block ends well, else removed.
 
     Works for a file and for a folder (create the folder yourself at the yielded name). A path that
     cannot be written ends in an `InputError` before any work is done.

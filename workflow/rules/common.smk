@@ -14,7 +14,9 @@ except WavlocError as error:
     sys.exit(f"wavloc: error: {error}")
 
 SEED = config["seed"]
-METHODS = dict(sorted(config["methods"].items(), key=lambda kv: (kv[1]["order"], kv[0])))
+METHODS = dict(
+    sorted(config["methods"].items(), key=lambda kv: (kv[1]["order"], kv[0]))
+)
 DATASETS = config["datasets"]
 SOUND_ROOTS = {"librispeech": "librispeech_root", "folder": "{kind}_root"}
 
@@ -23,15 +25,21 @@ def dataset_of(spec):
     """Dataset that plays the role of a table or figure; a dataset's own name works as well."""
     name = config["roles"].get(spec["dataset"], spec["dataset"])
     if name not in DATASETS:
-        sys.exit(f"wavloc: error: config: unknown dataset '{name}', expected {sorted(DATASETS)}")
+        sys.exit(
+            f"wavloc: error: config: unknown dataset '{name}', expected {sorted(DATASETS)}"
+        )
     return name
 
 
 def methods_of(spec):
     chosen = spec.get("methods", "all")
-    unknown = [] if chosen == "all" else [name for name in chosen if name not in METHODS]
+    unknown = (
+        [] if chosen == "all" else [name for name in chosen if name not in METHODS]
+    )
     if unknown:
-        sys.exit(f"wavloc: error: config: unknown method '{unknown[0]}', expected {list(METHODS)}")
+        sys.exit(
+            f"wavloc: error: config: unknown method '{unknown[0]}', expected {list(METHODS)}"
+        )
     return list(METHODS) if chosen == "all" else chosen
 
 
@@ -67,13 +75,21 @@ def metrics_of(cell):
     return "<results>/metrics/{}/{}/{}-{}.csv".format(*cell)
 
 
-TABLE_FILES = expand("<results>/tables/{table}.{kind}", table=config["tables"], kind=["csv", "md", "tex"])
-FIGURE_FILES = expand("<results>/figures/{figure}.{kind}", figure=config["figures"], kind=["png", "pdf"])
+TABLE_FILES = expand(
+    "<results>/tables/{table}.{kind}", table=config["tables"], kind=["csv", "md", "tex"]
+)
+FIGURE_FILES = expand(
+    "<results>/figures/{figure}.{kind}", figure=config["figures"], kind=["png", "pdf"]
+)
 
 
 def entry_of(kind, name):
     """Config entry of a plugin as text: what a job is given and what makes it run again."""
-    entry = {key: config[kind][name][key] for key in ("module", "options") if config[kind][name].get(key)}
+    entry = {
+        key: config[kind][name][key]
+        for key in ("module", "options")
+        if config[kind][name].get(key)
+    }
     return json.dumps(entry, sort_keys=True)
 
 

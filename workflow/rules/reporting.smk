@@ -22,9 +22,10 @@ def figure_predictions(name):
     }
 
 
-def caption():
+def caption(spec):
+    """What a table shows, and which data and profile made it."""
     return (
-        f"Profile {config['profile']}, seed {SEED}; "
+        f"{spec['caption']} Data: {DATASETS[spec['dataset']]['label']}. Profile {config['profile']}, seed {SEED}; "
         f"speech: {config['speech']}, music: {config['music']}."
     )
 
@@ -43,7 +44,7 @@ rule table:
         code=provenance.code_digest("wavloc.reporting.tables"),
         spec=lambda wc: json.dumps(table_spec(wc.table)),
         methods=rows_json(METHODS),
-        caption=lambda wc: f"{DATASETS[table_spec(wc.table)['dataset']]['label']}. {caption()}",
+        caption=lambda wc: caption(table_spec(wc.table)),
         stem=lambda wc, output: output[0].removesuffix(".csv"),
     shell:
         "wavloc tables --table {wildcards.table} --spec {params.spec:q}"

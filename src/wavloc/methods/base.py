@@ -126,7 +126,7 @@ class Method:
 
 
 def blocks(count: int, size: int, what: str) -> Iterator[slice]:
-    """Slices of at most ``size`` frames, with a bar on a terminal (rate and time left in frames)."""
+    """Slices of at most ``size`` frames, with a bar on a terminal (rate and time left)."""
     with tqdm(total=count, desc=what, unit="frame", disable=None, leave=False) as bar:
         for start in range(0, count, size):
             stop = min(start + size, count)

@@ -95,7 +95,8 @@ def report(results: Path, config: Mapping[str, Any], out: Path) -> None:
         out,
         "wavloc",
         config["profile"],
-        f"speech: {config['speech']}, music: {config['music']}; datasets: {', '.join(sorted(used))}",
+        f"speech: {config['speech']}, music: {config['music']}; "
+        f"datasets: {', '.join(sorted(used))}",
         tables,
         drawn,
         Path(config["pathvars"]["benchmarks"]),
@@ -117,7 +118,8 @@ def _data_note(folder: Path) -> str:
         for key in ("rendered", "silent", "anechoic")
     }
     return (
-        f"{folder.name}: {total['rendered']} frames simulated, {total['silent']} dropped as silent, "
+        f"{folder.name}: {total['rendered']} frames simulated, "
+        f"{total['silent']} dropped as silent, "
         f"{total['anechoic']} anechoic (nominal T60 below Sabine's bound). T60 is nominal: flat "
         "rooms decay slower than Sabine's formula says."
     )
