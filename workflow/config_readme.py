@@ -25,7 +25,8 @@ def text() -> str:
         "# Configuration\n\n"
         "`config.yaml` is the default run; other files state only differences and go over it with\n"
         "`--configfile`; single keys with `--config key=value`. Unknown keys are refused.\n"
-        "Options of methods and datasets are the fields of `Options` in their files under `src/wavloc`.\n\n"
+        "Options of methods and datasets are the fields of `Options` in their files\n"
+        "under `src/wavloc`.\n\n"
         "| key | values | default | meaning |\n|---|---|---|---|\n"
     )
     return head + "\n".join(rows(schema)) + "\n"

@@ -48,6 +48,14 @@ class Frames:
         """N: samples that a method may use (the centre of the L stored ones)."""
         return min(FRAME_SAMPLES, self.audio.shape[-1])
 
+    @property
+    def room_bounds(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Lower and upper corner of the room in the coordinates of the frames, if it is known."""
+        if "room" not in self.meta:
+            return None
+        low = -np.asarray(self.meta.get("origin", (0.0, 0.0, 0.0)), float)
+        return low, low + np.asarray(self.meta["room"], float)
+
     def window(self, index: slice | np.ndarray = slice(None)) -> np.ndarray:
         """Central N samples of some frames: (B, M, N) float32."""
         start = (self.audio.shape[-1] - self.frame_samples) // 2

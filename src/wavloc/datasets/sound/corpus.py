@@ -1,0 +1,98 @@
+"""Dry sound on disk: a folder of items (utterances or songs) at 16 kHz, for every source alike."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from wavloc import files
+from wavloc.audio import SAMPLE_RATE
+from wavloc.errors import InputError
+
+SPLITS = ("train", "valid", "test")
+
+
+@dataclasses.dataclass
+class Item:
+    """One utterance or song: samples (n,) float32 at 16 kHz; speaker is the voice or the song."""
+
+    id: str
+    speaker: str
+    split: str
+    samples: np.ndarray
+    title: str = ""
+
+
+@dataclasses.dataclass
+class Corpus:
+    """Items of one kind of sound.
+
+    items: one row each (id, kind, speaker, split, title, start_sample, n_samples); samples: all
+    items one after the other (1-D float32, memory-mapped); meta: source, versions, licences.
+    """
+
+    items: pd.DataFrame
+    samples: np.ndarray
+    meta: dict[str, Any]
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Corpus:
+        """Open a corpus folder; a missing or damaged part is an `InputError` that names it."""
+        folder = Path(folder)
+        meta = files.read_json(folder / "meta.json")
+        try:
+            items = pd.read_parquet(folder / "items.parquet")
+            samples = np.load(folder / "audio.npy", mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise InputError(f"{folder}: not readable as a corpus ({error})") from None
+        needed = int((items["start_sample"] + items["n_samples"]).max()) if len(items) else 0
+        if samples.ndim != 1 or len(samples) < needed:
+            raise InputError(f"{folder}/audio.npy: {samples.shape} samples, expected ({needed},)")
+        return cls(items, samples, meta)
+
+    def audio(self, index: int) -> np.ndarray:
+        """Samples (n,) of the item in row ``index``."""
+        row = self.items.iloc[index]
+        start = int(row["start_sample"])
+        return self.samples[start : start + int(row["n_samples"])]
+
+    def select(self, split: str) -> Corpus:
+        """Items of one split; none at all is an `InputError`."""
+        chosen = self.items[self.items["split"] == split].reset_index(drop=True)
+        if chosen.empty:
+            raise InputError(
+                f"the corpus has no items in split '{split}' "
+                f"(there: {self.items['split'].value_counts().to_dict()})"
+            )
+        return Corpus(chosen, self.samples, self.meta)
+
+
+def write(out: str | Path, kind: str, items: Iterable[Item], meta: Mapping[str, Any]) -> None:
+    """Write a corpus folder, all or nothing. No items at all is an `InputError`."""
+    rows, pieces, start = [], [], 0
+    for item in items:
+        rows.append(
+            {
+                "id": item.id,
+                "kind": kind,
+                "speaker": item.speaker,
+                "split": item.split,
+                "title": item.title,
+                "start_sample": start,
+                "n_samples": len(item.samples),
+            }
+        )
+        pieces.append(np.asarray(item.samples, np.float32))
+        start += len(item.samples)
+    if not rows:
+        raise InputError(f"no usable {kind} found: the corpus would be empty ({dict(meta)})")
+    with files.replacing(out) as temporary:
+        temporary.mkdir()
+        np.save(temporary / "audio.npy", np.concatenate(pieces))
+        pd.DataFrame(rows).to_parquet(temporary / "items.parquet", index=False)
+        files.write_json(temporary / "meta.json", dict(meta) | {"sample_rate": SAMPLE_RATE})

@@ -1,0 +1,128 @@
+"""Synthesised speech of many voices with no download beyond the pip package hibari-tts.
+
+The sentences are written once, in the folder layout of LibriSpeech, and then read by the reader of
+LibriSpeech: from the waveform on, synthesised and recorded speech take the same path.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from wavloc import files, seeds
+from wavloc.audio import SAMPLE_RATE
+from wavloc.datasets.sound import librispeech, voices
+from wavloc.datasets.sound.corpus import SPLITS, Item
+from wavloc.datasets.sound.sentences import sentences
+from wavloc.errors import InputError
+
+RECIPE = 1  # part of the cache's name: raise it when the sound of a voice changes
+MIN_SECONDS = 1.0  # after trimming; the voices are ours, so nearly all sentences may stay
+FIRST_SPEAKER = 1001
+CHAPTER = "1"
+LICENCE = (
+    "speech synthesised by hibari-tts 0.2.1 (Apache-2.0, Maureese Williams), whose voice is "
+    "distilled from Kokoro-82M (Apache-2.0, hexgrad); voices changed by wavloc"
+)
+
+
+def collect(
+    kind: str, options: dict[str, Any], cache: Path, seed: int
+) -> tuple[list[Item], dict[str, Any]]:
+    """Items and counts of the synthesised utterances.
+
+    options: voices (16; half of them train, a quarter each valid and test), utterances_per_voice
+    (12), min_seconds (1.0, after trimming). What is in the cache already is not made again.
+    """
+    split_of = split_voices(int(options.get("voices", 16)))
+    per_voice = int(options.get("utterances_per_voice", 12))
+    if per_voice < 1:
+        raise InputError(f"sound.speech.utterances_per_voice is {per_voice}, expected at least 1")
+    voices.check_model()
+    grid = dict(zip(split_of, voices.grid(len(split_of), seed), strict=True))
+    folder = cache / f"speech-{_digest(list(grid.values()), per_voice, seed)}"
+    with files.lock(cache / f".{folder.name}.lock"):
+        _synthesise(folder, grid, plan(split_of, per_voice, seed), seed)
+    items, meta = librispeech.read(
+        folder,
+        float(options.get("min_seconds", MIN_SECONDS)),
+        librispeech.fixed_split(split_of),
+    )
+    meta |= {
+        "package": voices.PACKAGE,
+        "version": voices.VERSION,
+        "model_sha256": voices.MODEL_SHA256,
+        "licence": LICENCE,
+        "voices": {name: dataclasses.asdict(voice) for name, voice in grid.items()},
+    }
+    return items, meta
+
+
+def split_voices(count: int) -> dict[str, str]:
+    """Speaker number -> split: a quarter valid, a quarter test, at least one of each split.
+
+    Voices alternate between low and high, and so the splits change after every second one.
+    """
+    if count < 3:
+        raise InputError(f"sound.speech.voices is {count}, expected at least 3, one per split")
+    quarter = max(1, count // 4)
+    left = {"test": quarter, "valid": quarter, "train": count - 2 * quarter}
+    pattern = ("train", "train", "valid", "valid", "train", "train", "test", "test")
+    split_of = {}
+    for index in range(count):
+        wanted = pattern[index % len(pattern)]
+        if not left[wanted]:
+            wanted = max(left, key=left.__getitem__)
+        left[wanted] -= 1
+        split_of[str(FIRST_SPEAKER + index)] = wanted
+    return split_of
+
+
+def plan(split_of: dict[str, str], per_voice: int, seed: int) -> dict[str, list[str]]:
+    """Sentences of each speaker; they repeat within a split only once all have been used."""
+    order = {
+        split: seeds.rng(seed, "embedded sentences", split).permutation(sentences(split)).tolist()
+        for split in SPLITS
+    }
+    used = dict.fromkeys(SPLITS, 0)
+    chosen = {}
+    for speaker, split in split_of.items():
+        start, pool = used[split], order[split]
+        chosen[speaker] = [pool[(start + k) % len(pool)] for k in range(per_voice)]
+        used[split] += per_voice
+    return chosen
+
+
+def _digest(grid: list[voices.Voice], per_voice: int, seed: int) -> str:
+    """Name of the cache: everything that the sound depends on, but for the processor."""
+    words = [sentences(split) for split in SPLITS]
+    stated = [RECIPE, voices.VERSION, seed, per_voice, *map(dataclasses.astuple, grid), words]
+    return hashlib.sha256(json.dumps(stated).encode()).hexdigest()[:12]
+
+
+def _synthesise(
+    folder: Path, grid: dict[str, voices.Voice], texts: dict[str, list[str]], seed: int
+) -> None:
+    """Write the utterances that are not in the folder yet."""
+    missing = [
+        (speaker, number)
+        for speaker in grid
+        for number in range(len(texts[speaker]))
+        if not librispeech.utterance_path(folder, speaker, CHAPTER, number).is_file()
+    ]
+    if not missing:
+        return
+    synthesiser = voices.Speaker()
+    for speaker, number in tqdm(missing, desc="synthesise speech", unit="sentence", disable=None):
+        rng = seeds.rng(seed, "embedded utterance", speaker, number)
+        pauses = [np.zeros(round(s * SAMPLE_RATE), np.float32) for s in rng.uniform(0.05, 0.15, 2)]
+        sound = synthesiser.say(texts[speaker][number], grid[speaker], rng)
+        librispeech.write_utterance(
+            folder, speaker, CHAPTER, number, np.concatenate([pauses[0], sound, pauses[1]])
+        )

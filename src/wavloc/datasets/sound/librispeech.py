@@ -1,0 +1,149 @@
+"""Speech in the folder layout of LibriSpeech (Panayotov et al. 2015): any subset, or a part of one.
+
+``<root>/[LibriSpeech/][<subset>/]<speaker>/<chapter>/<speaker>-<chapter>-<number>.flac``;
+transcripts and SPEAKERS.TXT are not needed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from wavloc import audio
+from wavloc.datasets.sound.corpus import Item
+from wavloc.errors import InputError
+
+# The wav2pos paper's split of test-clean; the three validation ids are named in its public code.
+TEST_SPEAKERS = {"61", "121", "237"}
+VALID_SPEAKERS = {"260", "672", "908"}
+MIN_RECORDING_S = 1.0  # paper: shorter recordings are discarded
+RUMBLE_HZ = 50.0  # simulated rooms amplify what lies below
+
+
+def collect(
+    kind: str, options: dict[str, Any], cache: Path, seed: int
+) -> tuple[list[Item], dict[str, Any]]:
+    """Items and counts of all usable utterances below ``options['root']``.
+
+    options: root (folder), min_seconds (2.0, after trimming), test_fraction and valid_fraction of
+    speakers (0.2, 0.1; only where the paper's speakers are not there).
+    """
+    root = Path(options["root"])
+    return read(
+        root,
+        float(options.get("min_seconds", 2.0)),
+        lambda speakers: split_speakers(
+            speakers,
+            float(options.get("test_fraction", 0.2)),
+            float(options.get("valid_fraction", 0.1)),
+        ),
+    )
+
+
+def read(root: Path, min_seconds: float, split: Any) -> tuple[list[Item], dict[str, Any]]:
+    """Read, trim and high-pass every utterance; ``split`` maps speakers to their split names."""
+    paths = utterances(root)
+    split_of = split(sorted({path.parts[-3] for path in paths}))
+    items, short, trimmed_short = [], 0, 0
+    for path in tqdm(paths, desc="read speech", unit="file", disable=None, leave=False):
+        samples, rate = audio.read_audio(path)
+        if rate != audio.SAMPLE_RATE or samples.shape[1] != 1:
+            raise InputError(
+                f"{path}: {rate} Hz, {samples.shape[1]} channels; LibriSpeech is "
+                f"{audio.SAMPLE_RATE} Hz, 1 channel"
+            )
+        if len(samples) < MIN_RECORDING_S * rate:
+            short += 1
+            continue
+        sound = audio.highpass(trim(samples[:, 0]), RUMBLE_HZ, rate)
+        if len(sound) < min_seconds * rate:
+            trimmed_short += 1
+            continue
+        speaker = path.parts[-3]
+        items.append(Item(path.stem, speaker, split_of[speaker], sound))
+    counts = {
+        "files": len(paths),
+        "kept": len(items),
+        "shorter_than_1_s": short,
+        "short_after_trimming": trimmed_short,
+        "speakers": {
+            name: sorted({item.speaker for item in items if item.split == name}, key=int)
+            for name in ("train", "valid", "test")
+        },
+    }
+    return items, {"counts": counts, "licence": "LibriSpeech: CC BY 4.0"}
+
+
+def utterances(root: Path) -> list[Path]:
+    """All utterance files below a root in a fixed order; none is an `InputError`."""
+    if not root.is_dir():
+        raise InputError(f"{root}: no such LibriSpeech folder")
+    found = [
+        path
+        for path in root.rglob("*.flac")
+        if path.parts[-3].isdigit() and path.stem.startswith(f"{path.parts[-3]}-{path.parts[-2]}-")
+    ]
+    if not found:
+        raise InputError(
+            f"{root}: no utterances found, expected <speaker>/<chapter>/"
+            "<speaker>-<chapter>-<number>.flac somewhere below"
+        )
+    return sorted(found, key=lambda path: (int(path.parts[-3]), path.stem))
+
+
+def split_speakers(speakers: list[str], test: float, valid: float) -> dict[str, str]:
+    """Split of each speaker: the paper's where its speakers are there, else by a hash of the id."""
+    if set(speakers) >= TEST_SPEAKERS:
+        named = dict.fromkeys(TEST_SPEAKERS, "test") | dict.fromkeys(VALID_SPEAKERS, "valid")
+        return {speaker: named.get(speaker, "train") for speaker in speakers}
+    # Ranking by hash gives exact shares; the hash keeps the choice apart from order and sex.
+    ranked = sorted(speakers, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
+    n_test = max(1, round(test * len(ranked)))
+    n_valid = max(1, round(valid * len(ranked)))
+    names = ["test"] * n_test + ["valid"] * n_valid
+    names += ["train"] * max(0, len(ranked) - len(names))
+    return dict(zip(ranked, names, strict=False))
+
+
+def trim(samples: np.ndarray, below_db: float = 20.0) -> np.ndarray:
+    """Drop leading, trailing and inner silence: frames ``below_db`` under the loudest one.
+
+    Frames of 2048 samples every 512, as the public code of the wav2pos paper has it.
+    """
+    size, hop = 2048, 512
+    if len(samples) < size:
+        return samples
+    windows = np.lib.stride_tricks.sliding_window_view(samples, size)[::hop]
+    level = np.sqrt(np.square(windows).mean(axis=1))
+    active = level > level.max() * 10 ** (-below_db / 20)
+    keep = np.zeros(len(samples), bool)
+    for frame in np.flatnonzero(active):
+        keep[frame * hop : frame * hop + size] = True
+    return samples[keep]
+
+
+def utterance_path(root: Path, speaker: str, chapter: str, number: int) -> Path:
+    """Where the corpus layout has an utterance."""
+    return root / speaker / chapter / f"{speaker}-{chapter}-{number:04d}.flac"
+
+
+def write_utterance(root: Path, speaker: str, chapter: str, number: int, sound: np.ndarray) -> Path:
+    """Write one utterance (n,) as 16-bit FLAC in the corpus layout, atomically."""
+    import soundfile
+
+    from wavloc import files
+
+    path = utterance_path(root, speaker, chapter, number)
+    with files.replacing(path) as temporary:
+        soundfile.write(temporary, sound, audio.SAMPLE_RATE, format="FLAC", subtype="PCM_16")
+    return path
+
+
+def fixed_split(given: Mapping[str, str]) -> Any:
+    """A ``split`` for `read` that is stated instead of drawn."""
+    return lambda speakers: {speaker: given[speaker] for speaker in speakers}

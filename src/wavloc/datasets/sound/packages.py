@@ -1,0 +1,124 @@
+"""Data and code out of pip packages that are not ordinary requirements of this one.
+
+pretty_midi is wanted only for the SoundFont inside its wheel, and tinysoundfont states a
+requirement (pyaudio) that cannot be built everywhere and is not needed here. So their wheels are
+fetched once, by pip and without dependencies, and unpacked into the cache; nothing is installed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import platform
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path, PurePosixPath
+from types import ModuleType
+
+from wavloc import files
+from wavloc.errors import InputError, WorkError
+
+SOUNDFONT_PIN = "pretty_midi==0.2.11.post0"
+SOUNDFONT_MEMBER = "pretty_midi/TimGM6mb.sf2"
+SOUNDFONT_SHA256 = "82475b91a76de15cb28a104707d3247ba932e228bada3f47bba63c6b31aaf7a1"
+SYNTHESIZER_PIN = "tinysoundfont==0.3.7"
+_PATIENCE_S = 300
+
+
+def soundfont(cache: Path) -> Path:
+    """Path of the General-MIDI SoundFont TimGM6mb.sf2, fetched if it is not in the cache.
+
+    A file with another checksum is an `InputError`, one that cannot be had a `WorkError`.
+    """
+    path = cache / "packages" / "TimGM6mb.sf2"
+    with files.lock(cache / "packages" / ".lock"):
+        if not path.is_file():
+            cure = f"or put {PurePosixPath(SOUNDFONT_MEMBER).name} (from its wheel) at {path}"
+            with tempfile.TemporaryDirectory() as folder:
+                wheel = fetch(SOUNDFONT_PIN, Path(folder), cure)
+                unpack(wheel, Path(folder) / "unpacked")
+                found = Path(folder) / "unpacked" / SOUNDFONT_MEMBER
+                if not found.is_file():
+                    raise WorkError(f"{wheel.name} has no {SOUNDFONT_MEMBER}")
+                with files.replacing(path) as temporary:
+                    temporary.write_bytes(found.read_bytes())
+    digest = sha256(path)
+    if digest != SOUNDFONT_SHA256:
+        raise InputError(
+            f"{path}: sha256 {digest}, expected {SOUNDFONT_SHA256} (from {SOUNDFONT_PIN}); "
+            "delete the file to fetch it again"
+        )
+    return path
+
+
+def synthesizer(cache: Path) -> ModuleType:
+    """The module tinysoundfont, from a wheel that is fetched if it is not in the cache."""
+    folder = synthesizer_folder(cache)
+    with files.lock(cache / "packages" / ".lock"):
+        if not folder.is_dir():
+            cure = f"or unpack its wheel into {folder}"
+            with tempfile.TemporaryDirectory() as holder, files.replacing(folder) as temporary:
+                unpack(fetch(SYNTHESIZER_PIN, Path(holder), cure), temporary)
+    sys.path.insert(0, str(folder))
+    try:
+        return importlib.import_module("tinysoundfont")
+    except ImportError as error:
+        raise WorkError(
+            f"{folder}: {SYNTHESIZER_PIN} cannot be imported ({error}); delete the folder to fetch "
+            "it again, or use --config music=synthetic"
+        ) from None
+    finally:
+        sys.path.remove(str(folder))
+
+
+def synthesizer_folder(cache: Path) -> Path:
+    """Where the wheel of this Python and this processor is unpacked."""
+    name, version = SYNTHESIZER_PIN.split("==")
+    tag = f"{sys.implementation.cache_tag}-{platform.machine()}"
+    return (cache / "packages" / f"{name}-{version}-{tag}").resolve()
+
+
+def native_sha256(cache: Path) -> str:
+    """Checksum of the synthesiser's native library: stated in the corpus, not enforced."""
+    found = sorted((synthesizer_folder(cache) / "tinysoundfont").glob("_tinysoundfont.*"))
+    return sha256(found[0]) if found else "unknown"
+
+
+def sha256(path: Path) -> str:
+    """Checksum of a file, in hexadecimal."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def fetch(pin: str, folder: Path, cure: str) -> Path:
+    """Download the wheel of ``name==version`` with pip; ``cure``: what else the user may do."""
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--no-input"]
+    # Only wheels: for a source archive pip would run its setup script.
+    command += ["--disable-pip-version-check", "--only-binary=:all:", "--dest", str(folder), pin]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE_S)
+        lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
+        reason = lines[-1].removeprefix("ERROR: ") if lines else f"pip ended with {done.returncode}"
+    except (OSError, subprocess.TimeoutExpired) as error:
+        reason = type(error).__name__
+    wheels = sorted(folder.glob("*.whl"))
+    if not wheels:
+        raise WorkError(
+            f"cannot fetch {pin} ({reason}): use --config music=synthetic (or music=folder), {cure}"
+        )
+    return wheels[0]
+
+
+def unpack(wheel: Path, folder: Path) -> None:
+    """Unpack a wheel; a damaged one or a member that leads out of the folder is a `WorkError`."""
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            for name in archive.namelist():
+                parts = PurePosixPath(name.replace("\\", "/"))
+                if parts.is_absolute() or ".." in parts.parts or ":" in name:
+                    raise WorkError(f"{wheel.name}: unsafe member {name!r}, not unpacked")
+            folder.mkdir(parents=True)
+            archive.extractall(folder)
+    except zipfile.BadZipFile as error:
+        raise WorkError(f"{wheel.name}: not readable as a wheel ({error})") from None

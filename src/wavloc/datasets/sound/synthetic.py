@@ -1,0 +1,126 @@
+"""Speech-like and music-like sound from NumPy alone: for tests and the smoke profile.
+
+Neither speaks nor sings, but has what localization depends on: voiced harmonics with formants,
+noise bursts, pauses and syllables at 4 Hz; tones, plucks and percussion with a beat.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.signal
+
+from wavloc import seeds
+from wavloc.audio import SAMPLE_RATE, highpass
+from wavloc.datasets.sound.corpus import Item
+
+
+def collect(
+    kind: str, options: dict[str, Any], cache: Path, seed: int
+) -> tuple[list[Item], dict[str, Any]]:
+    """Utterances of some voices, or songs.
+
+    options for speech: voices (6), utterances_per_voice (4); for music: songs (2), seconds (20).
+    """
+    make = _speech if kind == "speech" else _music
+    return make(options, seed), {"licence": "made by wavloc"}
+
+
+def _speech(options: dict[str, Any], seed: int) -> list[Item]:
+    voices = int(options.get("voices", 6))
+    held_out = max(1, voices // 4)
+    splits = ["test"] * held_out + ["valid"] * held_out + ["train"] * max(1, voices - 2 * held_out)
+    items = []
+    for voice in range(voices):
+        own = seeds.rng(seed, "synthetic voice", voice)
+        pitch, formants = (
+            own.uniform(90, 250),
+            own.uniform([300, 900, 2000, 3200], [800, 1800, 3000, 4500]),
+        )
+        for number in range(int(options.get("utterances_per_voice", 4))):
+            rng = seeds.rng(seed, "synthetic utterance", voice, number)
+            sound = utterance(rng.uniform(2.2, 3.5), pitch, formants, rng)
+            items.append(Item(f"{voice}-{number}", f"voice{voice}", splits[voice], sound))
+    return items
+
+
+def utterance(
+    seconds: float, pitch_hz: float, formants_hz: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Speech-like sound (n,): pulses through resonators, noise between, 4 syllables a second."""
+    count = int(seconds * SAMPLE_RATE)
+    time = np.arange(count) / SAMPLE_RATE
+    glide = pitch_hz * (
+        1 + 0.15 * np.sin(2 * np.pi * rng.uniform(0.3, 1) * time + rng.uniform(0, 6))
+    )
+    phase = np.cumsum(glide) / SAMPLE_RATE
+    pulses = np.diff(np.floor(phase), prepend=0.0)
+    excitation = pulses * np.sqrt(SAMPLE_RATE / pitch_hz) + 0.1 * rng.standard_normal(count)
+    voiced = np.zeros(count)
+    for centre in formants_hz * rng.uniform(0.9, 1.1, 4):
+        radius = np.exp(-np.pi * 0.1 * centre / SAMPLE_RATE)
+        poles = [1, -2 * radius * np.cos(2 * np.pi * centre / SAMPLE_RATE), radius**2]
+        voiced += scipy.signal.lfilter([1 - radius], poles, excitation)
+    fricative = np.diff(rng.standard_normal(count + 1))
+    beat = 2 * np.pi * rng.uniform(3.5, 4.5) * time + rng.uniform(0, 6)
+    sound = voiced * np.clip(np.sin(beat) + 0.4, 0, 1) + 0.15 * fricative * np.clip(
+        -np.sin(beat), 0, 1
+    )
+    return _finish(sound)
+
+
+def _music(options: dict[str, Any], seed: int) -> list[Item]:
+    seconds = float(options.get("seconds", 20))
+    items = []
+    for number in range(int(options.get("songs", 2))):
+        rng = seeds.rng(seed, "synthetic song", number)
+        items.append(Item(f"song{number}", f"song{number}", "train", band(seconds, rng)))
+    return items
+
+
+def band(seconds: float, rng: np.random.Generator) -> np.ndarray:
+    """Music-like sound (n,): plucked strings, a bass and a drum pattern on a common beat."""
+    count = int(seconds * SAMPLE_RATE)
+    step = int(SAMPLE_RATE * 60 / rng.uniform(84, 132) / 4)  # sixteenth notes
+    scale = 220 * 2 ** (np.array([0, 2, 4, 7, 9, 12, 14, 16]) / 12)
+    sound = np.zeros(count + SAMPLE_RATE)
+    for k, at in enumerate(range(0, count, step)):
+        if rng.random() < 0.6:
+            _add(sound, at, 0.5 * pluck(rng.choice(scale), rng))
+        if k % 8 == 0:
+            _add(sound, at, 0.5 * pluck(rng.choice(scale) / 4, rng))
+        if k % 8 == 0:
+            _add(sound, at, _kick())
+        if k % 8 == 4:
+            _add(sound, at, 0.6 * rng.standard_normal(2400) * np.exp(-np.arange(2400) / 500))
+        if rng.random() < 0.9:
+            hat = np.diff(rng.standard_normal(1201)) * np.exp(-np.arange(1200) / 200)
+            _add(sound, at, 0.25 * hat)
+    return _finish(sound[:count])
+
+
+def pluck(hz: float, rng: np.random.Generator) -> np.ndarray:
+    """A plucked string (Karplus and Strong 1983) of one second, (n,)."""
+    period = max(2, round(SAMPLE_RATE / hz))
+    burst = np.zeros(SAMPLE_RATE)
+    burst[:period] = rng.uniform(-1, 1, period)
+    feedback = np.zeros(period + 2)
+    feedback[0], feedback[period], feedback[period + 1] = 1, -0.498, -0.498
+    return scipy.signal.lfilter([1.0], feedback, burst)
+
+
+def _kick() -> np.ndarray:
+    time = np.arange(3200) / SAMPLE_RATE
+    return np.sin(2 * np.pi * (60 * time + 10 * (1 - np.exp(-30 * time)))) * np.exp(-time * 15)
+
+
+def _add(sound: np.ndarray, at: int, note: np.ndarray) -> None:
+    end = min(at + len(note), len(sound))
+    sound[at:end] += note[: end - at]
+
+
+def _finish(sound: np.ndarray) -> np.ndarray:
+    sound = highpass(sound, 50.0, SAMPLE_RATE)
+    return (0.7 * sound / np.abs(sound).max()).astype(np.float32)

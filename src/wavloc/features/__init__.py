@@ -1,0 +1,1 @@
+"""Features of sound that methods build on: delays between microphones."""

@@ -1,0 +1,1 @@
+"""Position from delays: NumPy in, NumPy out, batched over frames."""
