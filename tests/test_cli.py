@@ -118,7 +118,7 @@ def test_nan_and_silent_audio_give_failures_not_crashes(tmp_path) -> None:
             assert np.linalg.norm(position[3] - frames.source_position[3]) < 0.3
 
 
-@pytest.mark.parametrize(("rate", "suffix"), [(16000, "wav"), (48000, "flac")])
+@pytest.mark.parametrize(("rate", "suffix"), [(16000, "wav"), (48000, "wav")])
 def test_locate_a_multichannel_recording(tmp_path, mics, rate: int, suffix: str) -> None:
     sound, source = recording(rate=rate)
     soundfile.write(tmp_path / f"rec.{suffix}", sound, rate)
@@ -136,7 +136,7 @@ def test_locate_one_file_per_microphone(tmp_path, mics) -> None:
     sound, source = recording()
     files = []
     for k in reversed(range(11)):
-        files.append(tmp_path / f"m{k}.wav")
+        files.append(tmp_path / f"m{k}.{'wav' if k % 2 else 'flac'}")
         soundfile.write(files[-1], sound[:, k], 16000)
     out = tmp_path / "p.csv"
     arguments = ["locate", "--method", "srp_phat", "--mics", mics, "--out", out, "--audio", *files]
@@ -162,12 +162,14 @@ def test_locate_refuses_bad_recordings(tmp_path, mics, capsys) -> None:
     bad[500, 2] = np.nan
     soundfile.write(tmp_path / "nan.wav", bad, 16000, subtype="FLOAT")
     fails(capsys, [*base, tmp_path / "nan.wav"], "nan.wav", "NaN")
-    for suffix in ("wav", "flac"):
-        whole = tmp_path / f"whole.{suffix}"
-        soundfile.write(whole, sound, 16000)
-        cut = tmp_path / f"cut.{suffix}"
-        cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
-        fails(capsys, [*base, cut], f"cut.{suffix}")
+    soundfile.write(tmp_path / "whole.wav", sound, 16000)
+    cut = tmp_path / "cut.wav"
+    cut.write_bytes((tmp_path / "whole.wav").read_bytes()[:100_000])
+    fails(capsys, [*base, cut], "cut.wav", "truncated")
+    soundfile.write(tmp_path / "m3.flac", sound[:, 3], 16000)
+    flac = tmp_path / "m3.flac"
+    flac.write_bytes(flac.read_bytes()[: flac.stat().st_size // 2])
+    fails(capsys, [*base, *files[:3], flac, *files[4:]], "m3.flac")
     fails(capsys, [*base, tmp_path / "none.wav"], "none.wav", "no such")
     assert not out.exists()
 

@@ -18,7 +18,7 @@ from scipy.ndimage import gaussian_filter1d
 from wavloc import seeds
 from wavloc.audio import SAMPLE_RATE
 from wavloc.datasets.base import Dataset as Base
-from wavloc.datasets.base import Scenes, require_positive
+from wavloc.datasets.base import Scenes, require_positive, require_room
 from wavloc.datasets.sound.corpus import Corpus
 from wavloc.errors import InputError
 from wavloc.frames import FRAME_SAMPLES
@@ -61,6 +61,7 @@ class Dataset(Base):
     def scenes(self, track: str, sounds: Mapping[str, Corpus]) -> Scenes:
         self.check_track(track)
         options = self.options
+        require_room(self.name, options.room)
         require_positive(
             self.name,
             seconds=options.seconds,

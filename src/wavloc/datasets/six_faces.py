@@ -15,7 +15,7 @@ import pandas as pd
 from wavloc import seeds
 from wavloc.audio import SAMPLE_RATE
 from wavloc.datasets.base import Dataset as Base
-from wavloc.datasets.base import Scenes, require_positive
+from wavloc.datasets.base import Scenes, require_positive, require_room
 from wavloc.datasets.sound.corpus import Corpus
 from wavloc.errors import InputError
 from wavloc.frames import FRAME_SAMPLES
@@ -58,6 +58,7 @@ class Dataset(Base):
         self.check_track(track)
         options = self.options
         count = getattr(options, track)
+        require_room(self.name, options.room)
         require_positive(
             self.name, t60_high_s=options.t60_high_s, repeats=options.repeats, **{track: count}
         )
