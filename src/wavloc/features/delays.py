@@ -48,3 +48,15 @@ def peaks(frames: Frames, block: slice, options: Whitening, count: int) -> np.nd
     """The ``count`` strongest possible delays of each pair in samples: (B, P, count)."""
     correlation, limit = rows(frames, block, options)
     return gcc.find_peaks(correlation, limit, count, options.oversample)[0]
+
+
+def positions(frames: Frames, block: slice) -> np.ndarray:
+    """Microphones of some frames: (M, 3) where they are the same in all, else (B, M, 3)."""
+    return frames.mic_positions if frames.mic_positions.ndim == 2 else frames.mics(block)
+
+
+def possible(correlation: np.ndarray, limit: np.ndarray, oversample: int) -> np.ndarray:
+    """Rows (B, P, L) with 0 at lags that cannot be and for pairs that say nothing."""
+    lag = np.abs(np.arange(correlation.shape[-1]) - correlation.shape[-1] // 2)
+    good = (lag <= limit[..., None] * oversample) & (limit > 0)[..., None]
+    return np.where(good & np.isfinite(correlation), correlation, 0)

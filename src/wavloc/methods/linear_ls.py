@@ -6,8 +6,8 @@ import dataclasses
 
 import numpy as np
 
-from wavloc.methods import multilat_plus
 from wavloc.methods.solvers import robust
+from wavloc.methods.solvers.delay_method import DelayMethod
 from wavloc.methods.solvers.problem import build
 
 
@@ -62,7 +62,7 @@ def solve(
     return position, status, covariance
 
 
-class Method(multilat_plus.Method):
+class Method(DelayMethod):
     """GCC-PHAT, one peak per pair; linear least squares."""
 
     label = "Linear LS"

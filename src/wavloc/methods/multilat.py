@@ -10,8 +10,8 @@ import dataclasses
 
 import numpy as np
 
-from wavloc.methods import multilat_plus
 from wavloc.methods.solvers import ransac, robust
+from wavloc.methods.solvers.delay_method import DelayMethod
 from wavloc.methods.solvers.problem import anywhere, build, inliers
 from wavloc.methods.solvers.refine import covariance, refine, truncated
 
@@ -69,7 +69,7 @@ def solve(
     return position, status, covariance(problem, position, options.width_m)
 
 
-class Method(multilat_plus.Method):
+class Method(DelayMethod):
     """GCC-PHAT with four peaks per pair; 100 RANSAC draws; inlier count; the paper's guards."""
 
     label = "Multilat"

@@ -7,12 +7,11 @@ import dataclasses
 import numpy as np
 
 from wavloc.features import delays as measured
+from wavloc.features import gcc
 from wavloc.frames import Frames
-from wavloc.methods.base import Method as Base
-from wavloc.methods.predictions import Predictions
-from wavloc.methods.solvers import ransac, robust, tdoa_map
+from wavloc.methods.solvers import ransac, robust, steered, tdoa_map
+from wavloc.methods.solvers.delay_method import DelayMethod
 from wavloc.methods.solvers.problem import Problem, build, cost
-from wavloc.setups import Setup
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,8 +19,8 @@ class Options:
     """Whitening exponent and band were chosen on simulated training rooms, not on test data."""
 
     peaks: int = 4  # candidates per pair
-    exponent: float = 0.8  # of the whitening; 1 = PHAT
-    low_hz: float = 200.0
+    exponent: float = 0.75  # of the whitening; 1 = PHAT
+    low_hz: float = 100.0
     high_hz: float = 7500.0
     oversample: int = 4
     starts: int = 8  # from the map
@@ -32,6 +31,10 @@ class Options:
     kept: int = 8  # best draws that are refined
     finalists: int = 8  # candidates that are compared by likelihood
     rank_shares: tuple[float, ...] = (0.5, 0.25, 0.15, 0.1)  # prior of each candidate
+    power_spacing_m: float = 0.16  # of the grid of steered power
+    power_starts: int = 160  # its cells that are followed
+    climb_m: float = 0.0125  # first step of the climb to the highest steered power
+    settle_m: float = 0.04  # how far a pair's own peak may be from that place
     width_m: float = 0.10  # inlier threshold and truncation of the score
     margin_m: float = 0.5  # search box around the microphones if the room is unknown ...
     floor_m: float = 1.0  # ... and below the lowest one
@@ -63,6 +66,12 @@ def solve(
 
 
 def _solve_block(problem: Problem, options: Options, seed: int) -> np.ndarray:
+    points = candidates(problem, options, seed)
+    return robust.finish(problem, points, options.width_m, options.finalists, options.rank_shares)
+
+
+def candidates(problem: Problem, options: Options, seed: int) -> np.ndarray:
+    """Positions (n, K, 3) worth a closer look: cells of the TDOA map and RANSAC draws."""
     cells = tdoa_map.starts(problem, options.spacing_m, options.kernel_m, options.starts)
     count = options.draws if problem.ranges.shape[2] > 1 else options.draws_single
     drawn = ransac.hypotheses(problem, count, seed, options.rank_shares)
@@ -70,34 +79,43 @@ def _solve_block(problem: Problem, options: Options, seed: int) -> np.ndarray:
     # Cells and half of the draws are pulled to the mode around them; the draws themselves stay
     # candidates too, since two sets of delays can meet a few centimetres apart.
     pulled = robust.pull(problem, np.concatenate([cells, drawn[:, ::2]], axis=1), options.width_m)
-    points = np.concatenate([pulled, drawn], axis=1)
-    return robust.finish(problem, points, options.width_m, options.finalists, options.rank_shares)
+    return np.concatenate([pulled, drawn], axis=1)
 
 
-class Method(Base):
-    """GCC-PHAT peaks; TDOA map and RANSAC starts; least squares on probable inliers."""
+class Method(DelayMethod):
+    """GCC-PHAT peaks; TDOA map and RANSAC starts; least squares on probable inliers.
+
+    Where the sound itself is at hand, the correlations at all lags decide between candidates: in
+    reverberation their sum at a position tells far more than the few peaks do.
+    """
 
     label = "Multilat+"
     reference = "wavloc; after the RANSAC of Berg et al. 2024 (Multilat)"
-    input_types = "GCC-PHAT"
     Options = Options
     solver = staticmethod(solve)
 
-    def locate(self, frames: Frames, setup: Setup) -> Predictions:
-        covariance = np.full((len(frames), 3, 3), np.nan)
-
-        def of_block(block: slice) -> tuple[np.ndarray, np.ndarray]:
-            position, status, covariance[block] = self.solver(
-                measured.peaks(frames, block, self.options, self.options.peaks),
-                frames.mic_positions if frames.mic_positions.ndim == 2 else frames.mics(block),
-                frames.sample_rate,
-                frames.speed_of_sound,
-                self.options,
-                self.seed,
-                frames.room_bounds,
-            )
-            return position, status
-
-        predictions = self.in_blocks(frames, self.options.block, of_block)
-        predictions.covariance = covariance
-        return predictions
+    def locate_block(
+        self, frames: Frames, block: slice
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        options = self.options
+        rows, limit = measured.rows(frames, block, options)
+        delays = gcc.find_peaks(rows, limit, options.peaks, options.oversample)[0]
+        rows = measured.possible(rows, limit, options.oversample)
+        problem = build(
+            delays,
+            measured.positions(frames, block),
+            frames.sample_rate,
+            frames.speed_of_sound,
+            options.margin_m,
+            options.floor_m,
+            frames.room_bounds,
+        )
+        step = frames.speed_of_sound / frames.sample_rate / options.oversample
+        places = steered.coarse_to_fine(
+            problem, rows, step, options.power_spacing_m, options.power_starts, options.climb_m
+        )
+        points = np.concatenate([candidates(problem, options, self.seed), places], axis=1)
+        points = np.clip(points, problem.low[:, None], problem.high[:, None])
+        position = steered.top(problem, rows, step, points, options.climb_m)
+        position = steered.settle(problem, rows, step, position, options.settle_m)
+        return position, *robust.verdict(problem, position, options.settle_m)

@@ -6,8 +6,8 @@ import dataclasses
 
 import numpy as np
 
-from wavloc.methods import multilat_plus
 from wavloc.methods.solvers import robust
+from wavloc.methods.solvers.delay_method import DelayMethod
 from wavloc.methods.solvers.problem import build
 from wavloc.methods.solvers.refine import cauchy, refine, soft_l1
 
@@ -54,7 +54,7 @@ def present(loss):
     return lambda residual: np.where(np.abs(residual) < 1e5, loss(residual), 0.0)
 
 
-class Method(multilat_plus.Method):
+class Method(DelayMethod):
     """GCC-PHAT, one peak per pair; robust least squares from the centroid."""
 
     label = "Robust NLLS"

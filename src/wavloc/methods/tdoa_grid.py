@@ -9,8 +9,8 @@ import dataclasses
 
 import numpy as np
 
-from wavloc.methods import multilat_plus
 from wavloc.methods.solvers import robust, tdoa_map
+from wavloc.methods.solvers.delay_method import DelayMethod
 from wavloc.methods.solvers.problem import build
 
 
@@ -61,7 +61,7 @@ def solve(
     return position, status, covariance
 
 
-class Method(multilat_plus.Method):
+class Method(DelayMethod):
     """GCC-PHAT peaks; grid through an integer lag table; least squares on probable inliers."""
 
     label = "TDOA map"
