@@ -18,6 +18,7 @@ class Whitening(Protocol):
     low_hz: float
     high_hz: float
     oversample: int
+    apart: float
 
 
 def limits(frames: Frames, block: slice) -> np.ndarray:
@@ -47,7 +48,7 @@ def rows(frames: Frames, block: slice, options: Whitening) -> tuple[np.ndarray, 
 def peaks(frames: Frames, block: slice, options: Whitening, count: int) -> np.ndarray:
     """The ``count`` strongest possible delays of each pair in samples: (B, P, count)."""
     correlation, limit = rows(frames, block, options)
-    return gcc.find_peaks(correlation, limit, count, options.oversample)[0]
+    return gcc.find_peaks(correlation, limit, count, options.oversample, options.apart)[0]
 
 
 def positions(frames: Frames, block: slice) -> np.ndarray:

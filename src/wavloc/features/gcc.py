@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import scipy.fft
+from scipy.ndimage import maximum_filter1d
 
 
 def gcc_phat(
@@ -43,39 +44,48 @@ def gcc_phat(
     correlation = scipy.fft.irfft(cross, size * oversample)
     reach = max_lag * oversample
     rows = np.concatenate([correlation[..., -reach:], correlation[..., : reach + 1]], axis=-1)
+    rows *= oversample  # a longer inverse transform divides by more
     rows[unheard[:, first] | unheard[:, second]] = np.nan
     return rows
 
 
 def find_peaks(
-    rows: np.ndarray, limit: np.ndarray, count: int, oversample: int = 1
+    rows: np.ndarray, limit: np.ndarray, count: int, oversample: int = 1, apart: float = 1.0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Strongest peaks of correlation rows (B, P, 2 K + 1): delays and heights, both (B, P, count).
 
-    limit: (B, P) or (P,) largest possible delay in samples; lags beyond it are not looked at.
-    Peaks are strict local maxima, strongest first, refined by a parabola; where there are fewer,
-    NaN. With count 1 the largest value within the limit is taken.
+    limit: (B, P) or (P,) largest possible delay in samples; peaks beyond it do not count. A peak
+    is the largest value within ``apart`` samples on both sides, so that the side lobes of a band
+    are no candidates; strongest first, refined by a parabola; where there are fewer, NaN. With
+    count 1 the largest value within the limit is taken.
     """
     reach = rows.shape[-1] // 2
     lags = np.arange(-reach, reach + 1) / oversample
-    inside = np.abs(lags) <= np.asarray(limit)[..., None]
-    values = np.where(inside & np.isfinite(rows), rows, -np.inf)
-    inner = values[..., 1:-1]
+    good = (np.abs(lags) <= np.asarray(limit)[..., None]) & np.isfinite(rows)
+    good[..., [0, -1]] = False
     if count == 1:
-        chosen = inner.argmax(axis=-1)[..., None] + 1
+        height = np.where(good, rows, -np.inf)
+        chosen = height.argmax(axis=-1)[..., None]
     else:
-        crest = (inner > values[..., :-2]) & (inner >= values[..., 2:])
-        height = np.where(crest, inner, -np.inf)
+        size = 2 * max(1, round(apart * oversample)) + 1
+        crest = good & (rows >= maximum_filter1d(rows, size, axis=-1, mode="nearest"))
+        crest[..., 1:] &= rows[..., 1:] > rows[..., :-1]  # of a plateau, its beginning
+        height = np.where(crest, rows, -np.inf)
         top = np.argpartition(height, -count, axis=-1)[..., -count:]
         order = np.argsort(-np.take_along_axis(height, top, -1), axis=-1, kind="stable")
-        chosen = np.take_along_axis(top, order, -1) + 1
-        values = np.concatenate([values[..., :1], height, values[..., -1:]], axis=-1)
-    height = np.take_along_axis(values, chosen, -1)
-    left = np.take_along_axis(rows, chosen - 1, -1)
-    right = np.take_along_axis(rows, chosen + 1, -1)
+        chosen = np.take_along_axis(top, order, -1)
+    height = np.take_along_axis(height, chosen, -1)
     found = np.isfinite(height)
+    delays = (chosen - reach + parabola(rows, chosen)) / oversample
+    return np.where(found, delays, np.nan), np.where(found, height, np.nan)
+
+
+def parabola(rows: np.ndarray, index: np.ndarray) -> np.ndarray:
+    """Offset, within half an entry, of the top of the parabola through ``index`` (..., H) and its
+    neighbours in rows (..., L).
+    """
+    inner = np.clip(index, 1, rows.shape[-1] - 2)
+    left, middle, right = (np.take_along_axis(rows, inner + k, -1) for k in (-1, 0, 1))
     with np.errstate(invalid="ignore", divide="ignore"):
-        offset = 0.5 * (left - right) / (left - 2 * height + right)
-    offset = np.where(np.isfinite(offset) & (np.abs(offset) <= 1), offset, 0)
-    delays = np.where(found, (chosen - reach + offset) / oversample, np.nan)
-    return delays, np.where(found, height, np.nan)
+        offset = 0.5 * (left - right) / (left - 2 * middle + right)
+    return np.where(np.abs(offset) <= 1, offset, 0.0)  # 0 for NaN too

@@ -20,6 +20,7 @@ class Options:
     low_hz: float = 200.0
     high_hz: float = 7500.0
     oversample: int = 4
+    apart: float = 5.0  # samples between candidates
     width_m: float = 0.10  # for status and covariance
     block: int = 64
 

@@ -25,6 +25,7 @@ class Options:
     low_hz: float = 0.0
     high_hz: float = 8000.0
     oversample: int = 1
+    apart: float = 1.0  # samples between candidates; 1 = any local maximum
     draws: int = 100
     width_m: float = 0.10
     paper_guards: bool = True

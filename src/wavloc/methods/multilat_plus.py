@@ -23,6 +23,7 @@ class Options:
     low_hz: float = 100.0
     high_hz: float = 7500.0
     oversample: int = 4
+    apart: float = 5.0  # samples between candidates
     starts: int = 8  # from the map
     spacing_m: float = 0.25  # of the map
     kernel_m: float = 0.25  # half-width of the kernel around each delay
@@ -99,7 +100,7 @@ class Method(DelayMethod):
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         options = self.options
         rows, limit = measured.rows(frames, block, options)
-        delays = gcc.find_peaks(rows, limit, options.peaks, options.oversample)[0]
+        delays = gcc.find_peaks(rows, limit, options.peaks, options.oversample, options.apart)[0]
         rows = measured.possible(rows, limit, options.oversample)
         problem = build(
             delays,

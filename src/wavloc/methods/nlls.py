@@ -21,6 +21,7 @@ class Options:
     low_hz: float = 200.0
     high_hz: float = 7500.0
     oversample: int = 4
+    apart: float = 5.0  # samples between candidates
     soft_m: float = 0.3
     cauchy_m: float = 0.05
     steps: int = 15  # of each loss

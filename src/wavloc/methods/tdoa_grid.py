@@ -23,6 +23,7 @@ class Options:
     low_hz: float = 200.0
     high_hz: float = 7500.0
     oversample: int = 4
+    apart: float = 5.0  # samples between candidates
     starts: int = 10
     spacing_m: float = 0.25
     kernel_m: float = 0.25

@@ -6,6 +6,8 @@ import itertools
 
 import numpy as np
 
+from wavloc.methods.solvers.small import solve3
+
 
 def _spanning_trees() -> np.ndarray:
     """The 16 labelled spanning trees of four vertices: edges (16, 3, 2), i < j."""
@@ -62,8 +64,7 @@ def solve(mics: np.ndarray, tree: np.ndarray, ranges: np.ndarray) -> np.ndarray:
     usable = length[..., 0] > 1e-4  # collinear or coincident microphones: no finite solution set
     null = null / np.maximum(length, 1e-12)
     gram = np.matmul(matrix, np.swapaxes(matrix, -1, -2))
-    gram = np.where(usable[..., None, None], gram, np.eye(3))
-    start = np.matmul(np.swapaxes(matrix, -1, -2), np.linalg.solve(gram, right[..., None]))[..., 0]
+    start = np.matmul(np.swapaxes(matrix, -1, -2), solve3(gram, right)[..., None])[..., 0]
     metric = np.array([1.0, 1.0, 1.0, -1.0])
     a = (null * null * metric).sum(axis=-1)
     half = (start * null * metric).sum(axis=-1)
@@ -71,9 +72,9 @@ def solve(mics: np.ndarray, tree: np.ndarray, ranges: np.ndarray) -> np.ndarray:
     # Noise can make the discriminant slightly negative where the two roots meet: one double root.
     root = np.sqrt(np.maximum(half * half - a * c, 0))
     stable = -(half + np.where(half < 0, -root, root))
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(all="ignore"):
         lam = np.stack([stable / a, c / stable], axis=-1)
-    z = start[..., None, :] + lam[..., None] * null[..., None, :]
+        z = start[..., None, :] + lam[..., None] * null[..., None, :]
     distance = z[..., 3]
     positive = (distance > -0.05) & (distance + x.min(axis=-1)[..., None] > -0.05)
     good = positive & usable[..., None] & np.isfinite(z).all(axis=-1)

@@ -40,8 +40,9 @@ def hypotheses(problem: Problem, count: int, seed: int, shares: tuple[float, ...
     chosen, tree, pair, rank = draws(n_mics, candidates, count, seed, shares)
     ranges = problem.ranges[:, pair, rank]  # (n, K, 3)
     mics = np.broadcast_to(problem.mics[:, chosen], (len(problem), count, 4, 3))
+    missing = (ranges >= FAR / 2).any(axis=-1)
+    ranges = np.where(missing[..., None], 0.0, ranges)
     points = minimal.solve(mics, np.broadcast_to(tree, ranges.shape[:2]), ranges)
-    missing = (np.abs(ranges) > 1e3).any(axis=-1)
     points = points.reshape(len(problem), 2 * count, 3)
     low, high = problem.low[:, None], problem.high[:, None]
     good = ((points >= low) & (points <= high)).all(axis=-1) & ~np.repeat(missing, 2, axis=1)

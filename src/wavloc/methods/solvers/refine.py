@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from wavloc.methods.solvers.problem import Problem, nearest
+from wavloc.methods.solvers.small import solve3
 
 Weight = Callable[[np.ndarray], np.ndarray]
 
@@ -50,30 +51,13 @@ def refine(
         weighted = jacobian * weight(residual)[..., None]
         normal = np.matmul(weighted.swapaxes(-1, -2), jacobian)
         gradient = np.matmul(weighted.swapaxes(-1, -2), residual[..., None])[..., 0]
-        points -= _limited(_solve(normal, gradient), most)
+        points -= _limited(solve3(normal, gradient, damping=1e-6), most)
     return points
 
 
 def _limited(step: np.ndarray, most: float) -> np.ndarray:
     length = np.sqrt(np.square(step).sum(axis=-1, keepdims=True))
     return step * np.minimum(1, most / np.maximum(length, 1e-12))
-
-
-def _solve(normal: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Solve symmetric 3 x 3 systems (..., 3, 3) by cofactors, slightly damped; singular gives 0."""
-    a, b, c = normal[..., 0, 0], normal[..., 1, 1], normal[..., 2, 2]
-    damping = 1e-6 * (a + b + c) + 1e-12
-    a, b, c = a + damping, b + damping, c + damping
-    d, e, f = normal[..., 0, 1], normal[..., 0, 2], normal[..., 1, 2]
-    m0, m1, m2 = b * c - f * f, e * f - d * c, d * f - e * b
-    m3, m4, m5 = a * c - e * e, d * e - a * f, a * b - d * d
-    x, y, z = np.moveaxis(right, -1, 0)
-    determinant = a * m0 + d * m1 + e * m2
-    solution = np.stack(
-        [m0 * x + m1 * y + m2 * z, m1 * x + m3 * y + m4 * z, m2 * x + m4 * y + m5 * z], axis=-1
-    )
-    safe = np.where(np.abs(determinant) > 1e-30, determinant, np.inf)
-    return solution / safe[..., None]
 
 
 def covariance(problem: Problem, points: np.ndarray, width: float) -> np.ndarray:

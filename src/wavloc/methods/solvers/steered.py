@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import maximum_filter1d
 
+from wavloc.features import gcc
 from wavloc.methods.solvers import tdoa_map
 from wavloc.methods.solvers.problem import FAR, Problem
 from wavloc.methods.solvers.refine import refine, truncated
@@ -112,8 +113,4 @@ def _own_peaks(
     window = np.clip(lag[..., None] + np.arange(-near, near + 1), 1, 2 * reach - 1)
     values = np.take_along_axis(rows, window, -1)
     best = np.take_along_axis(window, values.argmax(axis=-1)[..., None], -1)
-    left, middle, right = (np.take_along_axis(rows, best + k, -1) for k in (-1, 0, 1))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        offset = 0.5 * (left - right) / (left - 2 * middle + right)
-    offset = np.where(np.isfinite(offset) & (np.abs(offset) <= 1), offset, 0)
-    return (best - reach + offset) * step
+    return (best - reach + gcc.parabola(rows, best)) * step
