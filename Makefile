@@ -5,7 +5,7 @@ CORES  ?= all
 BIN    := $(VENV)/bin
 RUN    := PATH="$(abspath $(BIN)):$$PATH"
 
-.PHONY: help env results smoke test lint format lock report clean
+.PHONY: help env results smoke test lint format lock clean
 help:                            ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/'
 

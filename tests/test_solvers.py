@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.optimize
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from wavloc.geometry import LUVIRA_MICS, pairs, tdoa
 from wavloc.methods import linear_ls, multilat, multilat_plus, nlls, tdoa_grid
@@ -148,6 +150,23 @@ def test_robust_least_squares_equals_scipy() -> None:
             ).x
         assert row == pytest.approx(start, abs=1e-3)
     assert np.linalg.norm(ours - source, axis=1).max() < 0.1
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    shift=st.tuples(*[st.floats(-50, 50)] * 3),
+    turn=st.floats(0, 2 * np.pi),
+    seed=st.integers(0, 1000),
+)
+def test_rigid_motion_of_everything_moves_the_map_answer(shift, turn, seed) -> None:
+    """Property: delays know nothing of where the origin is (box and grid move with the array)."""
+    source, delays = case(2, sigma=0.5, seed=seed)
+    rotation = np.array(
+        [[np.cos(turn), -np.sin(turn), 0], [np.sin(turn), np.cos(turn), 0], [0, 0, 1.0]]
+    )
+    mics = LUVIRA_MICS @ rotation.T + shift
+    position = tdoa_grid.solve(delays, mics, RATE, SPEED)[0]
+    assert np.linalg.norm(position - (source @ rotation.T + shift), axis=1).max() < 0.15
 
 
 def test_paper_guards_refuse_five_microphones_with_one_peak() -> None:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -98,13 +99,27 @@ def test_second_run_does_nothing(finished: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("moment", [0.25, 0.5, 0.8])
-def test_killed_run_ends_in_the_same_tables(
-    root: Path, finished: Path, tmp_path: Path, moment: float
+def test_run_killed_three_times_ends_in_the_same_tables(
+    root: Path, finished: Path, tmp_path: Path
 ) -> None:
-    """SIGKILL of the whole process group at a share of the jobs; then the same command again."""
+    """SIGKILL of everything while simulating, predicting and evaluating; then the same command."""
     folder = fresh(root, tmp_path / "wavloc")
-    jobs = len(list((finished / "results/smoke/predictions").rglob("*.parquet")))
+    results, done_results = folder / "results/smoke", finished / "results/smoke"
+    for stage, pattern, share in (
+        ("data", "*/*/meta.json", 0.3),
+        ("predictions", "**/*.parquet", 0.3),
+        ("predictions", "**/*.parquet", 0.9),
+    ):
+        enough = share * len(list((done_results / stage).glob(pattern)))
+        kill_when(folder, lambda p=results / stage, q=pattern, n=enough: len(list(p.glob(q))) >= n)
+        assert not (results / "report.html").exists()
+    done = snakemake(folder, "--cores", "2", *SMOKE, "all", runner=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert tables(folder) == tables(finished)
+
+
+def kill_when(folder: Path, ready: Callable[[], bool]) -> None:
+    """Start the smoke run and kill its whole process group as soon as ``ready()``."""
     started = subprocess.Popen(
         [sys.executable, "workflow/run.py", "--cores", "2", *SMOKE, "all"],
         cwd=folder,
@@ -114,17 +129,14 @@ def test_killed_run_ends_in_the_same_tables(
         start_new_session=True,
     )
     deadline = time.monotonic() + 300
-    predictions = folder / "results/smoke/predictions"
-    while len(list(predictions.rglob("*.parquet"))) < moment * jobs:
-        assert started.poll() is None, "the run ended before it was killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    os.killpg(started.pid, signal.SIGKILL)
-    started.wait()
-    assert not (folder / "results/smoke/report.html").exists()
-    done = snakemake(folder, "--cores", "2", *SMOKE, "all", runner=True)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert tables(folder) == tables(finished)
+    try:
+        while not ready():
+            assert started.poll() is None, "the run ended before it was killed"
+            assert time.monotonic() < deadline, "the run did not get that far in 300 s"
+            time.sleep(0.05)
+    finally:
+        os.killpg(started.pid, signal.SIGKILL)
+        started.wait()
 
 
 @pytest.mark.slow

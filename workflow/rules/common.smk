@@ -123,6 +123,51 @@ def alternatives(names):
     return "|".join(map(re.escape, names))
 
 
+def sound_options(kind):
+    """Sizes of a kind of sound and the folder it is read from, if its source is one."""
+    options = dict(config["sound"][kind])
+    key = SOUND_ROOTS.get(config[kind], "").format(kind=kind)
+    if key:
+        if key not in config:
+            sys.exit(f"wavloc: error: config: {kind}={config[kind]} needs {key}=PATH")
+        options = {"root": str(config[key])}
+    return options
+
+
+def sounds_of(dataset):
+    found = plugins.plugin_class("datasets", DATASETS[dataset].get("module", dataset))
+    return {kind: f"<results>/data/corpus/{kind}" for kind in found.sounds}
+
+
+def table_spec(name):
+    return config["tables"][name] | {"dataset": dataset_of(config["tables"][name])}
+
+
+def figure_spec(name):
+    return config["figures"][name] | {"dataset": dataset_of(config["figures"][name])}
+
+
+def figure_cells(name):
+    return cells_of(config["figures"][name])
+
+
+def figure_predictions(name):
+    """``track/method`` -> predictions file, for the methods a figure shows."""
+    return {
+        f"{cell[1]}/{method}": prediction_of(cell, method)
+        for cell in figure_cells(name)
+        for method in methods_of(config["figures"][name])
+    }
+
+
+def caption(spec):
+    """What a table shows, and which data and profile made it."""
+    return (
+        f"{spec['caption']} Data: {DATASETS[spec['dataset']]['label']}. Profile {config['profile']}, seed {SEED}; "
+        f"speech: {config['speech']}, music: {config['music']}."
+    )
+
+
 wildcard_constraints:
     kind="speech|music",
     dataset=alternatives(DATASETS),

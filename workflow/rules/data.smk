@@ -1,22 +1,6 @@
 # Dry sound, simulated frames, microphone subsets.
 
 
-def sound_options(kind):
-    """Sizes of a kind of sound and the folder it is read from, if its source is one."""
-    options = dict(config["sound"][kind])
-    key = SOUND_ROOTS.get(config[kind], "").format(kind=kind)
-    if key:
-        if key not in config:
-            sys.exit(f"wavloc: error: config: {kind}={config[kind]} needs {key}=PATH")
-        options = {"root": str(config[key])}
-    return options
-
-
-def sounds_of(dataset):
-    found = plugins.plugin_class("datasets", DATASETS[dataset].get("module", dataset))
-    return {kind: f"<results>/data/corpus/{kind}" for kind in found.sounds}
-
-
 rule corpus:
     output:
         directory("<results>/data/corpus/{kind}"),

@@ -1,35 +1,6 @@
 # Tables, figures and the report.
 
 
-def table_spec(name):
-    return config["tables"][name] | {"dataset": dataset_of(config["tables"][name])}
-
-
-def figure_spec(name):
-    return config["figures"][name] | {"dataset": dataset_of(config["figures"][name])}
-
-
-def figure_cells(name):
-    return cells_of(config["figures"][name])
-
-
-def figure_predictions(name):
-    """``track/method`` -> predictions file, for the methods a figure shows."""
-    return {
-        f"{cell[1]}/{method}": prediction_of(cell, method)
-        for cell in figure_cells(name)
-        for method in methods_of(config["figures"][name])
-    }
-
-
-def caption(spec):
-    """What a table shows, and which data and profile made it."""
-    return (
-        f"{spec['caption']} Data: {DATASETS[spec['dataset']]['label']}. Profile {config['profile']}, seed {SEED}; "
-        f"speech: {config['speech']}, music: {config['music']}."
-    )
-
-
 rule table:
     input:
         metrics=lambda wc: [
@@ -94,7 +65,7 @@ rule report:
     params:
         code=provenance.code_digest("wavloc.reporting.gather"),
         config=json.dumps(config, sort_keys=True),
-        results=lambda wc, output: output[0].removesuffix("/report.html"),
+        results=lambda wc, output: Path(output[0]).parent,
     shell:
         "wavloc report --results {params.results:q} --config {params.config:q}"
         " --out {output:q} --log {log:q}"
