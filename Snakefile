@@ -34,6 +34,7 @@ rule all:
 rule data:
     input:
         [frames_of(dataset, track) for dataset, track in TRACKS],
+        unique(subset_of(cell) for cell in CELLS),
 
 
 rule predict:

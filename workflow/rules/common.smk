@@ -63,6 +63,10 @@ def frames_of(dataset, track):
     return f"<results>/data/{dataset}/{track}"
 
 
+def subset_of(cell):
+    return "<results>/data/subsets/{}/{}-{}.npy".format(cell[0], cell[1], cell[3])
+
+
 def prediction_of(cell, method):
     return "<results>/predictions/{}/{}/{}-{}/{}.parquet".format(*cell, method)
 
