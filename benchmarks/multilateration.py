@@ -33,7 +33,13 @@ def main() -> None:
     parser.add_argument("--cases", type=Path, required=True)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--solvers", default=SOLVERS)
-    parser.add_argument("--only", default="", help="names of cases, separated by commas")
+    parser.add_argument(
+        "--cases-only",
+        "--only",
+        dest="only",
+        default="",
+        help="names of cases, separated by commas",
+    )
     args = parser.parse_args()
     try:
         stored = np.load(args.cases, allow_pickle=False)

@@ -12,7 +12,9 @@ from wavloc.methods.solvers.problem import Problem
 from wavloc.methods.solvers.refine import refine
 
 SIGMA_M = (0.008, 0.05)  # least and largest standard deviation that is believed, metres
-PRIOR_SIGMA_M, PRIOR_WEIGHT = 0.02, 4  # one sample at 16 kHz
+# One sample at 16 kHz, and how many residuals that belief is worth: the weight was chosen on
+# generated tables of delays.
+PRIOR_SIGMA_M, PRIOR_WEIGHT = 0.02, 12
 INLIER_SHARE = 0.5  # prior share of pairs with a right candidate
 
 
