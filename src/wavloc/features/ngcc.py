@@ -1,0 +1,195 @@
+"""NGCC-PHAT (Berg et al. 2022): a learned filter bank before GCC-PHAT and a network after it.
+
+Each signal passes a circular convolutional backbone (parametrised band-pass filters, then three
+convolutions); every channel pair is correlated with PHAT weighting; a small convolutional head
+along the lag axis gives one score (logit) per integer lag. Nothing depends on the largest lag K, so
+one set of weights serves any K. Signs and the order of pairs: `wavloc.features.correlation`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from wavloc.features import correlation
+
+SLOPE = 0.2  # of all leaky rectifiers
+LOWEST_HZ, NARROWEST_HZ = 50.0, 50.0
+# Correlation rows (pairs times channels) treated at once: the cache on a CPU, 1 GB on a GPU.
+CHUNK = defaultdict(lambda: 65_536, cpu=1024)
+
+
+class SincBank(nn.Module):
+    """Band-pass filters with two learnable numbers each: lower edge and width, in Hz.
+
+    The left half of each filter is windowed and mirrored; its centre is 1 (SincNet's form).
+    """
+
+    def __init__(self, channels: int, taps: int, sample_rate: int):
+        super().__init__()
+        self.sample_rate = sample_rate
+        mel = torch.linspace(_mel(30.0), _mel(sample_rate / 2 - 100.0), channels + 1)
+        edge = 700 * (10 ** (mel / 2595) - 1)
+        self.low_hz = nn.Parameter(edge[:-1, None].clone())
+        self.band_hz = nn.Parameter(edge.diff()[:, None].clone())
+        half = taps // 2
+        angle = 2 * math.pi * torch.arange(-half, 0) / sample_rate
+        # The window's argument ends half a step before the centre: published so.
+        place = torch.linspace(0, taps / 2 - 1, half)
+        window = 0.54 - 0.46 * torch.cos(2 * math.pi * place / taps)
+        self.register_buffer("angle", angle, persistent=False)
+        self.register_buffer("window", window, persistent=False)
+
+    def filters(self) -> Tensor:
+        """Impulse responses (channels, taps)."""
+        low = LOWEST_HZ + self.low_hz.abs()
+        high = (low + NARROWEST_HZ + self.band_hz.abs()).clamp(LOWEST_HZ, self.sample_rate / 2)
+        width = high - low
+        left = (torch.sin(high * self.angle) - torch.sin(low * self.angle)) / (self.angle / 2)
+        left = left * self.window / (2 * width)
+        return torch.cat([left, torch.ones_like(width), left.flip(-1)], dim=-1)
+
+    def forward(self, signal: Tensor, gain: Tensor | None = None) -> Tensor:
+        """Circular correlation with every filter: (B, N) -> (B, channels, N), through the FFT.
+
+        gain (channels,) multiplies the filters.
+        """
+        samples = signal.shape[-1]
+        taps = self.filters().float()
+        if gain is not None:
+            taps = taps * gain[:, None]
+        # Tap k belongs at offset k - half, wrapped around; equal to circular padding.
+        placed = functional.pad(taps, (0, samples - taps.shape[-1]))
+        placed = placed.roll(-(taps.shape[-1] // 2), -1)
+        spectrum = torch.fft.rfft(signal.float())[:, None] * torch.fft.rfft(placed).conj()
+        return torch.fft.irfft(spectrum, samples)
+
+
+def _mel(hz: float) -> float:
+    return 2595 * math.log10(1 + hz / 700)
+
+
+def _activate(signal: Tensor) -> Tensor:
+    return functional.leaky_relu(signal, SLOPE)
+
+
+def _folded(conv: nn.Conv1d, norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
+    """Weight and bias of a convolution followed by a batch norm in eval mode."""
+    gain = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+    bias = (conv.bias - norm.running_mean) * gain + norm.bias
+    return conv.weight * gain[:, None, None], bias
+
+
+class NGCC(nn.Module):
+    """The network; published sizes are the defaults (888,193 parameters)."""
+
+    def __init__(
+        self,
+        channels: int = 128,
+        taps: int = 1023,
+        kernels: tuple[int, ...] = (11, 9, 7),
+        final_kernel: int = 5,
+        dropout: float = 0.5,
+        sample_rate: int = 16_000,
+    ):
+        super().__init__()
+        self.bank = SincBank(channels, taps, sample_rate)
+        self.backbone = nn.ModuleList(nn.Conv1d(channels, channels, k) for k in kernels)
+        self.backbone_norms = nn.ModuleList(
+            nn.BatchNorm1d(channels, momentum=0.05) for _ in range(1 + len(kernels))
+        )
+        self.head = nn.ModuleList(nn.Conv1d(channels, channels, k, padding=k // 2) for k in kernels)
+        self.head_norms = nn.ModuleList(nn.BatchNorm1d(channels) for _ in kernels)
+        self.dropout = nn.Dropout(dropout)
+        self.final = nn.Conv1d(channels, 1, final_kernel, padding=final_kernel // 2)
+
+    def embed(self, signal: Tensor) -> Tensor:
+        """Backbone: (B, N) -> (B, channels, N). Circular shifts in, circular shifts out."""
+        last = len(self.backbone) - 1
+        if self.training:
+            hidden = _activate(self.backbone_norms[0](self.bank(signal)))
+        else:
+            norm = self.backbone_norms[0]
+            gain = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+            shift = norm.bias - norm.running_mean * gain
+            hidden = _activate(self.bank(signal, gain) + shift[:, None])
+        for index, conv in enumerate(self.backbone):
+            pad = conv.kernel_size[0] // 2
+            padded = functional.pad(hidden, (pad, pad), mode="circular")
+            norm = self.backbone_norms[1 + index]
+            if self.training:
+                hidden = norm(conv(padded))
+            else:
+                hidden = functional.conv1d(padded, *_folded(conv, norm))
+            hidden = hidden if index == last else _activate(hidden)
+        return hidden
+
+    def score(self, rows: Tensor, reverse: bool = False) -> Tensor:
+        """Head: correlation rows (B, channels, 2 K + 1) -> logits (B, 2 K + 1).
+
+        reverse: as if the rows had been reversed in lag. The head's kernels are not symmetric, so
+        reversing its output would be another function; running it with reversed kernels and
+        reversing the one output row is the same function and saves a copy of all channels.
+        """
+        hidden = rows
+        for conv, norm in zip(self.head, self.head_norms, strict=True):
+            if self.training:
+                hidden = self.dropout(_activate(norm(conv(hidden))))
+            else:
+                weight, bias = _folded(conv, norm)
+                weight = weight.flip(-1) if reverse else weight
+                hidden = _activate(functional.conv1d(hidden, weight, bias, padding=conv.padding))
+        weight = self.final.weight.flip(-1) if reverse else self.final.weight
+        logits = functional.conv1d(hidden, weight, self.final.bias, padding=self.final.padding)[
+            :, 0
+        ]
+        return logits.flip(-1) if reverse else logits
+
+    def spectra(self, signal: Tensor) -> Tensor:
+        """Zero-padded spectra of the embedded signal: (B, N) -> (B, channels, N + 1) complex."""
+        return torch.fft.rfft(self.embed(signal).float(), 2 * signal.shape[-1])
+
+    def forward(self, first: Tensor, second: Tensor, max_lag: int) -> Tensor:
+        """Logits (B, 2 max_lag + 1) of pairs of signals (B, N)."""
+        spectrum = self.spectra(torch.cat([first, second]))
+        return self.score(correlation.whitened(*spectrum.chunk(2), max_lag))
+
+    @torch.no_grad()
+    def all_pairs(
+        self,
+        audio: Tensor,
+        max_lag: int,
+        directions: int = 2,
+        chunk: int | None = None,
+    ) -> Tensor:
+        """Logits of all pairs: audio (B, K, N) -> (B, directions P, 2 max_lag + 1), eval mode.
+
+        The backbone runs once per microphone; pairs go through correlation and head in chunks of
+        ``chunk`` pairs, so that memory does not grow with K squared and a chunk fits the cache.
+        directions 1 leaves out the reversed pairs.
+        """
+        chunk = chunk or max(1, CHUNK[audio.device.type] // self.bank.low_hz.shape[0])
+        if self.training:
+            raise RuntimeError("features are computed in eval mode; call eval() first")
+        batch, count, samples = audio.shape
+        spectrum = self.spectra(audio.reshape(batch * count, samples))
+        spectrum = spectrum.reshape(batch, count, *spectrum.shape[1:])
+        magnitude = spectrum.abs()
+        first, second = correlation.pair_index(count, audio.device)
+        # Chunks run over pairs of all frames at once: one index into (frame, pair).
+        frame = torch.arange(batch, device=audio.device).repeat_interleave(len(first))
+        first, second = first.repeat(batch), second.repeat(batch)
+        out = audio.new_empty(len(frame), directions, 2 * max_lag + 1)
+        for start in range(0, len(frame), chunk):
+            f, i, j = (index[start : start + chunk] for index in (frame, first, second))
+            # |X_i conj X_j| = |X_i| |X_j|, each computed once per microphone.
+            cross = spectrum[f, i] * spectrum[f, j].conj()
+            cross /= magnitude[f, i] * magnitude[f, j] + correlation.PHAT_EPS
+            rows = correlation.lags(cross, max_lag)
+            for direction in range(directions):
+                out[start : start + chunk, direction] = self.score(rows, reverse=bool(direction))
+        return out.reshape(batch, -1, 2 * max_lag + 1)

@@ -1,0 +1,1 @@
+"""Networks of the learned methods: torch modules that know tensors, neither files nor config."""
