@@ -17,6 +17,7 @@ include: "workflow/rules/reporting.smk"
 localrules:
     all,
     data,
+    train_all,
     predict,
     evaluate,
     tables,
@@ -35,6 +36,11 @@ rule data:
     input:
         [frames_of(dataset, track) for dataset, track in TRACKS],
         unique(subset_of(cell) for cell in CELLS),
+
+
+rule train_all:
+    input:
+        MODELS,
 
 
 rule predict:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from wavloc import __version__
-from wavloc.errors import InputError, Refusal, WavlocError
+from wavloc.errors import InputError, Refusal, WavlocError, WorkError
 
 
 class _Parser(argparse.ArgumentParser):
@@ -163,10 +163,92 @@ def _setup(args: argparse.Namespace, n_mics: int) -> Any:
 def _method(args: argparse.Namespace) -> Any:
     from wavloc import methods, plugins
 
-    if args.model:
-        entry = args.options or {}
-        return plugins.plugin_class("methods", entry.get("module", args.method)).load(args.model)
-    return methods.create(args.method, args.options, args.seed)
+    if not args.model:
+        return methods.create(args.method, args.options, args.seed)
+    entry = args.options or {}
+    found = plugins.plugin_class("methods", entry.get("module", args.method))
+    method = found.load(args.model)
+    method.name = args.method
+    if method.learned:
+        from wavloc.training.engine import choose_device
+
+        _threads(args)
+        method.to(choose_device(args.device))
+    return method
+
+
+def _threads(args: argparse.Namespace) -> None:
+    """Threads of torch; more or fewer change the last bits of a training."""
+    import torch
+
+    torch.set_num_threads(args.threads)
+
+
+def _train(args: argparse.Namespace) -> None:
+    from wavloc import files, frames, methods, provenance
+    from wavloc.training.engine import Run
+
+    method = methods.create(args.method, args.options, args.seed)
+    if not method.learned or method.trained_as:
+        raise InputError(f"method '{args.method}' has nothing of its own to train")
+    _threads(args)
+    train = frames.concatenate([frames.load(path) for path in args.train])
+    if args.valid:
+        valid = frames.concatenate([frames.load(path) for path in args.valid])
+    else:
+        train, valid = train.hold_out(method.options.valid_share)
+    if args.pretrained:
+        method.begin_with(args.pretrained)
+    run = Run(
+        args.out.parent / f".{args.out.name}.partial",
+        args.device,
+        args.precision,
+        args.compile,
+        args.save_every,
+        args.minutes * 60,
+    )
+    started = time.perf_counter()
+    with files.lock(args.out.parent / f".{args.out.name}.lock"):
+        method.fit(train, valid, run)
+        if not run.finished:
+            raise WorkError(
+                f"training of '{args.method}' stopped after {args.minutes:g} minutes in epoch "
+                f"{run.rows[-1]['epoch']} of {method.options.epochs}; run the same command to go on"
+            )
+        method.training_note["provenance"] = provenance.stamp(
+            device=run.describe(), precision=args.precision
+        )
+        with files.replacing(args.out) as temporary:
+            method.to("cpu").save(temporary)
+            run.write(temporary)
+        run.finish()
+    say(
+        f"train {args.method}: {len(train)} frames, {method.parameters:,} parameters, best epoch "
+        f"{method.training_note['best_epoch']} of {method.options.epochs} (criterion "
+        f"{method.training_note['criterion']:.3f}), {time.perf_counter() - started:.0f} s"
+    )
+
+
+def _import_checkpoint(args: argparse.Namespace) -> None:
+    from wavloc import frames
+    from wavloc.training import imported
+
+    train = frames.concatenate([frames.load(path) for path in args.train]) if args.train else None
+    method = imported.model(args.file, train, args.out)
+    say(f"import-checkpoint: {method.label}, {method.parameters:,} parameters -> {args.out}")
+
+
+def _parity(args: argparse.Namespace) -> None:
+    from wavloc.methods.networks import parity
+
+    rows = parity.compare(args.case, args.checkpoint)
+    print(f"{'array':28s} {'max difference':>14s} {'tolerance':>10s}")
+    for row in rows:
+        verdict = "" if row.good else "  BEYOND"
+        print(f"{row.name:28s} {row.difference:14.2e} {row.tolerance:10.0e}{verdict}")
+    beyond = sum(not row.good for row in rows)
+    if beyond:
+        raise WorkError(f"{args.case}: {beyond} of {len(rows)} arrays beyond tolerance")
 
 
 def _predict(args: argparse.Namespace) -> None:
@@ -191,6 +273,7 @@ def _evaluate(args: argparse.Namespace) -> None:
     from wavloc import files, frames
     from wavloc.evaluation.metrics import evaluate
     from wavloc.methods import predictions
+    from wavloc.setups import load_subset
 
     data = frames.load(args.frames)
     found = {}
@@ -203,7 +286,10 @@ def _evaluate(args: argparse.Namespace) -> None:
     cell = {"dataset": args.dataset, "track": args.track, "setup": args.setup, "mics": args.mics}
     if args.mics is None:
         cell["mics"] = data.n_mics
-    table = evaluate(found, data, cell, args.seed, args.resamples, args.block)
+    known = None
+    if args.subset and args.setup.startswith("2"):
+        known = load_subset(args.subset)
+    table = evaluate(found, data, cell, args.seed, args.resamples, args.block, known=known)
     text = table.to_csv(index=False, float_format="%.6f", lineterminator="\n")
     if args.out:
         files.write_text(args.out, text)
@@ -212,8 +298,11 @@ def _evaluate(args: argparse.Namespace) -> None:
 
 
 def _tables(args: argparse.Namespace) -> None:
+    from wavloc import files
     from wavloc.reporting import tables
 
+    for name, folder in args.models:
+        args.methods[name]["parameters"] = files.read_json(folder / "method.json")["parameters"]
     frame = tables.assemble(args.table, args.spec, args.methods, args.metrics, args.paper)
     tables.write(args.out, frame, args.spec, args.methods, args.caption)
 
@@ -320,10 +409,47 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("--dataset", default="", help="name that enters the seed")
     add.add_argument("--out", type=Path, required=True, help=".npy file to write")
 
+    def add_device(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 ... (auto)")
+        parser.add_argument("--threads", type=int, default=1, help="CPU threads of torch (1)")
+
     def add_method(parser: argparse.ArgumentParser) -> None:
         parser.add_argument("--method", required=True, help="see `wavloc methods`")
         parser.add_argument("--options", type=_json, default={}, help="config entry, JSON or file")
         parser.add_argument("--model", type=Path, help="folder of a trained model")
+        add_device(parser)
+
+    add = command("train", _train, "train a learned method; a killed run goes on where it stopped")
+    add.add_argument("--method", required=True, help="see `wavloc methods`")
+    add.add_argument("--options", type=_json, default={}, help="config entry, JSON or file")
+    add.add_argument("--train", type=Path, nargs="+", required=True, help="Frames to train on")
+    add.add_argument(
+        "--valid", type=Path, nargs="*", default=[],
+        help="Frames that choose the epoch; without them the end of each training track",
+    )  # fmt: skip
+    add.add_argument("--pretrained", type=Path, help="model to begin with (NGCC-PHAT of wav2pos)")
+    add.add_argument("--precision", default="float32", help="float32 or bf16 (float32)")
+    add.add_argument("--compile", action="store_true", help="torch.compile the network")
+    add.add_argument("--save-every", type=float, default=10.0, help="seconds between states (10)")
+    add.add_argument(
+        "--minutes", type=float, default=float("inf"), help="stop after this long, resumable"
+    )
+    add.add_argument("--out", type=Path, required=True, help="model folder to write")
+    add_device(add)
+
+    add = command(
+        "import-checkpoint", _import_checkpoint, "published NGCC-PHAT or wav2pos weights, safely"
+    )
+    add.add_argument("file", type=Path, help="torch checkpoint of tensors; code is refused")
+    add.add_argument(
+        "--train", type=Path, nargs="*", default=[],
+        help="Frames that wav2pos was trained on; they normalise its coordinates",
+    )  # fmt: skip
+    add.add_argument("--out", type=Path, required=True, help="model folder to write")
+
+    add = command("parity", _parity, "compare our networks with outputs of the reference networks")
+    add.add_argument("case", type=Path, help=".npz of inputs and outputs")
+    add.add_argument("--checkpoint", type=Path, help="published NGCC-PHAT weights")
 
     add = command(
         "predict", _predict, "locate the source in every frame of a Frames folder or .npz"
@@ -342,6 +468,7 @@ def _parser() -> argparse.ArgumentParser:
         add.add_argument(f"--{name}", default="", help=f"{name} name for the table")
     add.add_argument("--setup", default="1a", help="setup name for the table")
     add.add_argument("--mics", type=int, help="microphones, for the table")
+    add.add_argument("--subset", type=Path, help="microphones known in each frame, from `subset`")
     add.add_argument("--resamples", type=int, default=2000, help="bootstrap resamples (2000)")
     add.add_argument("--block", type=int, default=1, help="frames resampled together (1)")
     add.add_argument("--out", type=Path, help="metrics .csv to write; without it, print")
@@ -355,6 +482,10 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("--table", required=True, help="name, e.g. table1")
     add.add_argument("--metrics", type=Path, nargs="+", required=True, help="metrics .csv files")
     add.add_argument("--paper", type=Path, help="values printed in the paper, .csv")
+    add.add_argument(
+        "--models", type=_pair, nargs="*", default=[], metavar="METHOD=FOLDER",
+        help="trained models, for their numbers of parameters",
+    )  # fmt: skip
     add.add_argument("--caption", default="", help="which data and profile made it")
     add.add_argument("--out", type=Path, required=True, help="path without suffix")
 

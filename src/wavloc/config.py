@@ -48,6 +48,9 @@ def resolve(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         entries = {path.stem: read_yaml(path) for path in sorted((folder / kind).glob("*.yaml"))}
         base[kind] = entries
     config = merge(base, given)
+    config["methods"] = {
+        name: _inherited(config["methods"], name) for name in config.get("methods") or {}
+    }
     schema = read_yaml(folder / "config.schema.yaml")
     _fill_defaults(config, schema)
     problems = sorted(
@@ -62,6 +65,22 @@ def resolve(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
             plugin = plugins.plugin_class(kind, entry.get("module", name))
             plugins.make_options(plugin, entry.get("options") or {}, f"{kind}.{name}")
     return config
+
+
+def _inherited(entries: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """An entry with module, pretrained model and options of the entry it is ``like`` underneath."""
+    entry = dict(entries[name] or {})
+    parent = entry.get("like")
+    if not isinstance(parent, str):
+        return entry
+    if parent not in entries or (entries[parent] or {}).get("like"):
+        raise InputError(
+            f"config, methods.{name}.like: '{parent}', expected a method that is not itself "
+            "like another"
+        )
+    base = {"module": parent} | dict(entries[parent] or {})
+    below = {key: base[key] for key in ("module", "pretrained", "options") if key in base}
+    return merge(below, entry)
 
 
 def load(path: str | Path, *more: str | Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,29 @@ class Frames:
             table=self.table.iloc[index].reset_index(drop=True),
         )
 
+    def hold_out(self, share: float) -> tuple[Frames, Frames]:
+        """Two parts: without, and only, the last ``share`` of each track's frames.
+
+        Frames before the cut that overlap it in time are in neither, so that no sound is in both.
+        """
+        if not 0 < share < 1:
+            raise InputError(f"share {share} of frames to hold out, expected between 0 and 1")
+        time = self.table["time_s"].to_numpy() if "time_s" in self.table else None
+        track = self.table["track"] if "track" in self.table else pd.Series("", range(len(self)))
+        kept, held = [], []
+        for rows in track.groupby(track, sort=False).indices.values():
+            first = len(rows) - max(1, round(share * len(rows)))
+            held.append(rows[first:])
+            before = rows[:first]
+            if time is not None:
+                length_s = self.audio.shape[-1] / self.sample_rate
+                before = before[time[before] + length_s <= time[rows[first]] + 1e-9]
+            kept.append(before)
+        kept, held = np.concatenate(kept), np.concatenate(held)
+        if len(kept) == 0:
+            raise InputError(f"{len(self)} frames are too few to hold out {share:.0%} of them")
+        return self.select(kept), self.select(held)
+
     def save(self, folder: str | Path) -> None:
         """Write as a folder of .npy arrays, frames.parquet and meta.json, all or nothing."""
         self.check(str(folder))
@@ -129,6 +153,40 @@ class Frames:
                 f"{origin}: sample_rate {self.sample_rate} Hz and speed_of_sound "
                 f"{self.speed_of_sound} m/s must be positive"
             )
+
+
+def concatenate(parts: Sequence[Frames]) -> Frames:
+    """Frames of several sets in one; they must agree in all but their number.
+
+    Microphone positions stay shared (M, 3) where all sets have the same.
+    """
+    first = parts[0]
+    for part in parts[1:]:
+        for name, ours, theirs in (
+            ("microphones", first.n_mics, part.n_mics),
+            ("samples a frame", first.audio.shape[-1], part.audio.shape[-1]),
+            ("sample_rate", first.sample_rate, part.sample_rate),
+            ("speed_of_sound", first.speed_of_sound, part.speed_of_sound),
+        ):
+            if ours != theirs:
+                raise InputError(f"Frames to be put together differ in {name}: {ours}, {theirs}")
+    same = all(np.array_equal(part.mic_positions, first.mic_positions) for part in parts)
+    shared = same and first.mic_positions.ndim == 2
+    return replace(
+        first,
+        audio=np.concatenate([part.audio for part in parts]),
+        source_audio=np.concatenate([part.source_audio for part in parts]),
+        mic_positions=first.mic_positions
+        if shared
+        else np.concatenate([part.mics() for part in parts]),
+        source_position=np.concatenate([part.source_position for part in parts]),
+        table=pd.concat([part.table for part in parts], ignore_index=True),
+        meta={
+            key: value
+            for key, value in first.meta.items()
+            if all(part.meta.get(key) == value for part in parts)
+        },
+    )
 
 
 def load(path: str | Path) -> Frames:

@@ -18,6 +18,10 @@ METHODS = dict(
     sorted(config["methods"].items(), key=lambda kv: (kv[1]["order"], kv[0]))
 )
 DATASETS = config["datasets"]
+TRAINING = (
+    "--device {device} --precision {precision}".format(**config["training"])
+    + " --compile" * config["training"]["compile"]
+)
 SOUND_ROOTS = {"librispeech": "librispeech_root", "folder": "{kind}_root"}
 
 
@@ -31,16 +35,18 @@ def dataset_of(spec):
     return name
 
 
-def methods_of(spec):
+def methods_of(name):
+    """Methods of a table or figure: those it lists, or all that are not kept for others."""
+    spec = EXPERIMENTS[name]
     chosen = spec.get("methods", "all")
-    unknown = (
-        [] if chosen == "all" else [name for name in chosen if name not in METHODS]
-    )
+    if chosen == "all":
+        return [m for m in METHODS if name in METHODS[m].get("shown_in", [name])]
+    unknown = [method for method in chosen if method not in METHODS]
     if unknown:
         sys.exit(
             f"wavloc: error: config: unknown method '{unknown[0]}', expected {list(METHODS)}"
         )
-    return list(METHODS) if chosen == "all" else chosen
+    return [method for method in METHODS if method in chosen]
 
 
 def cells_of(spec):
@@ -54,9 +60,17 @@ def unique(items):
     return list(dict.fromkeys(items))
 
 
-SPECS = [*config["tables"].values(), *config["figures"].values()]
-CELLS = unique(cell for spec in SPECS if methods_of(spec) for cell in cells_of(spec))
-TRACKS = unique((cell[0], cell[1]) for spec in SPECS for cell in cells_of(spec))
+EXPERIMENTS = config["tables"] | config["figures"]
+# Cell -> the methods that are run on it, in the order of the rows.
+CELL_METHODS = {}
+for name, spec in EXPERIMENTS.items():
+    for cell in cells_of(spec):
+        CELL_METHODS[cell] = CELL_METHODS.get(cell, []) + methods_of(name)
+CELLS = {
+    cell: [method for method in METHODS if method in found]
+    for cell, found in CELL_METHODS.items()
+    if found
+}
 
 
 def frames_of(dataset, track):
@@ -72,7 +86,79 @@ def prediction_of(cell, method):
 
 
 def predictions_of(cell):
-    return [prediction_of(cell, method) for method in METHODS]
+    return [prediction_of(cell, method) for method in CELLS[cell]]
+
+
+def cell_of(wildcards):
+    return (wildcards.dataset, wildcards.track, wildcards.setup, int(wildcards.mics))
+
+
+def plugin_of(kind, name):
+    return plugins.plugin_class(kind, config[kind][name].get("module", name))
+
+
+def dataset_named(name):
+    return plugin_of("datasets", name)(DATASETS[name].get("options"), name, SEED)
+
+
+def model_of(cell, method):
+    """Folder of the model that answers in a cell; None for a method that learns nothing.
+
+    It was trained on the split that keeps the cell's track for testing. A method that is bound to
+    its number of microphones has a model for each.
+    """
+    found = plugin_of("methods", method)
+    if not found.learned:
+        return None
+    split = dataset_named(cell[0]).split_of(cell[1])
+    name = METHODS[method].get("model", method)
+    name += "" if found.variable_mics else f"-{cell[3]}"
+    return f"<results>/models/{cell[0]}/{split}/{name}"
+
+
+MODELS = unique(
+    model
+    for cell, found in CELLS.items()
+    for model in (model_of(cell, method) for method in found)
+    if model
+)
+
+
+SPLITS = unique((model.split("/")[2], model.split("/")[3]) for model in MODELS)
+# Frames of every cell, and what models are trained on.
+TRACKS = unique(
+    [(cell[0], cell[1]) for spec in EXPERIMENTS.values() for cell in cells_of(spec)]
+    + [
+        (dataset, track)
+        for dataset, split in SPLITS
+        for found in [dataset_named(dataset).splits()[split]]
+        for track in [*found.train, *found.valid]
+    ]
+)
+
+
+def trained_by(model):
+    """Method and number of microphones (None: any) of a model name such as ``dinn-7``."""
+    name, dash, mics = model.rpartition("-")
+    return (name, int(mics)) if dash and name in METHODS else (model, None)
+
+
+def training_tracks(wildcards, role):
+    split = dataset_named(wildcards.dataset).splits()[wildcards.split]
+    return [frames_of(wildcards.dataset, track) for track in getattr(split, role)]
+
+
+def pretrained_of(wildcards):
+    method, _ = trained_by(wildcards.model)
+    name = METHODS[method].get("pretrained")
+    needed = (
+        name and METHODS[method].get("options", {}).get("features", "ngcc") == "ngcc"
+    )
+    return (
+        f"<results>/models/{wildcards.dataset}/{wildcards.split}/{name}"
+        if needed
+        else []
+    )
 
 
 def metrics_of(cell):
@@ -87,13 +173,15 @@ FIGURE_FILES = expand(
 )
 
 
-def entry_of(kind, name):
+def entry_of(kind, name, mics=None):
     """Config entry of a plugin as text: what a job is given and what makes it run again."""
     entry = {
         key: config[kind][name][key]
         for key in ("module", "options")
         if config[kind][name].get(key)
     }
+    if mics:
+        entry["options"] = entry.get("options", {}) | {"mics": mics}
     return json.dumps(entry, sort_keys=True)
 
 
@@ -108,7 +196,7 @@ def rows_json(names):
     rows = {}
     for name in names:
         entry = METHODS[name]
-        found = plugins.plugin_class("methods", entry.get("module", name))
+        found = plugin_of("methods", name)
         rows[name] = {
             "label": entry.get("label", found.label),
             "paper_label": entry.get("paper_label"),
@@ -118,7 +206,6 @@ def rows_json(names):
             "permutation_invariant": found.permutation_invariant,
             "variable_mics": found.variable_mics,
             "control": found.control,
-            "parameters": None,
         }
     return json.dumps(rows)
 
@@ -139,8 +226,8 @@ def sound_options(kind):
 
 
 def sounds_of(dataset):
-    found = plugins.plugin_class("datasets", DATASETS[dataset].get("module", dataset))
-    return {kind: f"<results>/data/corpus/{kind}" for kind in found.sounds}
+    sounds = plugin_of("datasets", dataset).sounds
+    return {kind: f"<results>/data/corpus/{kind}" for kind in sounds}
 
 
 def table_spec(name):
@@ -160,8 +247,19 @@ def figure_predictions(name):
     return {
         f"{cell[1]}/{method}": prediction_of(cell, method)
         for cell in figure_cells(name)
-        for method in methods_of(config["figures"][name])
+        for method in methods_of(name)
     }
+
+
+def table_models(name):
+    """``method=folder`` of one model per learned row of a table, for its number of parameters."""
+    found = {}
+    for cell in cells_of(config["tables"][name]):
+        for method in methods_of(name):
+            model = model_of(cell, method)
+            if model:
+                found.setdefault(method, model)
+    return found
 
 
 def caption(spec):
@@ -181,3 +279,5 @@ wildcard_constraints:
     setup="1a|1b|2a|2b",
     mics=r"\d+",
     track="[^/]+",
+    split="[^/]+",
+    model="[^/]+",

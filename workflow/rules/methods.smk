@@ -1,10 +1,46 @@
-# One rule for all methods, one for the evaluation of a cell.
+# One rule trains every model, one predicts for every method, one evaluates a cell.
+
+
+rule train:
+    input:
+        train=lambda wc: training_tracks(wc, "train"),
+        valid=lambda wc: training_tracks(wc, "valid"),
+        pretrained=pretrained_of,
+    output:
+        directory("<results>/models/{dataset}/{split}/{model}"),
+    log:
+        "<logs>/train/{dataset}/{split}/{model}.log",
+    benchmark:
+        "<benchmarks>/train/{dataset}/{split}/{model}.tsv"
+    threads: config["training"]["threads"]
+    resources:
+        mem_mb=4000,
+        runtime=1440,
+    params:
+        code=lambda wc: code_of(
+            "methods", trained_by(wc.model)[0], "wavloc.training.engine"
+        ),
+        method=lambda wc: trained_by(wc.model)[0],
+        options=lambda wc: entry_of("methods", *trained_by(wc.model)),
+        valid=lambda wc, input: (
+            f"--valid {' '.join(input.valid)}" if input.valid else ""
+        ),
+        pretrained=lambda wc, input: (
+            f"--pretrained {input.pretrained}" if input.pretrained else ""
+        ),
+        run=TRAINING,
+        seed=SEED,
+    shell:
+        "wavloc train --method {params.method} --options {params.options:q}"
+        " --train {input.train:q} {params.valid} {params.pretrained} {params.run}"
+        " --threads {threads} --seed {params.seed} --out {output:q} --log {log:q}"
 
 
 rule predict_cell:
     input:
         frames="<results>/data/{dataset}/{track}",
         subset="<results>/data/subsets/{dataset}/{track}-{mics}.npy",
+        model=lambda wc: model_of(cell_of(wc), wc.method) or [],
     output:
         "<results>/predictions/{dataset}/{track}/{setup}-{mics}/{method}.parquet",
     log:
@@ -17,9 +53,10 @@ rule predict_cell:
     params:
         code=lambda wc: code_of("methods", wc.method),
         options=lambda wc: entry_of("methods", wc.method),
+        model=lambda wc, input: f"--model {input.model}" if input.model else "",
         seed=SEED,
     shell:
-        "wavloc predict --method {wildcards.method} --options {params.options:q}"
+        "wavloc predict --method {wildcards.method} --options {params.options:q} {params.model}"
         " --frames {input.frames:q} --setup {wildcards.setup} --subset {input.subset:q}"
         " --refusal-as-na --seed {params.seed} --out {output:q} --log {log:q}"
 
@@ -27,10 +64,8 @@ rule predict_cell:
 rule evaluate_cell:
     input:
         frames="<results>/data/{dataset}/{track}",
-        predictions=expand(
-            "<results>/predictions/{{dataset}}/{{track}}/{{setup}}-{{mics}}/{method}.parquet",
-            method=METHODS,
-        ),
+        subset="<results>/data/subsets/{dataset}/{track}-{mics}.npy",
+        predictions=lambda wc: predictions_of(cell_of(wc)),
     output:
         "<results>/metrics/{dataset}/{track}/{setup}-{mics}.csv",
     log:
@@ -45,5 +80,5 @@ rule evaluate_cell:
     shell:
         "wavloc evaluate --frames {input.frames:q} --predictions {input.predictions:q}"
         " --dataset {wildcards.dataset} --track {wildcards.track} --setup {wildcards.setup}"
-        " --mics {wildcards.mics} --resamples {params.resamples} --block {params.block}"
+        " --mics {wildcards.mics} --subset {input.subset:q} --resamples {params.resamples} --block {params.block}"
         " --seed {params.seed} --out {output:q} --log {log:q}"

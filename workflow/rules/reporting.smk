@@ -6,6 +6,7 @@ rule table:
         metrics=lambda wc: [
             metrics_of(cell) for cell in cells_of(config["tables"][wc.table])
         ],
+        models=lambda wc: table_models(wc.table).values(),
         paper="config/paper_values.csv",
     output:
         expand("<results>/tables/{{table}}.{kind}", kind=["csv", "md", "tex"]),
@@ -14,13 +15,14 @@ rule table:
     params:
         code=provenance.code_digest("wavloc.reporting.tables"),
         spec=lambda wc: json.dumps(table_spec(wc.table)),
-        methods=rows_json(METHODS),
+        methods=lambda wc: rows_json(methods_of(wc.table)),
+        models=lambda wc: [f"{k}={v}" for k, v in table_models(wc.table).items()],
         caption=lambda wc: caption(table_spec(wc.table)),
         stem=lambda wc, output: output[0].removesuffix(".csv"),
     shell:
         "wavloc tables --table {wildcards.table} --spec {params.spec:q}"
         " --methods {params.methods:q} --metrics {input.metrics:q} --paper {input.paper:q}"
-        " --caption {params.caption:q} --out {params.stem:q} --log {log:q}"
+        " --models {params.models:q} --caption {params.caption:q} --out {params.stem:q} --log {log:q}"
 
 
 rule figure:
@@ -36,7 +38,7 @@ rule figure:
     params:
         code=provenance.code_digest("wavloc.reporting.gather"),
         spec=lambda wc: json.dumps(figure_spec(wc.figure)),
-        methods=lambda wc: rows_json(methods_of(config["figures"][wc.figure])),
+        methods=lambda wc: rows_json(methods_of(wc.figure)),
         frames=lambda wc, input: [
             f"{cell[1]}={path}"
             for cell, path in zip(figure_cells(wc.figure), input.frames, strict=True)

@@ -67,6 +67,15 @@ class Scenes:
             )
 
 
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Names of tracks; without validation tracks a share of the training tracks is held out."""
+
+    train: tuple[str, ...]
+    test: tuple[str, ...]
+    valid: tuple[str, ...] = ()
+
+
 class Dataset:
     """Where frames come from. `Options` is a frozen dataclass of sizes with their defaults."""
 
@@ -87,6 +96,17 @@ class Dataset:
     def scenes(self, track: str, sounds: Mapping[str, Corpus]) -> Scenes:
         """What to simulate for one track, from dry material by kind."""
         raise TypeError(f"dataset '{self.name}' defines no scenes()")
+
+    def splits(self) -> dict[str, Split]:
+        """What models are trained and tested on; no test track is in the training of its split."""
+        raise TypeError(f"dataset '{self.name}' defines no splits()")
+
+    def split_of(self, track: str) -> str:
+        """Name of the split that keeps a track for testing."""
+        for name, split in self.splits().items():
+            if track in split.test:
+                return name
+        raise InputError(f"dataset '{self.name}' keeps track '{track}' for testing in no split")
 
     def check_track(self, track: str) -> None:
         """Raise `InputError` for a track this dataset does not have."""

@@ -18,7 +18,7 @@ from scipy.ndimage import gaussian_filter1d
 from wavloc import seeds
 from wavloc.audio import SAMPLE_RATE
 from wavloc.datasets.base import Dataset as Base
-from wavloc.datasets.base import Scenes, require_positive, require_room
+from wavloc.datasets.base import Scenes, Split, require_positive, require_room
 from wavloc.datasets.sound.corpus import Corpus
 from wavloc.errors import InputError
 from wavloc.frames import FRAME_SAMPLES
@@ -26,6 +26,7 @@ from wavloc.geometry import LUVIRA_MICS
 
 LEAD_SILENCE_S = 0.5  # the real takes start silent too
 PATH_RATE = 100  # Hz, as the motion capture system of the real data
+SIMULATED = "_sim"  # end of the name of a take's simulated extension
 CARRIER_RADIUS_M, CARRIER_HEIGHT_M, CARRIER_BEHIND_M = 0.2, 1.75, 0.4
 
 
@@ -43,6 +44,12 @@ class Options:
     gain_spread_db: float = 3.0  # gains are not calibrated in the real data
     silence_db: float = 30.0  # frames this far below the 95th percentile of power are dropped
     occlusion: bool = True  # the carrier's body shadows direct paths
+    sim_share: float = 1.0  # simulated training frames per frame of a take
+    sim_t60_low_s: float = 0.0  # uniform between the two, per simulated frame
+    sim_t60_high_s: float = 0.4
+    sim_low: tuple[float, ...] = (0.3, 0.3, 0.3)  # corners of the box of simulated sources, in
+    sim_high: tuple[float, ...] = (6.7, 7.7, 1.8)  # room coordinates
+    sim_distance_m: float = 0.4  # least distance to a microphone
     room: tuple[float, ...] = (7.0, 8.0, 2.0)
     shift: tuple[float, ...] = (3.60, 4.53, 0.0)  # room = LuViRA coordinates + shift
 
@@ -55,11 +62,31 @@ class Dataset(Base):
     sounds = ("speech", "music")
     Options = Options
 
-    def tracks(self) -> list[str]:
+    def takes(self) -> list[str]:
+        """The eight carried-loudspeaker takes."""
         return [f"{kind}{index}" for kind in ("music", "speech") for index in range(1, 5)]
+
+    def tracks(self) -> list[str]:
+        """The takes and, for training, a simulated extension of each."""
+        return [*self.takes(), *(take + SIMULATED for take in self.takes())]
+
+    def splits(self) -> dict[str, Split]:
+        """Table VII: the two takes of one number for testing, the other six and their simulated
+        extensions, whose sound is that of the same six takes, for training.
+        """
+        found = {}
+        for number in "1234":
+            train = [take for take in self.takes() if take[-1] != number]
+            found[number] = Split(
+                train=(*train, *(take + SIMULATED for take in train)),
+                test=(f"music{number}", f"speech{number}"),
+            )
+        return found
 
     def scenes(self, track: str, sounds: Mapping[str, Corpus]) -> Scenes:
         self.check_track(track)
+        if track.endswith(SIMULATED):
+            return self._simulated(track, sounds)
         options = self.options
         require_room(self.name, options.room)
         require_positive(
@@ -118,6 +145,54 @@ class Dataset(Base):
         )
         scenes.check()
         return scenes
+
+    def _simulated(self, track: str, sounds: Mapping[str, Corpus]) -> Scenes:
+        """The training extension of a take (paper, Sec. IV): every frame's sound from a random
+        place in the room, with a reverberation of its own; clean, since training adds noise.
+        """
+        options, take = self.options, track.removesuffix(SIMULATED)
+        require_positive(
+            self.name, sim_share=options.sim_share, sim_t60_high_s=options.sim_t60_high_s
+        )
+        scenes = self.scenes(take, sounds)
+        # Whole rounds over the take, and a random part of it for the rest.
+        count = round(options.sim_share * len(scenes))
+        order = seeds.rng(self.seed, self.name, track).permutation(len(scenes))
+        chosen = np.sort(np.resize(order, count))
+        if len(chosen) == 0:
+            raise InputError(
+                f"datasets.{self.name}.options.sim_share: {options.sim_share} leaves no frame"
+            )
+        drawn = [self._draw(track, index, scenes.mics) for index in range(count)]
+        table = scenes.table.iloc[chosen].reset_index(drop=True)
+        t60_s = np.array([t60 for _, t60 in drawn])
+        simulated = dataclasses.replace(
+            scenes,
+            source=np.stack([place for place, _ in drawn]),
+            start=scenes.start[chosen],
+            dry_begin=scenes.dry_begin[chosen],
+            dry_end=scenes.dry_end[chosen],
+            t60_s=t60_s,
+            snr_db=np.full(len(chosen), np.inf),
+            table=table.assign(track=track, split=track, t60_nominal_s=t60_s, snr_db=np.inf),
+            occluded=None,
+            meta={key: value for key, value in scenes.meta.items() if key != "gain_db"},
+        )
+        simulated.check()
+        return simulated
+
+    def _draw(self, track: str, index: int, mics: np.ndarray) -> tuple[np.ndarray, float]:
+        """Position in room coordinates and T60 of one simulated frame, from its own stream."""
+        options, rng = self.options, seeds.rng(self.seed, self.name, track, index)
+        t60 = float(rng.uniform(options.sim_t60_low_s, options.sim_t60_high_s))
+        for _ in range(100):
+            place = rng.uniform(options.sim_low, options.sim_high)
+            if np.linalg.norm(mics - place, axis=1).min() >= options.sim_distance_m:
+                return place, t60
+        raise InputError(
+            f"datasets.{self.name}.options.sim_distance_m: no position at least "
+            f"{options.sim_distance_m} m from every microphone in 100 draws"
+        )
 
     def _programme(
         self, track: str, corpus: Corpus, total: int, rng: np.random.Generator

@@ -28,7 +28,9 @@ METRICS = {
     "acc30": ("%", 100, bootstrap.weighted_mean),
     "failure_rate": ("%", 100, bootstrap.weighted_mean),
     "difference_to_best": ("cm", 100, bootstrap.weighted_mean),
+    "mic_mae": ("cm", 100, bootstrap.weighted_mean),  # of microphones with unknown positions
 }
+NO_MICS = "does not localize microphones"
 
 
 def errors_m(predictions: Predictions, frames: Frames) -> np.ndarray:
@@ -44,6 +46,17 @@ def errors_m(predictions: Predictions, frames: Frames) -> np.ndarray:
     return np.where(np.isfinite(error), np.minimum(error, CAP_M), CAP_M)
 
 
+def mic_errors_m(predictions: Predictions, frames: Frames, known: np.ndarray) -> np.ndarray:
+    """Mean capped error per frame (F,) in metres over microphones that are not in known (F, K)."""
+    if predictions.mic_positions is None:
+        return np.full(len(frames), np.nan)
+    error = np.linalg.norm(predictions.mic_positions - frames.mics(), axis=-1)
+    error = np.where(np.isfinite(error), np.minimum(error, CAP_M), CAP_M)
+    unknown = np.ones(error.shape, bool)
+    np.put_along_axis(unknown, known, False, axis=1)
+    return (error * unknown).sum(axis=1) / unknown.sum(axis=1)
+
+
 def evaluate(
     predictions: Mapping[str, Predictions],
     frames: Frames,
@@ -52,11 +65,13 @@ def evaluate(
     resamples: int = 2000,
     block: int = 1,
     confidence: float = 0.95,
+    known: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """Every metric of every method on the same frames, tidy, in the columns `COLUMNS`.
 
-    cell: dataset, track, setup and mics, copied into each row. A method that refused the frames
-    gets rows without values and its reason as note.
+    cell: dataset, track, setup and mics, copied into each row. known (F, K): microphones whose
+    positions were given while all were heard; the others' errors are evaluated too. A method that
+    refused the frames gets rows without values and its reason as note.
     """
     if resamples < 1000:
         raise InputError(f"evaluation.resamples: {resamples}, expected at least 1000")
@@ -64,9 +79,14 @@ def evaluate(
     error = np.array([errors_m(predictions[name], frames) for name in answered]).T
     failed = np.array([~np.isfinite(predictions[name].position).all(axis=1) for name in answered]).T
     computed = {}
+    values: dict[str, np.ndarray] = dict.fromkeys(METRICS)
     if answered:
         values = _per_frame(error, failed, [predictions[name].meta for name in answered])
-        for metric, (_, factor, statistic) in METRICS.items():
+        if known is not None and known.shape[1] < frames.n_mics:
+            found = [mic_errors_m(predictions[name], frames, known) for name in answered]
+            values["mic_mae"] = np.array(found).T
+        for metric in values:
+            _, factor, statistic = METRICS[metric]
             # The same stream for every metric and cell: differences between methods are paired.
             rng = seeds.rng(seed, "bootstrap", len(frames))
             bounds = bootstrap.intervals(
@@ -75,9 +95,12 @@ def evaluate(
             computed[metric] = np.stack(bounds) * factor
     rows = []
     for name, prediction in predictions.items():
-        for metric, (unit, _, _) in METRICS.items():
-            row = dict(cell) | {"method": name, "metric": metric, "unit": unit}
+        lacking = NO_MICS if prediction.mic_positions is None else ""
+        for metric in values:
+            row = dict(cell) | {"method": name, "metric": metric, "unit": METRICS[metric][0]}
             row |= {"n_frames": len(frames), "note": prediction.meta.get("refused", "")}
+            if metric == "mic_mae":
+                row["note"] = row["note"] or lacking
             if name in answered:
                 column = answered.index(name)
                 row |= dict(

@@ -31,6 +31,7 @@ METRICS = {
     "acc30": Metric("acc@30 (%)", "%", max),
     "failure_rate": Metric("failures (%)", "%", min),
     "difference_to_best": Metric("to best (cm)", "cm", min),
+    "mic_mae": Metric("mic. MAE (cm)", "cm", min),
 }
 # Column levels from outside in, and those that are shown even where they have one value only.
 LEVELS = {

@@ -1,0 +1,341 @@
+"""What all learned methods share: from frames to tensors, prediction in batches, model folders.
+
+A learned method says how its network is built (`build`), what is computed from sound without a
+gradient (`inputs`; a training run may keep it), what is minimised (`loss`) and how the network
+answers (`answer`). The loop that trains is the same for all: `wavloc.training.engine`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from wavloc import files
+from wavloc.errors import InputError
+from wavloc.frames import FRAME_SAMPLES, Frames
+from wavloc.geometry import max_lag
+from wavloc.methods.base import Method, blocks
+from wavloc.methods.predictions import Predictions
+from wavloc.setups import Setup
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    Batch = dict[str, Tensor]
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """How a network is trained; every learned method's options begin with these."""
+
+    epochs: int = 500
+    batch: int = 256
+    learning_rate: float = 5e-4
+    optimizer: str = "adamw"  # adamw or adam
+    weight_decay: float = 0.1
+    schedule: str = "cosine"  # cosine, steps (halved at milestones) or reference (public code)
+    warmup: float = 0.02  # share of all steps, linear from above zero
+    final_rate: float = 0.01  # last learning rate of the cosine, relative
+    milestones: tuple[float, ...] = ()  # shares of all steps
+    snr_low_db: float = 0.0  # noise that is added in training
+    snr_high_db: float = 30.0
+    noise: str = "white"  # or coloured, as the public code
+    shift_s: float = 0.05  # common time shift, uniform in +-
+    copies: int = 0  # augmented copies with features computed once; 0 = anew in every step
+    valid_share: float = 0.1  # of each training recording, where no validation track is named
+    predict_batch: int = 16
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """What a model must know besides its weights; all of it from the training data."""
+
+    mics: int
+    samples: int
+    sample_rate: int
+    speed_of_sound: float
+    max_lag: int  # samples
+    centre: tuple[float, ...]  # of the source positions, metres
+    spread: tuple[float, ...]  # their (unbiased) standard deviation per axis, metres
+
+
+class LearnedMethod(Method):
+    """Base of the learned methods; subclasses define `build`, `inputs`, `loss` and `answer`."""
+
+    learned = True
+    min_mics = 1
+    pretrained: ClassVar[bool] = False  # may need the model of another entry to begin with
+    trained_as: ClassVar[str] = ""  # method that trains its model, if another
+    Options = Recipe
+
+    def __init__(self, options: Mapping[str, Any] | None = None, name: str = "", seed: int = 0):
+        super().__init__(options, name, seed)
+        for key, known in (
+            ("optimizer", ("adamw", "adam")),
+            ("schedule", ("cosine", "steps", "reference")),
+            ("noise", ("white", "coloured")),
+        ):
+            if getattr(self.options, key) not in known:
+                raise InputError(
+                    f"methods.{self.name}.options.{key}: '{getattr(self.options, key)}', "
+                    f"expected one of {', '.join(known)}"
+                )
+        for key in ("epochs", "batch", "learning_rate", "predict_batch"):
+            if not getattr(self.options, key) > 0:
+                raise InputError(
+                    f"methods.{self.name}.options.{key}: {getattr(self.options, key)}, "
+                    "expected a number above 0"
+                )
+        self.facts: Facts | None = None
+        self.network: nn.Module | None = None
+        self.training_note: dict[str, Any] = {}
+
+    # ----------------------------------------------------------------- for subclasses
+
+    def build(self, facts: Facts) -> nn.Module:
+        """The untrained network."""
+        raise TypeError(f"method '{self.name}' defines no build()")
+
+    def normalise(self, audio: Tensor) -> Tensor:
+        """Scale of the sound (B, C, N) before noise is added; NaN stays NaN."""
+        from wavloc.methods.networks.wav2pos import standardise
+
+        return standardise(audio)
+
+    def inputs(self, batch: Batch) -> Batch:
+        """What the network is given, from audio (B, 1 + M, N), mics and source (B, 3), without a
+        gradient and free of chance, so that a training run may compute it once and keep it.
+        """
+        raise TypeError(f"method '{self.name}' defines no inputs()")
+
+    def loss(
+        self, inputs: Batch, generator: torch.Generator | None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Value to be minimised over a batch, and its named parts. generator: of masks; None in
+        validation.
+        """
+        raise TypeError(f"method '{self.name}' defines no loss()")
+
+    def answer(self, inputs: Batch) -> Batch:
+        """``position`` (B, 3) metres; where defined ``mic_positions`` (B, M, 3)."""
+        raise TypeError(f"method '{self.name}' defines no answer()")
+
+    def validate(self, inputs: Batch) -> dict[str, Tensor]:
+        """Figures of one validation batch, each a mean over its frames; ``criterion`` decides."""
+        error = (self.answer(inputs)["position"] - inputs["source"]).norm(dim=-1).clamp(max=3.0)
+        loss, parts = self.loss(inputs, None)
+        return {"criterion": error.mean(), "mae_m": error.mean(), "loss": loss, **parts}
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Parameters with their weight decay: none for biases, norms and tokens."""
+        decayed, free = [], []
+        for parameter in self.network.parameters():
+            if parameter.requires_grad:
+                (decayed if parameter.ndim > 1 else free).append(parameter)
+        return [
+            {"params": decayed, "weight_decay": self.options.weight_decay},
+            {"params": free, "weight_decay": 0.0},
+        ]
+
+    # ----------------------------------------------------------------- training
+
+    def fit(self, train: Frames, valid: Frames, run: Any) -> None:
+        """Train on ``train``; ``valid`` chooses the epoch that is kept. run: the training run."""
+        self.prepare(train)
+        run.train(self, train, valid)
+
+    def prepare(self, train: Frames) -> None:
+        """Facts from the training data and a network with seeded initial weights."""
+        import torch
+
+        from wavloc import seeds
+
+        source = np.asarray(train.source_position, np.float64)
+        if not np.isfinite(source).all():
+            raise InputError("training needs the source position of every frame")
+        self.facts = Facts(
+            mics=train.n_mics,
+            samples=FRAME_SAMPLES,
+            sample_rate=train.sample_rate,
+            speed_of_sound=train.speed_of_sound,
+            max_lag=self.lag(train),
+            centre=tuple(source.mean(axis=0).tolist()),
+            spread=tuple(np.maximum(source.std(axis=0, ddof=1), 1e-3).tolist()),
+        )
+        torch.manual_seed(int(seeds.sequence(self.seed, self.name, "init").generate_state(1)[0]))
+        self.network = self.build(self.facts)
+
+    def lag(self, train: Frames) -> int:
+        """Largest lag in samples: the option, or what the training array allows."""
+        chosen = int(getattr(self.options, "max_lag", 0))
+        return chosen or max_lag(train.mic_positions, train.sample_rate, train.speed_of_sound)
+
+    def tensors(self, frames: Frames) -> Batch:
+        """Everything that training needs of frames: audio (F, 1 + M, L), mics, source."""
+        import torch
+
+        audio = np.concatenate([frames.source_audio[:, None], frames.audio], axis=1)
+        return {
+            "audio": torch.from_numpy(audio.astype(np.float32, copy=False)),
+            "mics": torch.from_numpy(frames.mics().astype(np.float32)),
+            "source": torch.from_numpy(np.array(frames.source_position, np.float32)),
+        }
+
+    @property
+    def parameters(self) -> int:
+        """Number of parameters of everything that the model holds."""
+        return sum(value.numel() for part in self.parts().values() for value in part.parameters())
+
+    def parts(self) -> dict[str, nn.Module]:
+        """Networks that are saved, by name."""
+        return {"network": self.network}
+
+    def to(self, device: str | torch.device) -> LearnedMethod:
+        """Move all networks."""
+        for part in self.parts().values():
+            part.to(device)
+        return self
+
+    # ----------------------------------------------------------------- prediction
+
+    def require_model(self) -> None:
+        """Raise `InputError` where there is nothing to predict with."""
+        if self.network is None:
+            raise InputError(f"method '{self.name}' must be trained first; give --model FOLDER")
+
+    def refusal(self, frames: Frames, setup: Setup) -> str | None:
+        reason = super().refusal(frames, setup)
+        if reason or self.facts is None:
+            return reason
+        heard = frames.n_mics
+        if setup.subset is not None and setup.name.startswith("1"):
+            heard = setup.subset.shape[1]
+        if not self.variable_mics and heard != self.facts.mics:
+            return f"{self.name} was trained for {self.facts.mics} microphones, got {heard}"
+        if frames.sample_rate != self.facts.sample_rate:
+            return (
+                f"{self.name} was trained at {self.facts.sample_rate} Hz, "
+                f"got {frames.sample_rate} Hz"
+            )
+        if frames.frame_samples != self.facts.samples:
+            return (
+                f"{self.name} was trained on {self.facts.samples} samples a frame, "
+                f"got {frames.frame_samples}"
+            )
+        return None
+
+    def locate(self, frames: Frames, setup: Setup) -> Predictions:
+        import torch
+
+        self.require_model()
+        device = next(self.network.parameters()).device
+        for part in self.parts().values():
+            part.eval()
+        found: dict[str, list[np.ndarray]] = {}
+        with torch.inference_mode():
+            for block in blocks(len(frames), self.options.predict_batch, self.name):
+                batch = {
+                    "audio": np.concatenate(
+                        [frames.source_window(block)[:, None], frames.window(block)], axis=1
+                    ),
+                    "mics": frames.mics(block),
+                }
+                batch = {
+                    name: torch.from_numpy(np.array(value, np.float32)).to(device)
+                    for name, value in batch.items()
+                }
+                batch["audio"] = self.normalise(batch["audio"])
+                for name, value in self.answer(self.inputs(batch)).items():
+                    found.setdefault(name, []).append(value.float().cpu().numpy())
+        joined = {name: np.concatenate(parts) for name, parts in found.items()}
+        position = joined["position"].astype(np.float64)
+        status = np.where(np.isfinite(position).all(axis=1), "ok", "failed").astype(object)
+        mics = joined.get("mic_positions")
+        return Predictions(
+            position, status, mic_positions=None if mics is None else mics.astype(np.float64)
+        )
+
+    # ----------------------------------------------------------------- model folders
+
+    def save(self, folder: str | Path) -> None:
+        """Weights (safetensors), and options, facts and what training noted (json)."""
+        from safetensors.torch import save_file
+
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        weights = {
+            f"{part}.{name}": value.detach().cpu().contiguous()
+            for part, network in self.parts().items()
+            for name, value in network.state_dict().items()
+        }
+        with files.replacing(folder / "weights.safetensors") as temporary:
+            save_file(weights, temporary)
+        files.write_json(
+            folder / "method.json",
+            {
+                "name": self.name,
+                "module": type(self).__module__.rpartition(".")[2],
+                "options": dataclasses.asdict(self.options),
+                "seed": self.seed,
+                "facts": dataclasses.asdict(self.facts),
+                "parameters": self.parameters,
+                "training": self.training_note,
+            },
+        )
+
+    @classmethod
+    def load(cls, folder: str | Path) -> LearnedMethod:
+        """Read what `save` wrote; anything that does not fit is an `InputError` that names it."""
+        folder = Path(folder)
+        if not folder.is_dir():
+            raise InputError(f"{folder}: no such model folder")
+        stored = files.read_json(folder / "method.json")
+        module = cls.trained_as or cls.__module__.rpartition(".")[2]
+        try:
+            if stored["module"] != module:
+                raise InputError(
+                    f"{folder}: a model of '{stored['module']}', expected one of '{module}'"
+                )
+            method = cls(stored["options"], stored["name"], stored["seed"])
+            facts = stored["facts"]
+            method.facts = Facts(**facts | {k: tuple(facts[k]) for k in ("centre", "spread")})
+            method.training_note = stored["training"]
+        except (KeyError, TypeError) as error:
+            raise InputError(
+                f"{folder / 'method.json'}: not a model description ({error})"
+            ) from None
+        weights = read_weights(folder / "weights.safetensors")
+        method.restore(weights, str(folder / "weights.safetensors"))
+        return method
+
+    def restore(self, weights: Mapping[str, Tensor], where: str) -> None:
+        """Build all networks and fill them with weights ``<part>.<name>``."""
+        from wavloc.methods.networks.published import load_into
+
+        self.network = self.build(self.facts)
+        for part, network in self.parts().items():
+            prefix = part + "."
+            own = {k[len(prefix) :]: v for k, v in weights.items() if k.startswith(prefix)}
+            load_into(network, own, where)
+            network.eval()
+        surplus = [key for key in weights if key.partition(".")[0] not in self.parts()]
+        if surplus:
+            raise InputError(f"{where}: unexpected weight '{surplus[0]}'")
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Tensors of a safetensors file; a missing or damaged one is an `InputError`."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise InputError(f"{path}: not readable as safetensors ({error})") from None

@@ -1,0 +1,221 @@
+"""wav2pos (Berg et al. 2024): a masked autoencoder of signals and positions, with delay features.
+
+Every row of the paper's ablation (Table IV) is a choice of `Options`. In setups 2 the positions of
+the microphones that are not known are predicted as well.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from wavloc.errors import InputError
+from wavloc.frames import Frames
+from wavloc.methods.learned import Facts, LearnedMethod, Recipe
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from wavloc.features.ngcc import NGCC
+    from wavloc.methods.networks.wav2pos import Wav2Pos
+
+
+@dataclasses.dataclass(frozen=True)
+class Options(Recipe):
+    """Published sizes, switches and recipe."""
+
+    width: int = 256
+    encoder_depth: int = 4
+    decoder_depth: int = 4
+    heads: int = 4
+    coordinate_hidden: int = 64
+    pair_hidden: int = 512
+    head_hidden: tuple[int, int] = (512, 256)
+    pairwise_encoding: bool = True
+    max_pooling: bool = True
+    features: str = "ngcc"  # of pairs: ngcc, gcc or none
+    masking: str = "none"  # none (setup 1a), random (paper) or reference (public code)
+    mask_most: int = 3  # microphones that lose position or signal, each; 3 of 11 in the paper
+    mask_shared: int = 5  # microphones that keep both
+    mask_source: float = 0.5  # probability that the signal of the source is known
+    max_lag: int = 0  # samples; 0 = what the training array allows (314 for LuViRA)
+    audio_weight: float = 0.1  # of the reconstruction of signals
+    loss_everywhere: bool = False  # known microphones' positions count too
+    truth_in_statistics: bool = False  # batch statistics see masked positions, as public code
+
+
+class Method(LearnedMethod):
+    """Tokens of signals and positions; NGCC-PHAT features of all pairs; masks for the unknown."""
+
+    label = "wav2pos"
+    reference = "Berg et al. 2024 (wav2pos)"
+    input_types = "raw audio, NGCC-PHAT, coordinates"
+    pretrained = True
+    Options = Options
+
+    def __init__(self, options: Mapping[str, Any] | None = None, name: str = "", seed: int = 0):
+        super().__init__(options, name, seed)
+        for key, known in (
+            ("features", ("ngcc", "gcc", "none")),
+            ("masking", ("none", "random", "reference")),
+        ):
+            if getattr(self.options, key) not in known:
+                raise InputError(
+                    f"methods.{self.name}.options.{key}: '{getattr(self.options, key)}', "
+                    f"expected one of {', '.join(known)}"
+                )
+        self.ngcc: NGCC | None = None
+
+    # ----------------------------------------------------------------- network
+
+    def begin_with(self, folder: str | Path) -> None:
+        """Take NGCC-PHAT from a model that `multilat_ngcc` trained."""
+        from wavloc.methods.multilat_ngcc import Method as Pretrained
+
+        self.ngcc = Pretrained.load(folder).network.requires_grad_(False)
+
+    def prepare(self, train: Frames) -> None:
+        if self.options.features == "ngcc" and self.ngcc is None:
+            raise InputError(
+                f"method '{self.name}' needs a trained NGCC-PHAT; give --pretrained FOLDER"
+            )
+        super().prepare(train)
+
+    def build(self, facts: Facts) -> Wav2Pos:
+        from wavloc.methods.networks.wav2pos import Wav2Pos
+
+        options = self.options
+        return Wav2Pos(
+            samples=facts.samples,
+            width=options.width,
+            encoder_depth=options.encoder_depth,
+            decoder_depth=options.decoder_depth,
+            heads=options.heads,
+            row=0 if options.features == "none" else 2 * facts.max_lag + 1,
+            pairwise_encoding=options.pairwise_encoding,
+            max_pooling=options.max_pooling,
+            coordinate_hidden=options.coordinate_hidden,
+            pair_hidden=options.pair_hidden,
+            head_hidden=options.head_hidden,
+        )
+
+    def parts(self) -> dict[str, nn.Module]:
+        return super().parts() | ({"ngcc": self.ngcc} if self.ngcc is not None else {})
+
+    def restore(self, weights: Mapping[str, Tensor], where: str) -> None:
+        from wavloc.features.ngcc import NGCC
+        from wavloc.methods.networks.published import ngcc_sizes
+
+        own = {k.removeprefix("ngcc."): v for k, v in weights.items() if k.startswith("ngcc.")}
+        if own:
+            try:
+                self.ngcc = NGCC(**ngcc_sizes(own)).requires_grad_(False)
+            except KeyError as error:
+                raise InputError(f"{where}: weight 'ngcc.{error.args[0]}' is missing") from None
+        super().restore(weights, where)
+
+    # ----------------------------------------------------------------- data
+
+    @property
+    def _source_heard(self) -> bool:
+        """Whether the signal of the source takes part in training."""
+        return self.options.masking != "none"
+
+    def inputs(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        import torch
+
+        audio, mics = batch["audio"], batch["mics"]
+        heard = torch.isfinite(audio).all(-1)
+        if "source" in batch and not self._source_heard:
+            heard = heard & (torch.arange(audio.shape[1], device=audio.device) > 0)
+        audio = audio.masked_fill(~heard[..., None], 0)
+        source = batch.get("source", torch.full_like(mics[:, 0], float("nan")))
+        centre, spread = self._scale(mics)
+        found = {
+            "audio": audio,
+            "heard": heard,
+            "positions": (torch.cat([source[:, None], mics], dim=1) - centre) / spread,
+        }
+        # The source's pairs cost a sixth of all pairs: only where its signal is known at all.
+        channels = audio if bool(heard[:, 0].any()) else audio[:, 1:]
+        rows = self._rows(channels)
+        found |= {} if rows is None else {"rows": rows}
+        return found | {k: batch[k] for k in ("source", "clean") if k in batch}
+
+    def _rows(self, audio: Tensor) -> Tensor | None:
+        from wavloc.features.correlation import gcc_features
+
+        if self.options.features == "none":
+            return None
+        if self.options.features == "gcc":
+            return gcc_features(audio, self.facts.max_lag)
+        return self.ngcc.eval().all_pairs(audio, self.facts.max_lag)
+
+    def _scale(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        return like.new_tensor(self.facts.centre), like.new_tensor(self.facts.spread)
+
+    def _masks(
+        self, heard: Tensor, located: Tensor, generator: torch.Generator | None
+    ) -> tuple[Tensor, Tensor]:
+        """Known positions and known signals (B, M + 1) of a training or validation batch."""
+        from wavloc.methods.networks import masking
+
+        options, count, mics = self.options, len(heard), heard.shape[1] - 1
+        if generator is None or options.masking == "none":
+            masks = masking.nothing_masked(count, mics, heard.device)
+        elif options.masking == "random":
+            masks = masking.paper(
+                count, mics, options.mask_most, options.mask_shared, options.mask_source, generator
+            )
+        else:
+            fewest = mics - options.mask_most
+            masks = masking.reference(count, mics, fewest, options.mask_source, generator)
+        return masks[0] & located, masks[1] & heard
+
+    # ----------------------------------------------------------------- training and answer
+
+    def loss(
+        self, inputs: dict[str, Tensor], generator: torch.Generator | None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        import torch
+
+        from wavloc.methods.networks.wav2pos import losses
+
+        located = torch.isfinite(inputs["positions"]).all(-1)
+        position_known, audio_known = self._masks(inputs["heard"], located, generator)
+        output = self.network(
+            inputs["audio"],
+            inputs["positions"],
+            audio_known,
+            position_known,
+            inputs.get("rows"),
+            counted=located if self.options.truth_in_statistics else None,
+        )
+        sound, place = losses(
+            output,
+            inputs["positions"],
+            inputs["clean"],
+            audio_known,
+            position_known,
+            self.options.loss_everywhere,
+        )
+        loss = self.options.audio_weight * sound + place
+        return loss, {"loss_audio": sound.detach(), "loss_positions": place.detach()}
+
+    def answer(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        import torch
+
+        known = torch.isfinite(inputs["positions"]).all(-1)
+        known[:, 0] = False  # never shown, not even where the truth is at hand
+        heard = inputs["heard"]
+        output = self.network(
+            inputs["audio"], inputs["positions"], heard, known, inputs.get("rows")
+        )
+        centre, spread = self._scale(inputs["positions"])
+        places = output.positions * spread + centre
+        given = inputs["positions"][:, 1:] * spread + centre
+        mics = torch.where(known[:, 1:, None], given, places[:, 1:])
+        return {"position": places[:, 0], "mic_positions": mics}

@@ -1,0 +1,56 @@
+"""Fresh noise and time shifts for training, batched on the device; torch."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+COLOUR = 2.0  # coloured noise: slope of the amplitude spectrum, uniform in +- this
+
+
+def shifted(sound: Tensor, samples: int, most: int, generator: torch.Generator | None) -> Tensor:
+    """Cut ``samples`` out of stored frames (B, C, L) around their centre: (B, C, samples).
+
+    Every frame is shifted by its own draw, uniform in +- ``most`` samples (or what is stored
+    around it), equal for all of its channels; without generator all are cut at the centre.
+    """
+    centre = (sound.shape[-1] - samples) // 2
+    reach = min(most, centre)
+    if generator is None or reach == 0:
+        return sound[..., centre : centre + samples]
+    size, device = (len(sound), 1, 1), sound.device
+    start = torch.randint(
+        centre - reach, centre + reach + 1, size, generator=generator, device=device
+    )
+    index = start + torch.arange(samples, device=device)
+    return sound.gather(-1, index.expand(-1, sound.shape[1], -1))
+
+
+def noise(
+    shape: tuple[int, ...], colour: str, generator: torch.Generator, device: torch.device
+) -> Tensor:
+    """Noise (B, C, N) of unit power: ``white``, or ``coloured`` with a slope drawn per channel."""
+    white = torch.randn(shape, generator=generator, device=device)
+    if colour == "white":
+        return white
+    spectrum = torch.fft.rfft(white)
+    slope = torch.rand((*shape[:-1], 1), generator=generator, device=device) * 2 * COLOUR - COLOUR
+    ramp = torch.linspace(1, (shape[-1] / 2) ** 0.5, spectrum.shape[-1], device=device)
+    coloured = torch.fft.irfft(spectrum * ramp**-slope, shape[-1])
+    return coloured / coloured.square().mean(-1, keepdim=True).sqrt().clamp(min=1e-12)
+
+
+def noisy(
+    clean: Tensor,
+    snr_db: tuple[float, float],
+    generator: torch.Generator,
+    colour: str = "white",
+) -> Tensor:
+    """Add noise to every channel of (B, C, N), at an SNR of its own, uniform in ``snr_db``.
+
+    Relative to the power of the channel in the frame. Unknown (NaN) channels stay NaN.
+    """
+    low, high = snr_db
+    draw = torch.rand((*clean.shape[:-1], 1), generator=generator, device=clean.device)
+    level = clean.square().mean(-1, keepdim=True).sqrt() * 10 ** (-(low + (high - low) * draw) / 20)
+    return clean + level * noise(tuple(clean.shape), colour, generator, clean.device)

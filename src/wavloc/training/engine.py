@@ -1,0 +1,318 @@
+"""The training loop: data resident on the device, fresh noise and shifts, exact resume.
+
+Every random draw of a step comes from a generator seeded by (seed, purpose, epoch, step), so a run
+that is killed and started again ends in the same weights, bit for bit on a CPU.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from wavloc import provenance, seeds
+from wavloc.errors import InputError, WorkError
+from wavloc.frames import Frames
+from wavloc.methods.learned import LearnedMethod
+from wavloc.simulation import augment
+from wavloc.training import history, schedule, state
+
+Batch = dict[str, Tensor]
+PRECISIONS = {"float32": None, "bf16": torch.bfloat16}
+
+
+@dataclasses.dataclass
+class Run:
+    """Where and how a training runs; what is trained and by which recipe is the method's matter.
+
+    folder: for the state of an unfinished run, removed by `finish`; save_every_s: seconds
+    between saved states (0: after every epoch).
+    """
+
+    folder: Path
+    device: str = "auto"
+    precision: str = "float32"
+    compile: bool = False
+    save_every_s: float = 10.0
+    seconds: float = math.inf  # stop (resumable) after this long
+    rows: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    finished: bool = False
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise InputError(f"precision '{self.precision}', expected {' or '.join(PRECISIONS)}")
+        self.torch_device = choose_device(self.device)
+
+    def train(self, method: LearnedMethod, train: Frames, valid: Frames) -> None:
+        """Train ``method.network`` in place; the weights of the best validation epoch are kept."""
+        with _deterministic(self.torch_device):
+            self._train(method, train, valid)
+
+    def _train(self, method: LearnedMethod, train: Frames, valid: Frames) -> None:
+        recipe, device = method.options, self.torch_device
+        method.to(device)
+        trained = _Data(method, train, device, "train", recipe.copies)
+        checked = _Data(method, valid, device, "valid", 1)
+        per_epoch = max(1, len(trained) // recipe.batch)
+        optimizer = _optimizer(method, device)
+        self.folder = self.folder / _identity(method, train, valid)
+        _remove_others(self.folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+        note: dict[str, Any] = {"epoch": 0, "best": math.inf, "best_epoch": 0, "history": []}
+        best = {k: v.detach().clone() for k, v in method.network.state_dict().items()}
+        resumed = state.load(self.folder, method.network, optimizer)
+        if resumed:
+            note, best = resumed
+        network = method.network
+        if self.compile:
+            method.network = torch.compile(network)
+        started, saved = time.monotonic(), time.monotonic()
+        bar = tqdm(
+            total=recipe.epochs * per_epoch * recipe.batch,
+            initial=note["epoch"] * per_epoch * recipe.batch,
+            desc=f"train {method.name}",
+            unit="frame",
+            disable=None,
+        )
+        with bar:
+            for epoch in range(note["epoch"], recipe.epochs):
+                begun = time.perf_counter()
+                row = self._epoch(method, trained, optimizer, epoch, per_epoch, bar)
+                row |= self._validate(method, checked)
+                row["frames_per_s"] = per_epoch * recipe.batch / (time.perf_counter() - begun)
+                note["history"].append({"epoch": epoch + 1, **row})
+                note["epoch"] = epoch + 1
+                if row["criterion"] < note["best"]:
+                    note |= {"best": row["criterion"], "best_epoch": epoch + 1}
+                    best = {k: v.detach().clone() for k, v in network.state_dict().items()}
+                bar.set_postfix_str(f"valid {row['criterion']:.3f}", refresh=False)
+                done = epoch + 1 == recipe.epochs
+                stop = time.monotonic() - started > self.seconds
+                if done or stop or time.monotonic() - saved >= self.save_every_s:
+                    state.save(self.folder, network, best, optimizer, note)
+                    saved = time.monotonic()
+                if stop and not done:
+                    break
+        method.network = network
+        network.load_state_dict(best)
+        network.eval()
+        self.rows, self.finished = note["history"], note["epoch"] == recipe.epochs
+        method.training_note |= {
+            "epochs": note["epoch"],
+            "best_epoch": note["best_epoch"],
+            "criterion": note["best"],
+            "frames": len(train),
+            "valid_frames": len(valid),
+        }
+
+    def _epoch(
+        self,
+        method: LearnedMethod,
+        data: _Data,
+        optimizer: torch.optim.Optimizer,
+        epoch: int,
+        per_epoch: int,
+        bar: tqdm,
+    ) -> dict[str, float]:
+        """One pass over the training frames: mean loss and its parts."""
+        recipe, device = method.options, self.torch_device
+        order = torch.randperm(
+            len(data), generator=_generator(method, torch.device("cpu"), "order", epoch)
+        ).to(device)
+        method.network.train()
+        total: dict[str, Tensor] = {}
+        for step in range(per_epoch):
+            torch.manual_seed(_seed(method, "dropout", epoch, step))
+            generator = _generator(method, device, "step", epoch, step)
+            index = order[step * recipe.batch : (step + 1) * recipe.batch]
+            for group in optimizer.param_groups:
+                group["lr"] = recipe.learning_rate * schedule.factor(
+                    recipe, epoch * per_epoch + step, per_epoch
+                )
+            inputs = data.batch(index, epoch, generator)
+            with self._autocast():
+                loss, parts = method.loss(inputs, generator)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            for name, value in {"loss": loss.detach(), **parts}.items():
+                total[name] = total.get(name, 0) + value
+            bar.update(recipe.batch)
+        mean = {f"train_{name}": float(value) / per_epoch for name, value in total.items()}
+        broken = [name for name, value in mean.items() if not math.isfinite(value)]
+        if broken:
+            raise WorkError(
+                f"training of '{method.name}' diverged in epoch {epoch + 1}: {broken[0]} is "
+                f"{mean[broken[0]]} at learning rate {optimizer.param_groups[0]['lr']:.2g}; "
+                "try a lower learning_rate"
+            )
+        return {"learning_rate": optimizer.param_groups[0]["lr"], **mean}
+
+    @torch.no_grad()
+    def _validate(self, method: LearnedMethod, data: _Data) -> dict[str, float]:
+        """Mean figures over all validation frames, without masks of chance."""
+        method.network.eval()
+        total: dict[str, Tensor] = {}
+        size = method.options.batch
+        for start in range(0, len(data), size):
+            index = torch.arange(start, min(start + size, len(data)), device=self.torch_device)
+            with self._autocast():
+                figures = method.validate(data.batch(index, 0, None))
+            for name, value in figures.items():
+                total[name] = total.get(name, 0) + value * len(index)
+        return {name: float(value) / len(data) for name, value in total.items()}
+
+    def _autocast(self) -> contextlib.AbstractContextManager:
+        kind = PRECISIONS[self.precision]
+        if kind is None:
+            return contextlib.nullcontext()
+        return torch.autocast(self.torch_device.type, kind)
+
+    def describe(self) -> str:
+        """The device in words."""
+        if self.torch_device.type == "cuda":
+            return torch.cuda.get_device_name(self.torch_device)
+        return provenance.device()
+
+    def write(self, folder: Path) -> None:
+        """History as csv and plot."""
+        history.write(folder, self.rows)
+
+    def finish(self) -> None:
+        """Remove the state of the finished run."""
+        shutil.rmtree(self.folder.parent, ignore_errors=True)
+
+
+class _Data:
+    """Frames on the device. With copies, augmented inputs are computed once and kept."""
+
+    def __init__(
+        self, method: LearnedMethod, frames: Frames, device: torch.device, role: str, copies: int
+    ):
+        self.method, self.count, self.role = method, len(frames), role
+        self.tensors = {k: v.to(device) for k, v in method.tensors(frames).items()}
+        self.rate = frames.sample_rate
+        self.kept: list[Batch] = [self._inputs_of_all(copy, device) for copy in range(copies)]
+        if copies:
+            self.tensors = {}
+
+    def __len__(self) -> int:
+        return self.count
+
+    def batch(self, index: Tensor, epoch: int, generator: torch.Generator | None) -> Batch:
+        """Inputs of some frames: kept ones in float32 again, or freshly augmented."""
+        if not self.kept:
+            return self._inputs(index, generator)
+        kept = self.kept[epoch % len(self.kept)]
+        return {
+            name: value[index].float() if value.dtype == torch.float16 else value[index]
+            for name, value in kept.items()
+        }
+
+    @torch.no_grad()
+    def _inputs(self, index: Tensor, generator: torch.Generator) -> Batch:
+        """Time shift, normalisation, noise and features of some frames."""
+        method, recipe = self.method, self.method.options
+        batch = {name: value[index] for name, value in self.tensors.items()}
+        shift = round(recipe.shift_s * self.rate)
+        moved = generator if self.role == "train" else None
+        cut = augment.shifted(batch["audio"], method.facts.samples, shift, moved)
+        clean = method.normalise(cut)
+        snr_db = (recipe.snr_low_db, recipe.snr_high_db)
+        noisy = augment.noisy(clean, snr_db, generator, recipe.noise)
+        return method.inputs(batch | {"audio": noisy, "clean": clean})
+
+    def _inputs_of_all(self, copy: int, device: torch.device) -> Batch:
+        """One augmented copy of everything; sound and features in half precision."""
+        size = self.method.options.predict_batch
+        parts: list[Batch] = []
+        bar = tqdm(
+            total=self.count,
+            desc=f"{self.role} features of {self.method.name}, copy {copy + 1}",
+            unit="frame",
+            disable=None,
+            leave=False,
+        )
+        for part in self.method.parts().values():
+            part.eval()
+        with bar:
+            for start in range(0, self.count, size):
+                index = torch.arange(start, min(start + size, self.count), device=device)
+                generator = _generator(self.method, device, f"copy {self.role}", copy, start)
+                inputs = self._inputs(index, generator)
+                parts.append(
+                    {
+                        name: value.half()
+                        if value.is_floating_point() and value[0].numel() > 999
+                        else value
+                        for name, value in inputs.items()
+                    }
+                )
+                bar.update(len(index))
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+
+def choose_device(name: str) -> torch.device:
+    """``auto`` is the GPU if there is one."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"device '{name}': {str(error).splitlines()[0]}") from None
+    return device
+
+
+def _optimizer(method: LearnedMethod, device: torch.device) -> torch.optim.Optimizer:
+    kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[method.options.optimizer]
+    return kind(
+        method.parameter_groups(), lr=method.options.learning_rate, fused=device.type == "cuda"
+    )
+
+
+def _seed(method: LearnedMethod, *axis: str | int) -> int:
+    return int(seeds.sequence(method.seed, method.name, *axis).generate_state(1)[0])
+
+
+def _generator(method: LearnedMethod, device: torch.device, *axis: str | int) -> torch.Generator:
+    return torch.Generator(device).manual_seed(_seed(method, *axis))
+
+
+def _identity(method: LearnedMethod, train: Frames, valid: Frames) -> str:
+    """Tells one training from another: an unfinished state of anything else is of no use."""
+    data = [
+        [len(part), np.asarray(part.source_position).sum(), np.asarray(part.audio[0]).sum()]
+        for part in (train, valid)
+    ]
+    code = provenance.code_digest(__name__, type(method).__module__)
+    described = [method.name, method.seed, dataclasses.asdict(method.options), code]
+    return provenance.digest([*described, [[str(value) for value in row] for row in data]])
+
+
+def _remove_others(folder: Path) -> None:
+    for other in folder.parent.glob("*"):
+        if other.is_dir() and other != folder:
+            shutil.rmtree(other)
+
+
+@contextlib.contextmanager
+def _deterministic(device: torch.device) -> Iterator[None]:
+    """On a CPU only algorithms that give the same bits every time."""
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(device.type == "cpu")
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
