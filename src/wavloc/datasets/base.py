@@ -67,6 +67,18 @@ class Scenes:
             )
 
 
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Which tracks a method learns from and which it is scored on: names of `Dataset.tracks`.
+
+    An empty ``valid`` means that the training stage holds out a share of the training tracks.
+    """
+
+    train: tuple[str, ...]
+    test: tuple[str, ...]
+    valid: tuple[str, ...] = ()
+
+
 class Dataset:
     """Where frames come from. `Options` is a frozen dataclass of sizes with their defaults."""
 
@@ -87,6 +99,22 @@ class Dataset:
     def scenes(self, track: str, sounds: Mapping[str, Corpus]) -> Scenes:
         """What to simulate for one track, from dry material by kind."""
         raise TypeError(f"dataset '{self.name}' defines no scenes()")
+
+    def splits(self) -> dict[str, Split]:
+        """Ways to part the tracks into training and test, by name."""
+        raise TypeError(f"dataset '{self.name}' defines no splits()")
+
+    def split_of(self, track: str) -> str:
+        """Name of the split that tests on ``track``; `InputError` if none does."""
+        splits = self.splits()
+        for name, split in splits.items():
+            if track in split.test:
+                return name
+        tested = sorted({other for split in splits.values() for other in split.test})
+        raise InputError(
+            f"dataset '{self.name}' has no split that tests on track '{track}', "
+            f"expected one of {', '.join(tested)}"
+        )
 
     def check_track(self, track: str) -> None:
         """Raise `InputError` for a track this dataset does not have."""

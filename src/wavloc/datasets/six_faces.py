@@ -15,7 +15,7 @@ import pandas as pd
 from wavloc import seeds
 from wavloc.audio import SAMPLE_RATE
 from wavloc.datasets.base import Dataset as Base
-from wavloc.datasets.base import Scenes, require_positive, require_room
+from wavloc.datasets.base import Scenes, Split, require_positive, require_room
 from wavloc.datasets.sound.corpus import Corpus
 from wavloc.errors import InputError
 from wavloc.frames import FRAME_SAMPLES
@@ -53,6 +53,10 @@ class Dataset(Base):
 
     def tracks(self) -> list[str]:
         return list(SPLITS)
+
+    def splits(self) -> dict[str, Split]:
+        """One split; its three parts have no speaker in common."""
+        return {"speakers": Split(train=("train",), valid=("valid",), test=("test",))}
 
     def scenes(self, track: str, sounds: Mapping[str, Corpus]) -> Scenes:
         self.check_track(track)
