@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import anechoic_frames
 
 from wavloc import files, frames, setups
 from wavloc.errors import InputError
+from wavloc.frames import Frames
 from wavloc.methods import predictions
 from wavloc.methods.predictions import Predictions
 from wavloc.setups import Setup
@@ -126,3 +129,133 @@ def test_foreign_predictions_need_only_coordinates(tmp_path) -> None:
     (tmp_path / "q.csv").write_text("x,y\n1,2\n")
     with pytest.raises(InputError, match="column 'z' is missing"):
         predictions.load(tmp_path / "q.csv")
+
+
+# Putting together
+
+
+def marked(track: str, count: int, hop_s: float = 0.064, **columns: object) -> Frames:
+    """Frames of 2048 samples of one track, one every ``hop_s`` seconds."""
+    made = anechoic_frames(count)
+    table = {"frame": np.arange(count), "track": track, "time_s": hop_s * np.arange(count)}
+    return dataclasses.replace(made, table=pd.DataFrame(table | columns))
+
+
+def test_concatenated_frames_are_those_of_the_parts(tmp_path) -> None:
+    one, two = marked("a", 4), marked("b", 6)
+    one.meta, two.meta = ({"room": [7, 8, 2], "origin": [1, 1, 0], "seed": s} for s in (0, 1))
+    two.save(tmp_path / "two")
+    whole = frames.concatenate([one, frames.load(tmp_path / "two")])
+    whole.check("whole")
+    assert whole.mic_positions.shape == (11, 3)
+    assert whole.table["track"].tolist() == ["a"] * 4 + ["b"] * 6
+    for name in ("audio", "source_audio", "source_position"):
+        assert np.array_equal(getattr(whole, name)[:4], getattr(one, name))
+        assert np.array_equal(getattr(whole, name)[4:], getattr(two, name))
+    assert whole.meta == {"room": [7, 8, 2], "origin": [1, 1, 0]}
+    two.meta["room"] = [5, 5, 2]
+    assert frames.concatenate([one, two]).room_bounds is None
+    whole.save(tmp_path / "whole")
+    assert len(frames.load(tmp_path / "whole")) == 10
+
+
+def test_concatenated_microphones_keep_their_places() -> None:
+    one, two, three = marked("a", 3), marked("b", 2), marked("c", 2)
+    two.mic_positions = two.mic_positions + 0.1
+    three.mic_positions = np.broadcast_to(three.mic_positions + 0.2, (2, 11, 3))
+    whole = frames.concatenate([one, two, three])
+    whole.check("whole")
+    assert whole.mic_positions.shape == (7, 11, 3)
+    assert np.array_equal(whole.mics(), np.concatenate([p.mics() for p in (one, two, three)]))
+    unknown = [marked("a", 3), marked("b", 2)]
+    for part in unknown:
+        part.mic_positions[4] = np.nan
+    assert frames.concatenate(unknown).mic_positions.shape == (11, 3)
+
+
+def test_parts_that_do_not_go_together_are_named() -> None:
+    one, two = marked("a", 3), marked("b", 2)
+    fewer = dataclasses.replace(two, audio=two.audio[:, :7], mic_positions=two.mic_positions[:7])
+    longer = dataclasses.replace(anechoic_frames(2, margin=10), table=two.table)
+    for other, words in (
+        (dataclasses.replace(two, sample_rate=8000), r"16000 Hz in part 1 \(a\) but 8000 Hz"),
+        (dataclasses.replace(two, speed_of_sound=340.0), r"343\.0 m/s .* 340\.0 m/s in part 3"),
+        (fewer, r"number of microphones: 11 .* but 7 .*in part 3 \(b\)"),
+        (longer, r"stored length: 2048 samples .* but 2068 samples"),
+    ):
+        with pytest.raises(InputError, match=words):
+            frames.concatenate([one, one, other])
+    with pytest.raises(InputError, match="no frames"):
+        frames.concatenate([])
+
+
+# Holding out
+
+
+def overlaps(one: Frames, other: Frames) -> bool:
+    """Whether any two frames of the two share stored samples of one recording."""
+    keys = [c for c in ("recording", "take") if c in one.table] or ["track"]
+    pairs = one.table.merge(other.table, on=keys)
+    apart = (pairs["time_s_x"] - pairs["time_s_y"]).abs() * one.sample_rate
+    return bool((apart < one.audio.shape[-1] - 0.5).any())
+
+
+def test_last_frames_are_held_out_with_a_gap() -> None:
+    made = frames.concatenate([marked("a", 20), marked("b", 10), marked("c", 3, 1.0)])
+    rest, held = made.hold_out(0.2)
+    assert held.table.groupby("track")["frame"].agg(list).to_dict() == {
+        "a": [16, 17, 18, 19],
+        "b": [8, 9],
+        "c": [2],
+    }
+    # 2048 samples at a hop of 1024: just the one frame before overlaps, and touching is allowed.
+    assert rest.table.groupby("track")["frame"].max().to_dict() == {"a": 14, "b": 6, "c": 1}
+    assert not overlaps(rest, held)
+    assert np.array_equal(rest.audio[:15], made.audio[:15])
+    assert np.array_equal(held.audio[:4], made.audio[16:20])
+
+
+def test_margins_count_as_overlap() -> None:
+    made = dataclasses.replace(anechoic_frames(12, margin=800), table=marked("a", 12).table)
+    rest, held = made.hold_out(0.1)
+    assert held.table["frame"].tolist() == [11]
+    assert rest.table["frame"].tolist() == list(range(8))  # 3648 samples: three frames lost
+
+
+def test_take_and_extension_are_held_out_at_the_same_time() -> None:
+    """The extension has lost its last frames to silence: its cut lies earlier than the take's."""
+    take = marked("m", 40, recording="r", take="m")
+    simulated = marked("m_sim", 40, recording="r", take="m").select(np.arange(30))
+    rest, held = frames.concatenate([take, simulated]).hold_out(0.1)
+    assert held.table["track"].value_counts().to_dict() == {"m": 4, "m_sim": 3}
+    assert not overlaps(rest, held)
+    elsewhere = marked("n", 40, recording="other", take="m")
+    rest, _ = frames.concatenate([take, elsewhere.select(np.arange(20))]).hold_out(0.1)
+    assert (rest.table["recording"] == "r").sum() == 35
+
+
+def test_frames_of_one_utterance_do_not_fall_on_both_sides() -> None:
+    """Time is counted within an utterance here; rows far apart may have the same sound."""
+    table = {"track": "train", "recording": list("ababcdcdab"), "time_s": [0.0] * 10}
+    made = dataclasses.replace(anechoic_frames(10), table=pd.DataFrame(table))
+    rest, held = made.hold_out(0.2)
+    assert held.table["recording"].tolist() == ["a", "b"]
+    assert set(rest.table["recording"]) == {"c", "d"}
+
+
+def test_hold_out_works_on_stored_frames_and_at_the_ends(tmp_path) -> None:
+    made = marked("a", 10)
+    made.save(tmp_path / "f")
+    rest, held = frames.load(tmp_path / "f").hold_out(0.01)
+    assert [len(rest), len(held)] == [8, 1]
+    rest, held = made.hold_out(0)
+    assert [len(rest), len(held)] == [10, 0]
+    for share in (-0.1, 1.0):
+        with pytest.raises(InputError, match="0 <= share < 1"):
+            made.hold_out(share)
+    with pytest.raises(InputError, match="nothing is left to train on: of 2 frames 1"):
+        marked("a", 2).hold_out(0.5)
+    with pytest.raises(InputError, match="no column 'time_s'"):
+        dataclasses.replace(made, table=made.table[["frame"]]).hold_out(0.5)
+    alone = dataclasses.replace(made, table=made.table[["time_s"]])
+    assert len(alone.hold_out(0.2)[1]) == 2

@@ -85,27 +85,40 @@ class Frames:
         )
 
     def hold_out(self, share: float) -> tuple[Frames, Frames]:
-        """Two parts: without, and only, the last ``share`` of each track's frames.
+        """Part the frames for training and validation: (rest, held out).
 
-        Frames before the cut that overlap it in time are in neither, so that no sound is in both.
+        Of each ``track`` of the table the last ``share`` (0 <= share < 1) is held out, at least one
+        frame when share > 0. A frame whose stored samples overlap in time with a held-out one of
+        the same recording is in neither part: same ``recording`` and ``take`` (or ``track``) and
+        less than L samples between the two ``time_s``. No column ``track`` = one track.
         """
-        if not 0 < share < 1:
-            raise InputError(f"share {share} of frames to hold out, expected between 0 and 1")
-        time = self.table["time_s"].to_numpy() if "time_s" in self.table else None
-        track = self.table["track"] if "track" in self.table else pd.Series("", range(len(self)))
-        kept, held = [], []
-        for rows in track.groupby(track, sort=False).indices.values():
-            first = len(rows) - max(1, round(share * len(rows)))
-            held.append(rows[first:])
-            before = rows[:first]
-            if time is not None:
-                length_s = self.audio.shape[-1] / self.sample_rate
-                before = before[time[before] + length_s <= time[rows[first]] + 1e-9]
-            kept.append(before)
-        kept, held = np.concatenate(kept), np.concatenate(held)
-        if len(kept) == 0:
-            raise InputError(f"{len(self)} frames are too few to hold out {share:.0%} of them")
-        return self.select(kept), self.select(held)
+        if not 0 <= share < 1:
+            raise InputError(f"share {share} to hold out: expected 0 <= share < 1")
+        if share == 0:
+            return self, self.select(np.arange(0))
+        if "time_s" not in self.table:
+            raise InputError("hold_out: the table of the frames has no column 'time_s'")
+        held = np.zeros(len(self), bool)
+        for rows in _groups(self.table, ["track"]):
+            held[rows[-max(1, round(share * len(rows))) :]] = True
+        near = np.zeros(len(self), bool)
+        time = self.table["time_s"].to_numpy() * self.sample_rate
+        columns = ["recording", "take" if "take" in self.table else "track"]
+        for rows in _groups(self.table, columns):
+            others = np.sort(time[rows[held[rows]]])
+            if len(others):
+                after = np.searchsorted(others, time[rows])
+                before = others[np.maximum(after - 1, 0)]
+                after = others[np.minimum(after, len(others) - 1)]
+                distance = np.minimum(np.abs(time[rows] - before), np.abs(time[rows] - after))
+                near[rows] = distance < self.audio.shape[-1] - 0.5  # half a sample of rounding
+        rest = np.flatnonzero(~held & ~near)
+        if len(rest) == 0:
+            raise InputError(
+                f"nothing is left to train on: of {len(self)} frames {held.sum()} are held out "
+                "and the others overlap with them"
+            )
+        return self.select(rest), self.select(np.flatnonzero(held))
 
     def save(self, folder: str | Path) -> None:
         """Write as a folder of .npy arrays, frames.parquet and meta.json, all or nothing."""
@@ -155,38 +168,54 @@ class Frames:
             )
 
 
-def concatenate(parts: Sequence[Frames]) -> Frames:
-    """Frames of several sets in one; they must agree in all but their number.
+def _groups(table: pd.DataFrame, columns: list[str]) -> list[np.ndarray]:
+    """Row numbers of the frames that agree in those of the columns that there are."""
+    known = [column for column in columns if column in table]
+    if not known:
+        return [np.arange(len(table))]
+    return list(table.groupby(known, sort=False, dropna=False).indices.values())
 
-    Microphone positions stay shared (M, 3) where all sets have the same.
+
+def concatenate(parts: Sequence[Frames]) -> Frames:
+    """Frames of several parts, one after the other: F = sum of theirs, the same M and L in all.
+
+    mic_positions stay (M, 3) when they are the same in all parts, else (F, M, 3). ``meta`` has
+    room and origin when all parts agree in them, and nothing else.
     """
+    if not parts:
+        raise InputError("no frames to concatenate")
     first = parts[0]
-    for part in parts[1:]:
-        for name, ours, theirs in (
-            ("microphones", first.n_mics, part.n_mics),
-            ("samples a frame", first.audio.shape[-1], part.audio.shape[-1]),
-            ("sample_rate", first.sample_rate, part.sample_rate),
-            ("speed_of_sound", first.speed_of_sound, part.speed_of_sound),
+    for number, part in enumerate(parts[1:], start=2):
+        for what, unit, one, other in (
+            ("sample_rate", "Hz", first.sample_rate, part.sample_rate),
+            ("speed_of_sound", "m/s", first.speed_of_sound, part.speed_of_sound),
+            ("number of microphones", "", first.n_mics, part.n_mics),
+            ("stored length", "samples", first.audio.shape[-1], part.audio.shape[-1]),
         ):
-            if ours != theirs:
-                raise InputError(f"Frames to be put together differ in {name}: {ours}, {theirs}")
-    same = all(np.array_equal(part.mic_positions, first.mic_positions) for part in parts)
-    shared = same and first.mic_positions.ndim == 2
+            if one != other:
+                raise InputError(
+                    f"frames do not go together, {what}: {one} {unit} in part 1{_tracks(first)} "
+                    f"but {other} {unit} in part {number}{_tracks(part)}"
+                )
+    mics = [part.mic_positions for part in parts]
+    same = all(m.ndim == 2 and np.array_equal(m, mics[0], equal_nan=True) for m in mics)
+    places = [{key: part.meta.get(key) for key in ("room", "origin")} for part in parts]
+    agree = all(place == places[0] for place in places)
     return replace(
         first,
         audio=np.concatenate([part.audio for part in parts]),
         source_audio=np.concatenate([part.source_audio for part in parts]),
-        mic_positions=first.mic_positions
-        if shared
-        else np.concatenate([part.mics() for part in parts]),
+        mic_positions=np.array(mics[0]) if same else np.concatenate([p.mics() for p in parts]),
         source_position=np.concatenate([part.source_position for part in parts]),
         table=pd.concat([part.table for part in parts], ignore_index=True),
-        meta={
-            key: value
-            for key, value in first.meta.items()
-            if all(part.meta.get(key) == value for part in parts)
-        },
+        meta={key: v for key, v in places[0].items() if v is not None} if agree else {},
     )
+
+
+def _tracks(frames: Frames) -> str:
+    """Tracks of the frames for a message: `` (music1, music1_sim)``, or nothing."""
+    known = frames.table["track"].unique() if "track" in frames.table else []
+    return f" ({', '.join(map(str, known))})" if len(known) else ""
 
 
 def load(path: str | Path) -> Frames:

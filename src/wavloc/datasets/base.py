@@ -69,7 +69,10 @@ class Scenes:
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """Names of tracks; without validation tracks a share of the training tracks is held out."""
+    """Which tracks a method learns from and which it is scored on: names of `Dataset.tracks`.
+
+    An empty ``valid`` means that the training stage holds out a share of the training tracks.
+    """
 
     train: tuple[str, ...]
     test: tuple[str, ...]
@@ -98,15 +101,20 @@ class Dataset:
         raise TypeError(f"dataset '{self.name}' defines no scenes()")
 
     def splits(self) -> dict[str, Split]:
-        """What models are trained and tested on; no test track is in the training of its split."""
+        """Ways to part the tracks into training and test, by name."""
         raise TypeError(f"dataset '{self.name}' defines no splits()")
 
     def split_of(self, track: str) -> str:
-        """Name of the split that keeps a track for testing."""
-        for name, split in self.splits().items():
+        """Name of the split that tests on ``track``; `InputError` if none does."""
+        splits = self.splits()
+        for name, split in splits.items():
             if track in split.test:
                 return name
-        raise InputError(f"dataset '{self.name}' keeps track '{track}' for testing in no split")
+        tested = sorted({other for split in splits.values() for other in split.test})
+        raise InputError(
+            f"dataset '{self.name}' has no split that tests on track '{track}', "
+            f"expected one of {', '.join(tested)}"
+        )
 
     def check_track(self, track: str) -> None:
         """Raise `InputError` for a track this dataset does not have."""

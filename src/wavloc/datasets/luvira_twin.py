@@ -3,12 +3,17 @@
 Eight takes, music1..4 and speech1..4: a loudspeaker is carried through the room of the wav2pos
 paper's simulations (7 x 8 x 2 m) past the 11 real microphone positions. Reports must call it
 "twin", never "LuViRA".
+
+Eight more tracks, music1_sim..speech4_sim, are the paper's extension for training: the programme
+of the take frame by frame, each frame from a random place in a room with a T60 of its own. They
+are clean (no noise, no gains, nobody in the way); what spoils them is added in training.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,7 +31,8 @@ from wavloc.geometry import LUVIRA_MICS
 
 LEAD_SILENCE_S = 0.5  # the real takes start silent too
 PATH_RATE = 100  # Hz, as the motion capture system of the real data
-SIMULATED = "_sim"  # end of the name of a take's simulated extension
+SIM = "_sim"  # ending of the extension's tracks
+SIM_WALL_M, SIM_MIC_M = 0.3, 0.4  # how near a simulated source comes to wall, floor, ceiling; mic
 CARRIER_RADIUS_M, CARRIER_HEIGHT_M, CARRIER_BEHIND_M = 0.2, 1.75, 0.4
 
 
@@ -52,6 +58,9 @@ class Options:
     sim_distance_m: float = 0.4  # least distance to a microphone
     room: tuple[float, ...] = (7.0, 8.0, 2.0)
     shift: tuple[float, ...] = (3.60, 4.53, 0.0)  # room = LuViRA coordinates + shift
+    sim_share: float = 1.0  # simulated frames per frame of a take, at most 1
+    sim_t60_low_s: float = 0.0  # simulated frames draw their T60 uniformly between the two
+    sim_t60_high_s: float = 0.4
 
 
 class Dataset(Base):
@@ -63,31 +72,75 @@ class Dataset(Base):
     Options = Options
 
     def takes(self) -> list[str]:
-        """The eight carried-loudspeaker takes."""
+        """Names of the eight takes, without the extension."""
         return [f"{kind}{index}" for kind in ("music", "speech") for index in range(1, 5)]
 
     def tracks(self) -> list[str]:
-        """The takes and, for training, a simulated extension of each."""
-        return [*self.takes(), *(take + SIMULATED for take in self.takes())]
+        return self.takes() + [take + SIM for take in self.takes()]
 
     def splits(self) -> dict[str, Split]:
-        """Table VII: the two takes of one number for testing, the other six and their simulated
-        extensions, whose sound is that of the same six takes, for training.
+        """Four splits: both takes of one number are for testing, the other six for training.
+
+        The extension of a training take trains too, that of a test take is not used at all: it has
+        the same programme. No utterance is in two takes; a song is, as in the real data.
         """
-        found = {}
+        splits = {}
         for number in "1234":
-            train = [take for take in self.takes() if take[-1] != number]
-            found[number] = Split(
-                train=(*train, *(take + SIMULATED for take in train)),
-                test=(f"music{number}", f"speech{number}"),
-            )
-        return found
+            train = tuple(take for take in self.takes() if not take.endswith(number))
+            simulated = tuple(take + SIM for take in train)
+            splits[number] = Split(train + simulated, (f"music{number}", f"speech{number}"))
+        return splits
 
     def scenes(self, track: str, sounds: Mapping[str, Corpus]) -> Scenes:
+        """A take, or with the ending ``_sim`` its extension; positions in room coordinates (m)."""
         self.check_track(track)
-        if track.endswith(SIMULATED):
-            return self._simulated(track, sounds)
-        options = self.options
+        self._check_options()
+        take = track.removesuffix(SIM)
+        sound = sounds[take[:-1]]
+        rng = seeds.rng(self.seed, self.name, take)  # the extension has the programme of the take
+        total = int(self.options.seconds * SAMPLE_RATE)
+        dry, speakers = self._programme(take, sound, total, rng)
+        start = np.arange(0, total - self._samples + 1, self.options.hop)
+        table = pd.DataFrame(
+            {
+                "frame": np.arange(len(start)),
+                "recording": self.name,
+                "track": track,
+                "take": take,
+                "time_s": (start + self._samples / 2) / SAMPLE_RATE,
+                "speaker": speakers[start + self._samples // 2],
+                "split": track,
+            }
+        )
+        if track.endswith(SIM):
+            part = self._simulated(track, start, table)
+        else:
+            part = self._carried(take, start, table, rng)
+        frames = len(part["start"])
+        scenes = Scenes(
+            room=np.array(self.options.room),
+            mics=LUVIRA_MICS + self.options.shift,
+            dry=dry,
+            dry_begin=np.zeros(frames, int),
+            dry_end=np.full(frames, total),
+            samples=self._samples,
+            sample_rate=SAMPLE_RATE,
+            max_order=self.options.max_order or None,
+            silence_db=self.options.silence_db,
+            origin=np.array(self.options.shift),
+            **part,
+        )
+        scenes.meta["sound"] = sound.meta
+        scenes.check()
+        return scenes
+
+    @property
+    def _samples(self) -> int:
+        """Stored samples of a frame, with the margins."""
+        return FRAME_SAMPLES + 2 * self.options.margin
+
+    def _check_options(self) -> None:
+        options, where = self.options, f"datasets.{self.name}.options"
         require_room(self.name, options.room)
         require_positive(
             self.name,
@@ -96,55 +149,70 @@ class Dataset(Base):
             t60_s=options.t60_s,
             silence_db=options.silence_db,
         )
-        rng = seeds.rng(self.seed, self.name, track)
-        total = int(options.seconds * SAMPLE_RATE)
-        samples = FRAME_SAMPLES + 2 * options.margin
-        if total < samples:
+        if int(options.seconds * SAMPLE_RATE) < self._samples:
+            raise InputError(f"{where}.seconds: {options.seconds} is too short")
+        if not 0 < options.sim_share <= 1:
+            raise InputError(f"{where}.sim_share: {options.sim_share} is not in 0 < share <= 1")
+        if not 0 <= options.sim_t60_low_s <= options.sim_t60_high_s:
             raise InputError(
-                f"datasets.{self.name}.options.seconds: {options.seconds} is too short"
+                f"{where}.sim_t60_low_s, sim_t60_high_s: {options.sim_t60_low_s} and "
+                f"{options.sim_t60_high_s} s, expected 0 <= low <= high"
             )
-        programme, speakers = self._programme(track, sounds[track[:-1]], total, rng)
-        path, occluded = self._path(track, rng)
-        start = np.arange(0, total - samples + 1, options.hop)
-        centre_s = (start + samples / 2) / SAMPLE_RATE
-        nearest = np.clip(np.rint(centre_s * PATH_RATE).astype(int), 0, len(path) - 1)
-        frames = len(start)
-        n_mics = len(LUVIRA_MICS)
+
+    def _carried(
+        self, take: str, start: np.ndarray, table: pd.DataFrame, rng: np.random.Generator
+    ) -> dict[str, Any]:
+        """What is particular to a take: path, occlusion, noise and gains."""
+        options, n_mics = self.options, len(LUVIRA_MICS)
+        path, occluded = self._path(take, rng)
+        at = np.rint(table["time_s"].to_numpy() * PATH_RATE).astype(int)
+        nearest = np.clip(at, 0, len(path) - 1)
         spread = rng.uniform(-options.snr_spread_db, options.snr_spread_db, n_mics)
         gain_db = rng.uniform(-options.gain_spread_db, options.gain_spread_db, n_mics)
-        scenes = Scenes(
-            room=np.array(options.room),
-            mics=LUVIRA_MICS + options.shift,
-            source=path[nearest] + options.shift,
-            dry=programme,
-            start=start,
-            dry_begin=np.zeros(frames, int),
-            dry_end=np.full(frames, total),
-            t60_s=np.full(frames, options.t60_s),
-            snr_db=np.broadcast_to(options.snr_db + spread, (frames, n_mics)),
-            table=pd.DataFrame(
-                {
-                    "frame": np.arange(frames),
-                    "recording": self.name,
-                    "track": track,
-                    "time_s": centre_s,
-                    "t60_nominal_s": options.t60_s,
-                    "snr_db": options.snr_db,
-                    "speaker": speakers[start + samples // 2],
-                    "split": track,
-                }
-            ),
-            samples=samples,
-            sample_rate=SAMPLE_RATE,
-            max_order=options.max_order or None,
-            occluded=occluded[nearest] if options.occlusion else None,
-            noise_level="track",
-            silence_db=options.silence_db,
-            origin=np.array(options.shift),
-            meta={"gain_db": gain_db.tolist(), "sound": sounds[track[:-1]].meta},
+        return {
+            "start": start,
+            "source": path[nearest] + options.shift,
+            "t60_s": np.full(len(start), options.t60_s),
+            "snr_db": np.broadcast_to(options.snr_db + spread, (len(start), n_mics)),
+            "table": table.assign(t60_nominal_s=options.t60_s, snr_db=options.snr_db),
+            "occluded": occluded[nearest] if options.occlusion else None,
+            "noise_level": "track",
+            "meta": {"gain_db": gain_db.tolist()},
+        }
+
+    def _simulated(self, track: str, start: np.ndarray, table: pd.DataFrame) -> dict[str, Any]:
+        """What is particular to the extension: place and T60 of each frame.
+
+        Every frame has a stream of its own and keeps its draws when the share changes.
+        """
+        order = seeds.rng(self.seed, self.name, track, "share").permutation(len(start))
+        chosen = np.sort(order[: max(1, round(self.options.sim_share * len(start)))])
+        draws = [self._draw(seeds.rng(self.seed, self.name, track, int(k))) for k in chosen]
+        t60_s = np.array([t60 for _, t60 in draws])
+        return {
+            "start": start[chosen],
+            "source": np.stack([source for source, _ in draws]),
+            "t60_s": t60_s,
+            "snr_db": np.full(len(chosen), np.inf),
+            "table": table.iloc[chosen]
+            .reset_index(drop=True)
+            .assign(t60_nominal_s=t60_s, snr_db=np.inf),
+        }
+
+    def _draw(self, rng: np.random.Generator) -> tuple[np.ndarray, float]:
+        """Source position (3,) in room coordinates (m), uniform, and nominal T60 in seconds."""
+        options = self.options
+        t60_s = float(rng.uniform(options.sim_t60_low_s, options.sim_t60_high_s))
+        high = np.array(options.room) - SIM_WALL_M
+        mics = LUVIRA_MICS + options.shift
+        for _ in range(100 if (high > SIM_WALL_M).all() else 0):
+            source = rng.uniform(SIM_WALL_M, high)
+            if np.linalg.norm(mics - source, axis=1).min() >= SIM_MIC_M:
+                return source, t60_s
+        raise InputError(
+            f"datasets.{self.name}.options.room: {list(options.room)} m has no place at least "
+            f"{SIM_WALL_M} m from the walls and {SIM_MIC_M} m from every microphone in 100 draws"
         )
-        scenes.check()
-        return scenes
 
     def _simulated(self, track: str, sounds: Mapping[str, Corpus]) -> Scenes:
         """The training extension of a take (paper, Sec. IV): every frame's sound from a random
@@ -200,7 +268,7 @@ class Dataset(Base):
         """Dry signal of a take (total,) and who sounds at each sample.
 
         Music: two songs for four takes, as in the real data, from random places. Speech: the
-        takes share out the utterances, so no sentence is in two of them while enough are there.
+        takes share out the utterances, so that no recording is in two of them.
         """
         number = int(track[-1])
         dry = np.zeros(total, np.float32)
@@ -215,7 +283,12 @@ class Dataset(Base):
             speakers[at:] = str(corpus.items["speaker"].iloc[song])
             return dry, speakers
         order = seeds.rng(self.seed, self.name, "utterances").permutation(len(corpus.items))
-        own = order[number - 1 :: 4] if len(order) >= 4 else order
+        if len(order) < 4:
+            raise InputError(
+                f"dataset '{self.name}': the speech corpus has {len(order)} utterances, expected "
+                "at least 4: one for each take, or training would hear the sound of the test"
+            )
+        own = order[number - 1 :: 4]
         turn = 0
         while at < total:
             item = int(own[turn % len(own)])

@@ -55,6 +55,7 @@ class Dataset(Base):
         return list(SPLITS)
 
     def splits(self) -> dict[str, Split]:
+        """One split; its three parts have no speaker in common."""
         return {"speakers": Split(train=("train",), valid=("valid",), test=("test",))}
 
     def scenes(self, track: str, sounds: Mapping[str, Corpus]) -> Scenes:

@@ -1,0 +1,193 @@
+"""Splits of the datasets and the twin's extension for training."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+import numpy as np
+import pytest
+
+from wavloc import datasets, frames
+from wavloc.datasets.base import Dataset, Scenes
+from wavloc.datasets.luvira_twin import SIM_MIC_M, SIM_WALL_M
+from wavloc.datasets.sound import corpus
+from wavloc.datasets.sound.corpus import Corpus
+from wavloc.errors import InputError
+from wavloc.geometry import distances
+from wavloc.simulation import render
+
+RATE = 16000
+
+
+@pytest.fixture(scope="module")
+def sounds(tmp_path_factory) -> dict[str, Corpus]:
+    """Twelve utterances and two songs of noise; utterance k has the level k + 1."""
+    folder, rng = tmp_path_factory.mktemp("sounds"), np.random.default_rng(0)
+    made = {}
+    for kind, count, seconds in (("speech", 12, 0.7), ("music", 2, 3.0)):
+        items = []
+        for k in range(count):
+            sign = rng.choice([-1.0, 1.0], int(seconds * RATE))
+            items.append(corpus.Item(f"{kind}{k}", f"s{k}", "train", (k + 1) * sign))
+        corpus.write(folder / kind, kind, items, {})
+        made[kind] = Corpus.load(folder / kind)
+    return made
+
+
+def twin(seed: int = 0, **options: object) -> Dataset:
+    return datasets.create("luvira_twin", {"options": {"seconds": 4, **options}}, seed)
+
+
+def utterances(scenes: Scenes) -> set[int]:
+    """Which utterances sound in a take of the fixture's corpus."""
+    return set(np.unique(np.abs(scenes.dry)).astype(int).tolist()) - {0}
+
+
+# Splits
+
+
+@pytest.mark.parametrize("name", ["luvira_twin", "six_faces"])
+def test_splits_are_disjoint_and_name_tracks(name: str) -> None:
+    dataset = datasets.create(name)
+    for split in dataset.splits().values():
+        parts = [set(split.train), set(split.valid), set(split.test)]
+        assert set.union(*parts) <= set(dataset.tracks())
+        assert sum(map(len, parts)) == len(set.union(*parts))
+        assert split.train
+        assert split.test
+
+
+def test_twin_leaves_out_both_takes_of_a_number_and_their_extension() -> None:
+    dataset = twin()
+    assert len(dataset.tracks()) == len(set(dataset.tracks())) == 16
+    splits = dataset.splits()
+    assert {dataset.split_of(take) for take in dataset.takes()} == set(splits) == set("1234")
+    split = splits[dataset.split_of("music3")]
+    assert split.test == ("music3", "speech3")
+    assert len(split.train) == 12
+    assert not [track for track in split.train if "3" in track]
+    assert {track + "_sim" for track in split.train if "_sim" not in track} < set(split.train)
+
+
+def test_track_that_no_split_tests_on_is_named() -> None:
+    with pytest.raises(InputError, match="tests on track 'music3_sim', expected one of music1"):
+        twin().split_of("music3_sim")
+    with pytest.raises(InputError, match="expected one of test"):
+        datasets.create("six_faces").split_of("train")
+    with pytest.raises(TypeError, match="defines no splits"):
+        Dataset.splits(twin())
+
+
+def test_training_never_has_an_utterance_of_the_test_take(sounds) -> None:
+    dataset = twin()
+    for split in dataset.splits().values():
+        tested = [utterances(dataset.scenes(t, sounds)) for t in split.test if "speech" in t]
+        trained = [utterances(dataset.scenes(t, sounds)) for t in split.train if "speech" in t]
+        assert all(tested)
+        assert len(trained) == 6
+        assert not set.union(*tested) & set.union(*trained)
+
+
+def test_too_few_utterances_to_share_out_are_refused(sounds) -> None:
+    few = dataclasses.replace(sounds["speech"], items=sounds["speech"].items[:3])
+    with pytest.raises(InputError, match="has 3 utterances, expected at least 4"):
+        twin().scenes("speech1", sounds | {"speech": few})
+
+
+# The extension
+
+
+def test_extension_has_the_programme_of_its_take_at_other_places(sounds) -> None:
+    dataset = twin()
+    for take in ("music2", "speech3"):
+        real, made = dataset.scenes(take, sounds), dataset.scenes(take + "_sim", sounds)
+        assert np.array_equal(real.dry, made.dry)
+        assert np.array_equal(real.start, made.start)
+        assert real.table["speaker"].tolist() == made.table["speaker"].tolist()
+        assert real.table.columns.tolist() == made.table.columns.tolist()
+        assert set(made.table["track"]) == {take + "_sim"}
+        assert set(made.table["take"]) == set(real.table["take"]) == {take}
+        assert np.array_equal(real.mics, made.mics)
+        assert np.linalg.norm(real.source - made.source, axis=1).min() > 0.01
+        assert made.occluded is None
+        assert "gain_db" not in made.meta
+        assert np.isposinf(made.snr_db).all()
+
+
+def test_extension_draws_inside_its_limits(sounds) -> None:
+    scenes = twin(seconds=30, hop=512).scenes("music1_sim", sounds)
+    assert len(scenes) > 900
+    low, high = scenes.source.min(axis=0), scenes.source.max(axis=0)
+    assert (low >= SIM_WALL_M).all()
+    assert (high <= scenes.room - SIM_WALL_M).all()
+    assert distances(scenes.source, scenes.mics).min() >= SIM_MIC_M
+    # All of the room: 900 uniform draws come within 5 % of both ends of every range.
+    span = scenes.room - 2 * SIM_WALL_M
+    assert (low < SIM_WALL_M + 0.05 * span).all()
+    assert (high > scenes.room - SIM_WALL_M - 0.05 * span).all()
+    assert scenes.t60_s.min() < 0.02
+    assert 0.38 < scenes.t60_s.max() <= 0.4
+    assert scenes.t60_s.mean() == pytest.approx(0.2, abs=0.02)
+    assert np.array_equal(scenes.table["t60_nominal_s"], scenes.t60_s)
+    narrow = twin(sim_t60_low_s=0.15, sim_t60_high_s=0.2).scenes("music1_sim", sounds)
+    assert narrow.t60_s.min() >= 0.15
+    assert narrow.t60_s.max() <= 0.2
+    assert (twin(sim_t60_high_s=0).scenes("music1_sim", sounds).t60_s == 0).all()
+
+
+def test_share_takes_a_part_of_the_same_frames(sounds) -> None:
+    """A smaller share is a subset of a larger one, frame by frame the same."""
+    whole = twin().scenes("speech1_sim", sounds)
+    half, fifth = (twin(sim_share=s).scenes("speech1_sim", sounds) for s in (0.5, 0.2))
+    assert [len(half), len(fifth)] == [round(0.5 * len(whole)), round(0.2 * len(whole))]
+    chosen = half.table["frame"].to_numpy()
+    assert (np.diff(chosen) > 0).all()
+    assert set(fifth.table["frame"]) < set(chosen)
+    assert np.array_equal(half.source, whole.source[chosen])
+    assert np.array_equal(half.t60_s, whole.t60_s[chosen])
+    assert np.array_equal(half.start, whole.start[chosen])
+
+
+def test_every_track_and_seed_draws_anew(sounds) -> None:
+    drawn = [
+        twin(seed).scenes(track, sounds).source
+        for seed, track in (
+            (0, "music1_sim"),
+            (0, "music2_sim"),
+            (0, "speech1_sim"),
+            (1, "music1_sim"),
+        )
+    ]
+    for k, one in enumerate(drawn):
+        for other in drawn[:k]:
+            assert np.linalg.norm(one - other, axis=1).min() > 0.01
+
+
+def test_extension_is_rendered_alike_and_without_silence(sounds, tmp_path) -> None:
+    dataset = twin(seconds=2, max_order=1, margin=100)
+    for name in ("a", "b"):
+        render.render(dataset.scenes("speech2_sim", sounds), tmp_path / name, seed=0)
+    for file in (tmp_path / "a").glob("*.npy"):
+        assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes()
+    made = frames.load(tmp_path / "a")
+    assert made.meta["frames_silent"] >= 5  # the lead of half a second
+    assert len(made) + made.meta["frames_silent"] == made.meta["frames_rendered"]
+    assert made.table["time_s"].min() > 0.4
+    low, high = made.room_bounds
+    assert ((made.source_position >= low) & (made.source_position <= high)).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"sim_share": 0}, "sim_share: 0 is not in 0 < share <= 1"),
+        ({"sim_share": 1.5}, "sim_share: 1.5"),
+        ({"sim_t60_low_s": 0.5}, "0.5 and 0.4 s, expected 0 <= low <= high"),
+        ({"sim_t60_low_s": -0.1}, "expected 0 <= low"),
+        ({"room": [7.0, 8.0, 0.5]}, "no place at least 0.3 m from the walls"),
+    ],
+)
+def test_bad_options_of_the_extension_are_named(sounds, options, words: str) -> None:
+    with pytest.raises(InputError, match=re.escape(words)):
+        twin(**options).scenes("music1_sim", sounds)
