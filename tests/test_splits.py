@@ -149,6 +149,16 @@ def test_share_takes_a_part_of_the_same_frames(sounds) -> None:
     assert np.array_equal(half.start, whole.start[chosen])
 
 
+def test_share_above_one_takes_frames_again_at_other_places(sounds) -> None:
+    whole, more = (twin(sim_share=s).scenes("speech1_sim", sounds) for s in (1.0, 2.5))
+    assert len(more) == round(2.5 * len(whole))
+    assert (np.diff(more.table["frame"]) >= 0).all()  # in time, so that the end can be held out
+    assert set(np.bincount(more.table["frame"])) == {2, 3}
+    assert len(np.unique(more.source, axis=0)) == len(more)
+    shared = (more.source[:, None] == whole.source).all(-1).any(0)
+    assert shared.all()
+
+
 def test_every_track_and_seed_draws_anew(sounds) -> None:
     drawn = [
         twin(seed).scenes(track, sounds).source
@@ -181,8 +191,7 @@ def test_extension_is_rendered_alike_and_without_silence(sounds, tmp_path) -> No
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"sim_share": 0}, "sim_share: 0 is not in 0 < share <= 1"),
-        ({"sim_share": 1.5}, "sim_share: 1.5"),
+        ({"sim_share": 0}, "sim_share: 0 must be greater than 0"),
         ({"sim_t60_low_s": 0.5}, "0.5 and 0.4 s, expected 0 <= low <= high"),
         ({"sim_t60_low_s": -0.1}, "expected 0 <= low"),
         ({"room": [7.0, 8.0, 0.5]}, "no place at least 0.3 m from the walls"),

@@ -50,15 +50,9 @@ class Options:
     gain_spread_db: float = 3.0  # gains are not calibrated in the real data
     silence_db: float = 30.0  # frames this far below the 95th percentile of power are dropped
     occlusion: bool = True  # the carrier's body shadows direct paths
-    sim_share: float = 1.0  # simulated training frames per frame of a take
-    sim_t60_low_s: float = 0.0  # uniform between the two, per simulated frame
-    sim_t60_high_s: float = 0.4
-    sim_low: tuple[float, ...] = (0.3, 0.3, 0.3)  # corners of the box of simulated sources, in
-    sim_high: tuple[float, ...] = (6.7, 7.7, 1.8)  # room coordinates
-    sim_distance_m: float = 0.4  # least distance to a microphone
     room: tuple[float, ...] = (7.0, 8.0, 2.0)
     shift: tuple[float, ...] = (3.60, 4.53, 0.0)  # room = LuViRA coordinates + shift
-    sim_share: float = 1.0  # simulated frames per frame of a take, at most 1
+    sim_share: float = 1.0  # simulated frames per frame of a take
     sim_t60_low_s: float = 0.0  # simulated frames draw their T60 uniformly between the two
     sim_t60_high_s: float = 0.4
 
@@ -151,8 +145,8 @@ class Dataset(Base):
         )
         if int(options.seconds * SAMPLE_RATE) < self._samples:
             raise InputError(f"{where}.seconds: {options.seconds} is too short")
-        if not 0 < options.sim_share <= 1:
-            raise InputError(f"{where}.sim_share: {options.sim_share} is not in 0 < share <= 1")
+        if not options.sim_share > 0:
+            raise InputError(f"{where}.sim_share: {options.sim_share} must be greater than 0")
         if not 0 <= options.sim_t60_low_s <= options.sim_t60_high_s:
             raise InputError(
                 f"{where}.sim_t60_low_s, sim_t60_high_s: {options.sim_t60_low_s} and "
@@ -183,11 +177,17 @@ class Dataset(Base):
     def _simulated(self, track: str, start: np.ndarray, table: pd.DataFrame) -> dict[str, Any]:
         """What is particular to the extension: place and T60 of each frame.
 
-        Every frame has a stream of its own and keeps its draws when the share changes.
+        Every frame has a stream of its own and keeps its draws when the share changes. A share
+        above 1 takes every frame of the take again, at another place.
         """
         order = seeds.rng(self.seed, self.name, track, "share").permutation(len(start))
-        chosen = np.sort(order[: max(1, round(self.options.sim_share * len(start)))])
-        draws = [self._draw(seeds.rng(self.seed, self.name, track, int(k))) for k in chosen]
+        count = max(1, round(self.options.sim_share * len(start)))
+        turn, at = np.divmod(np.arange(count), len(start))
+        chosen, turn = np.array(sorted(zip(order[at], turn, strict=True))).T
+        draws = [
+            self._draw(seeds.rng(self.seed, self.name, track, int(k), int(t)))
+            for k, t in zip(chosen, turn, strict=True)
+        ]
         t60_s = np.array([t60 for _, t60 in draws])
         return {
             "start": start[chosen],
@@ -212,54 +212,6 @@ class Dataset(Base):
         raise InputError(
             f"datasets.{self.name}.options.room: {list(options.room)} m has no place at least "
             f"{SIM_WALL_M} m from the walls and {SIM_MIC_M} m from every microphone in 100 draws"
-        )
-
-    def _simulated(self, track: str, sounds: Mapping[str, Corpus]) -> Scenes:
-        """The training extension of a take (paper, Sec. IV): every frame's sound from a random
-        place in the room, with a reverberation of its own; clean, since training adds noise.
-        """
-        options, take = self.options, track.removesuffix(SIMULATED)
-        require_positive(
-            self.name, sim_share=options.sim_share, sim_t60_high_s=options.sim_t60_high_s
-        )
-        scenes = self.scenes(take, sounds)
-        # Whole rounds over the take, and a random part of it for the rest.
-        count = round(options.sim_share * len(scenes))
-        order = seeds.rng(self.seed, self.name, track).permutation(len(scenes))
-        chosen = np.sort(np.resize(order, count))
-        if len(chosen) == 0:
-            raise InputError(
-                f"datasets.{self.name}.options.sim_share: {options.sim_share} leaves no frame"
-            )
-        drawn = [self._draw(track, index, scenes.mics) for index in range(count)]
-        table = scenes.table.iloc[chosen].reset_index(drop=True)
-        t60_s = np.array([t60 for _, t60 in drawn])
-        simulated = dataclasses.replace(
-            scenes,
-            source=np.stack([place for place, _ in drawn]),
-            start=scenes.start[chosen],
-            dry_begin=scenes.dry_begin[chosen],
-            dry_end=scenes.dry_end[chosen],
-            t60_s=t60_s,
-            snr_db=np.full(len(chosen), np.inf),
-            table=table.assign(track=track, split=track, t60_nominal_s=t60_s, snr_db=np.inf),
-            occluded=None,
-            meta={key: value for key, value in scenes.meta.items() if key != "gain_db"},
-        )
-        simulated.check()
-        return simulated
-
-    def _draw(self, track: str, index: int, mics: np.ndarray) -> tuple[np.ndarray, float]:
-        """Position in room coordinates and T60 of one simulated frame, from its own stream."""
-        options, rng = self.options, seeds.rng(self.seed, self.name, track, index)
-        t60 = float(rng.uniform(options.sim_t60_low_s, options.sim_t60_high_s))
-        for _ in range(100):
-            place = rng.uniform(options.sim_low, options.sim_high)
-            if np.linalg.norm(mics - place, axis=1).min() >= options.sim_distance_m:
-                return place, t60
-        raise InputError(
-            f"datasets.{self.name}.options.sim_distance_m: no position at least "
-            f"{options.sim_distance_m} m from every microphone in 100 draws"
         )
 
     def _programme(
