@@ -20,7 +20,7 @@ from wavloc.features import correlation
 SLOPE = 0.2  # of all leaky rectifiers
 LOWEST_HZ, NARROWEST_HZ = 50.0, 50.0
 # Correlation rows (pairs times channels) treated at once: the cache on a CPU, 1 GB on a GPU.
-CHUNK = defaultdict(lambda: 65_536, cpu=1024)
+CHUNK = defaultdict(lambda: 65_536, cpu=512)
 
 
 class SincBank(nn.Module):
@@ -179,17 +179,9 @@ class NGCC(nn.Module):
         spectrum = self.spectra(audio.reshape(batch * count, samples))
         spectrum = spectrum.reshape(batch, count, *spectrum.shape[1:])
         magnitude = spectrum.abs()
-        first, second = correlation.pair_index(count, audio.device)
-        # Chunks run over pairs of all frames at once: one index into (frame, pair).
-        frame = torch.arange(batch, device=audio.device).repeat_interleave(len(first))
-        first, second = first.repeat(batch), second.repeat(batch)
-        out = audio.new_empty(len(frame), directions, 2 * max_lag + 1)
-        for start in range(0, len(frame), chunk):
-            f, i, j = (index[start : start + chunk] for index in (frame, first, second))
-            # |X_i conj X_j| = |X_i| |X_j|, each computed once per microphone.
-            cross = spectrum[f, i] * spectrum[f, j].conj()
-            cross /= magnitude[f, i] * magnitude[f, j] + correlation.PHAT_EPS
-            rows = correlation.lags(cross, max_lag)
+        out = audio.new_empty(batch * count * (count - 1) // 2, directions, 2 * max_lag + 1)
+        for place, index in correlation.pair_chunks(batch, count, chunk, audio.device):
+            rows = correlation.whitened_pairs(spectrum, index, magnitude, max_lag)
             for direction in range(directions):
-                out[start : start + chunk, direction] = self.score(rows, reverse=bool(direction))
+                out[place, direction] = self.score(rows, reverse=bool(direction))
         return out.reshape(batch, -1, 2 * max_lag + 1)
