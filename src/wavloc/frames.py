@@ -279,5 +279,4 @@ def _load_npz(path: Path) -> Frames:
         table=pd.DataFrame({"frame": np.arange(frames)}),
         sample_rate=int(arrays["sample_rate"]),
         speed_of_sound=float(arrays.get("speed_of_sound", SPEED_OF_SOUND)),
-        meta={"origin": path.name},
     )
