@@ -240,8 +240,7 @@ def test_error_distribution(tmp_path):
     assert figures.cumulative(np.full(5, np.nan))[1].size == 0
     by_method = {"some": errors, "all failed": np.full(200, np.nan)}
     panels = {"split 1": {"music1": by_method, "speech1": by_method}, "split 2": {"m": by_method}}
-    for log in (False, True):
-        figures.error_distribution(panels, tmp_path / "fig6", log=log)
+    figures.error_distribution(panels, tmp_path / "fig6")
     assert_picture(tmp_path / "fig6")
 
 
@@ -266,7 +265,7 @@ def test_array_layouts(tmp_path):
     figures.array_layout([(LUVIRA_MICS, track)], None, tmp_path / "fig5", "LuViRA", plan=True)
     room = np.array([5.0, 4.0, 3.0])
     faces = np.array([[0, 2, 1], [5, 2, 1], [2, 0, 1], [2, 4, 1], [2, 2, 0], [2, 2, 3]], float)
-    figures.array_layout([faces, (faces, track[:1])], room, tmp_path / "fig4")
+    figures.array_layout([(faces, track[:0]), (faces, track[:1])], room, tmp_path / "fig4")
     kinds = figures._faces(faces, np.zeros(3), room)
     assert kinds.tolist() == ["walls"] * 4 + ["floor", "ceiling"]
     assert_picture(tmp_path / "fig4")
@@ -320,7 +319,7 @@ def test_report_is_one_file_with_everything(metrics, paper, tmp_path):
         path.write_text(f"{header}{seconds}\t0:00:01\t100\t-\n")
     (tmp_path / "benchmarks/short.tsv").write_text(f"{header}0.1\t0:00:00\t-\t-\n")
     page = tmp_path / "report.html"
-    config = {"datasets": {"twin": {"source": "https://example.org/<x>", "licence": "CC BY 4.0"}}}
+    config = {"profile": "smoke", "seed": 1}
     arguments = {
         "title": "wavloc <test>",
         "profile": "smoke",
@@ -330,6 +329,7 @@ def test_report_is_one_file_with_everything(metrics, paper, tmp_path):
         "benchmarks": tmp_path / "benchmarks",
         "provenance": {"git": "abc+", "packages": {"numpy": "2"}, "seed": 1},
         "config": config,
+        "sources": [("twin", "https://example.org/<x>", "CC BY 4.0")],
         "notes": ["Reduced networks."],
     }
     write_report(page, **arguments)
@@ -353,5 +353,5 @@ def test_report_is_one_file_with_everything(metrics, paper, tmp_path):
 
 
 def test_report_of_an_empty_run(tmp_path):
-    write_report(tmp_path / "r.html", "t", "p", "d", [], [], None, {}, {})
+    write_report(tmp_path / "r.html", "t", "p", "d", [], [], None, {}, {}, [])
     assert "This run made no table" in (tmp_path / "r.html").read_text()

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from wavloc import frames, provenance
+from wavloc import files, frames, provenance
 from wavloc.errors import InputError
 from wavloc.methods import predictions
 from wavloc.reporting import figures
 from wavloc.reporting.report import write_report
+
+EXAMPLES = 4  # layouts shown of Frames whose microphones move from frame to frame
 
 
 def draw(
@@ -66,13 +68,15 @@ def draw(
 
 
 def _layout(shown: frames.Frames, title: str, out: Path) -> None:
-    """A fixed array from above and from the side, a moving one in 3-D, in room coordinates."""
+    """A fixed array from above and from the side, some frames of a moving one in 3-D."""
     shift = np.array(shown.meta.get("origin", [0.0, 0.0, 0.0]))
-    if shown.mic_positions.ndim == 2:
-        place = (np.asarray(shown.mic_positions) + shift, np.asarray(shown.source_position) + shift)
-        figures.array_layout([place], shown.meta.get("room"), out, title, plan=True)
+    mics, sources = np.asarray(shown.mic_positions) + shift, shown.source_position + shift
+    fixed = mics.ndim == 2
+    if fixed:
+        layouts = [(mics, sources)]
     else:
-        figures.array_layout([shown], shown.meta.get("room"), out, title)
+        layouts = list(zip(mics[:EXAMPLES], sources[:EXAMPLES, None], strict=True))
+    figures.array_layout(layouts, shown.meta.get("room"), out, title, plan=fixed)
 
 
 def report(results: Path, config: Mapping[str, Any], out: Path) -> None:
@@ -102,8 +106,24 @@ def report(results: Path, config: Mapping[str, Any], out: Path) -> None:
         Path(config["pathvars"]["benchmarks"]),
         stamp,
         dict(config),
+        _sources(results, config, sorted(used)),
         [note for note in notes if note],
     )
+
+
+def _sources(
+    results: Path, config: Mapping[str, Any], datasets: Sequence[str]
+) -> list[tuple[str, str, str]]:
+    """(what, where from, licence) of the datasets and of the dry sound they were made of."""
+    entries = {name: config["datasets"][name] for name in datasets}
+    rows = [
+        (entry.get("label", name), entry.get("reference", ""), entry.get("licence", "not stated"))
+        for name, entry in entries.items()
+    ]
+    for path in sorted((results / "data" / "corpus").glob("*/meta.json")):
+        meta = files.read_json(path)
+        rows.append((f"dry {path.parent.name}", meta["source"], meta.get("licence", "not stated")))
+    return rows
 
 
 def _data_note(folder: Path) -> str:

@@ -73,8 +73,6 @@ document.querySelectorAll("thead th").forEach(head => {
   head.addEventListener("keydown", event => { if (event.key === "Enter") sort(); });
 });
 """
-DATASET_KEYS = ("label", "title", "description", "source", "url", "doi", "reference", "citation")
-LICENCE_KEYS = ("licence", "license")
 
 
 def write_report(
@@ -87,11 +85,12 @@ def write_report(
     benchmarks: Path | None,
     provenance: Mapping[str, Any],
     config: Mapping[str, Any],
+    sources: Sequence[tuple[str, str, str]],
     notes: Sequence[str] = (),
 ) -> None:
     """Write the page. tables: (csv, md) pairs; figures: (png, caption) pairs; benchmarks: folder
-    of Snakemake benchmark files; config: the run's configuration, whose ``datasets`` give the
-    data sources and licences.
+    of Snakemake benchmark files; config: the run's configuration; sources: (what, where from,
+    licence) of data and sound.
     """
     frames = [(tidy.read(csv), md) for csv, md in tables]
     sections = {
@@ -101,7 +100,7 @@ def write_report(
         "Run times": _run_times(benchmarks),
         "Not computed": _gaps([frame for frame, _ in frames]),
         "Provenance": _provenance(provenance, config),
-        "Data sources and licences": _sources(config.get("datasets") or {}),
+        "Data sources and licences": _sources(sources),
     }
     links = "".join(f'<a href="#{_anchor(name)}">{_text(name)}</a>' for name in sections)
     body = "".join(
@@ -290,15 +289,6 @@ def _provenance(stamp: Mapping[str, Any], config: Mapping[str, Any]) -> str:
     )
 
 
-def _sources(datasets: Mapping[str, Any]) -> str:
-    """What the configuration says about each data set; addresses are text, not links."""
-
-    def pick(entry: Any, keys: Sequence[str]) -> str:
-        known = entry if isinstance(entry, Mapping) else {}
-        return "; ".join(str(known[key]) for key in keys if known.get(key))
-
-    rows = [
-        (name, pick(entry, DATASET_KEYS), pick(entry, LICENCE_KEYS) or "not stated")
-        for name, entry in datasets.items()
-    ]
-    return _plain(["data set", "source", "licence"], rows) if rows else _none("data set entry")
+def _sources(rows: Sequence[tuple[str, str, str]]) -> str:
+    """Where data and sound come from; addresses are text, not links."""
+    return _plain(["what", "source", "licence"], rows) if rows else _none("use of data")
