@@ -10,7 +10,7 @@ import pytest
 
 from wavloc.errors import InputError
 from wavloc.geometry import LUVIRA_MICS
-from wavloc.reporting import figures, tables
+from wavloc.reporting import figures, gather, tables
 from wavloc.reporting.grid import layout
 from wavloc.reporting.report import write_report
 
@@ -262,7 +262,7 @@ def test_trajectory_with_failures_and_gaps_has_equal_bytes(tmp_path):
 
 def test_array_layouts(tmp_path):
     track = np.random.default_rng(0).random((30, 3))
-    figures.array_layout([(LUVIRA_MICS, track)], None, tmp_path / "fig5", "LuViRA", plan=True)
+    figures.array_layout([(LUVIRA_MICS, track)], None, tmp_path / "fig5", plan=True)
     room = np.array([5.0, 4.0, 3.0])
     faces = np.array([[0, 2, 1], [5, 2, 1], [2, 0, 1], [2, 4, 1], [2, 2, 0], [2, 2, 3]], float)
     figures.array_layout([(faces, track[:0]), (faces, track[:1])], room, tmp_path / "fig4")
@@ -274,6 +274,27 @@ def test_array_layouts(tmp_path):
     names = [f"m{number}" for number in range(11)]
     figures.located(table, names, LUVIRA_MICS, tmp_path / "own.png")
     assert (tmp_path / "own.png").stat().st_size > 5000
+
+
+def test_examples_of_a_moving_array_are_different_places(tmp_path, monkeypatch):
+    mics = np.random.default_rng(0).random((3, 6, 3)).repeat(2, axis=0)
+    np.savez(
+        tmp_path / "own.npz",
+        audio=np.zeros((6, 6, 64), np.float32),
+        mic_positions=mics,
+        source_position=np.ones((6, 3)),
+        sample_rate=16_000,
+    )
+    drawn = []
+    monkeypatch.setattr(figures, "array_layout", lambda layouts, *_, **__: drawn.extend(layouts))
+    spec = {"kind": "layout", "tracks": ["test"]}
+    gather.draw(spec, {"test": tmp_path / "own.npz"}, {}, {}, tmp_path / "fig4")
+    assert np.array_equal([places for places, _ in drawn], mics[::2])
+
+
+def test_every_method_has_a_line_of_its_own():
+    styles = figures.method_styles([f"method {number}" for number in range(24)])
+    assert len({tuple(style.values()) for style in styles.values()}) == 24
 
 
 def assert_picture(stem):

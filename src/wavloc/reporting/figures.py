@@ -48,11 +48,14 @@ def save(figure: Figure, out_stem: str | Path) -> None:
 
 
 def method_styles(labels: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Colour and line of each method, by its place in the list."""
+    """Colour and line of each method, by its place in the list.
+
+    Neighbours differ in both, so that each of two curves that coincide can be seen.
+    """
     return {
         label: {
             "color": COLOURS[number % len(COLOURS)],
-            "linestyle": DASHES[number // len(COLOURS) % len(DASHES)],
+            "linestyle": DASHES[(number + number // len(COLOURS)) % len(DASHES)],
         }
         for number, label in enumerate(labels)
     }
@@ -62,7 +65,6 @@ def array_layout(
     layouts: Sequence[Layout],
     room: np.ndarray | Sequence[float] | None,
     out_stem: str | Path,
-    title: str = "",
     plan: bool = False,
 ) -> None:
     """Where microphones and sources are (Figs. 4 and 5), in 3-D.
@@ -83,7 +85,6 @@ def array_layout(
                 axes = figure.add_subplot(rows, columns, number + 1, projection="3d")
                 _draw_room(axes, layout, _box(layout[0], room))
             _legend(figure, _room_legend())
-        figure.suptitle(title)
         save(figure, out_stem)
 
 

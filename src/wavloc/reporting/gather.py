@@ -14,7 +14,7 @@ from wavloc.methods import predictions
 from wavloc.reporting import figures
 from wavloc.reporting.report import write_report
 
-EXAMPLES = 4  # layouts shown of Frames whose microphones move from frame to frame
+EXAMPLES = 4  # places shown of microphones that move from frame to frame
 
 
 def draw(
@@ -42,7 +42,7 @@ def draw(
         for track in spec["tracks"]
     }
     if spec["kind"] == "layout":
-        _layout(opened[spec["tracks"][0]], spec["title"], out)
+        _layout(opened[spec["tracks"][0]], out)
     elif spec["kind"] == "distribution":
         panels: dict[str, dict[str, dict[str, np.ndarray]]] = {}
         for track, estimates in chosen.items():
@@ -67,16 +67,18 @@ def draw(
         )
 
 
-def _layout(shown: frames.Frames, title: str, out: Path) -> None:
-    """A fixed array from above and from the side, some frames of a moving one in 3-D."""
+def _layout(shown: frames.Frames, out: Path) -> None:
+    """A fixed array from above and from the side, the first places of a moving one in 3-D."""
     shift = np.array(shown.meta.get("origin", [0.0, 0.0, 0.0]))
     mics, sources = np.asarray(shown.mic_positions) + shift, shown.source_position + shift
     fixed = mics.ndim == 2
     if fixed:
         layouts = [(mics, sources)]
     else:
-        layouts = list(zip(mics[:EXAMPLES], sources[:EXAMPLES, None], strict=True))
-    figures.array_layout(layouts, shown.meta.get("room"), out, title, plan=fixed)
+        # Several frames in a row may share their microphones.
+        chosen = np.sort(np.unique(mics, axis=0, return_index=True)[1])[:EXAMPLES]
+        layouts = [(mics[frame], sources[[frame]]) for frame in chosen]
+    figures.array_layout(layouts, shown.meta.get("room"), out, plan=fixed)
 
 
 def report(results: Path, config: Mapping[str, Any], out: Path) -> None:
@@ -94,20 +96,19 @@ def report(results: Path, config: Mapping[str, Any], out: Path) -> None:
             raise InputError(f"{path}: missing; make tables and figures first")
     used = {config["roles"].get(s["dataset"], s["dataset"]) for s in config["tables"].values()}
     notes = [_data_note(results / "data" / name) for name in sorted(used)]
-    stamp = provenance.stamp(seed=config["seed"], config=provenance.digest(config))
     write_report(
         out,
-        "wavloc",
+        f"wavloc: tables and figures, profile {config['profile']}",
         config["profile"],
         f"speech: {config['speech']}, music: {config['music']}; "
         f"datasets: {', '.join(sorted(used))}",
         tables,
         drawn,
         Path(config["pathvars"]["benchmarks"]),
-        stamp,
+        provenance.stamp(seed=config["seed"]),
         dict(config),
         _sources(results, config, sorted(used)),
-        [note for note in notes if note],
+        [*notes, "T60 is nominal: flat rooms decay slower than Sabine's formula says."],
     )
 
 
@@ -140,6 +141,5 @@ def _data_note(folder: Path) -> str:
     return (
         f"{folder.name}: {total['rendered']} frames simulated, "
         f"{total['silent']} dropped as silent, "
-        f"{total['anechoic']} anechoic (nominal T60 below Sabine's bound). T60 is nominal: flat "
-        "rooms decay slower than Sabine's formula says."
+        f"{total['anechoic']} anechoic (nominal T60 below Sabine's bound)."
     )

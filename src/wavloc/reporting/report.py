@@ -32,16 +32,19 @@ a { color: var(--link); } p { margin: .4rem 0; max-width: 60rem; }
 nav a { margin-right: 1rem; white-space: nowrap; }
 .soft, .notes, figcaption { color: var(--soft); font-size: .9rem; }
 .box { overflow-x: auto; margin: .75rem 0; border: 1px solid var(--line); border-radius: 6px; }
-table { border-collapse: collapse; font-size: .88rem; font-variant-numeric: tabular-nums;
-  width: 100%; }
-th, td { padding: .35rem .65rem; text-align: left; white-space: nowrap; }
+table { border-collapse: separate; border-spacing: 0; width: 100%; font-size: .88rem;
+  font-variant-numeric: tabular-nums; }
+th, td { padding: .35rem .5rem; text-align: left; white-space: nowrap; }
 th.n, td.n { text-align: right; } td.long { white-space: normal; min-width: 16rem; }
-thead th { background: var(--shade); border-bottom: 2px solid var(--line); cursor: pointer; }
+thead th { background: var(--shade); border-bottom: 2px solid var(--line); cursor: pointer;
+  vertical-align: bottom; white-space: normal; }
+section > .box :is(th, td):first-child { position: sticky; left: 0; background: var(--paper); }
+section > .box thead th:first-child { background: var(--shade); }
 thead th[aria-sort=ascending]::after { content: " \\2191"; }
 thead th[aria-sort=descending]::after { content: " \\2193"; }
 tbody tr + tr td { border-top: 1px solid var(--line); }
-tbody + tbody { border-top: 2px solid var(--soft); }
-tr.rule td { font-style: italic; background: var(--shade); }
+tbody + tbody tr:first-child td { border-top: 2px solid var(--soft); }
+section > .box tr.rule td { font-style: italic; background: var(--shade); }
 figure { margin: 1.25rem 0; }
 figure img { max-width: 100%; height: auto; background: #fff; border-radius: 6px; padding: .5rem; }
 details { margin: .5rem 0; } summary { cursor: pointer; color: var(--link); }
