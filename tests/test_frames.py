@@ -68,6 +68,27 @@ def test_wrong_shape_and_truncation_are_named(tmp_path, frames) -> None:
         load(tmp_path / "f")
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("sample_rate", [16000, 16000], r"'sample_rate' has shape \(2,\), expected one value"),
+        ("mic_positions", np.full((11, 3), "a"), "'mic_positions' is <U1, expected numbers"),
+        ("source_position", np.zeros((2, 3)), r"'source_position' has shape \(2, 3\)"),
+    ],
+)
+def test_mistakes_in_an_npz_are_named(tmp_path, name: str, value: object, said: str) -> None:
+    made = anechoic_frames(8)
+    arrays = {"audio": made.audio, "mic_positions": made.mic_positions, "sample_rate": 16000}
+    arrays["source_position"] = np.zeros((8, 3), int)
+    np.savez(tmp_path / "f.npz", **(arrays | {name: value}))
+    with pytest.raises(InputError, match=said):
+        load(tmp_path / "f.npz")
+    whole = (tmp_path / "f.npz").read_bytes()
+    (tmp_path / "f.npz").write_bytes(whole[:5000])
+    with pytest.raises(InputError, match=r"not readable as \.npz"):
+        load(tmp_path / "f.npz")
+
+
 def test_failed_write_leaves_nothing(tmp_path) -> None:
 
     def fails_half_way() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from wavloc.errors import InputError
 from wavloc.geometry import LUVIRA_MICS
-from wavloc.reporting import figures, tables
+from wavloc.reporting import figures, gather, tables
 from wavloc.reporting.grid import layout
 from wavloc.reporting.report import write_report
 
@@ -240,8 +240,7 @@ def test_error_distribution(tmp_path):
     assert figures.cumulative(np.full(5, np.nan))[1].size == 0
     by_method = {"some": errors, "all failed": np.full(200, np.nan)}
     panels = {"split 1": {"music1": by_method, "speech1": by_method}, "split 2": {"m": by_method}}
-    for log in (False, True):
-        figures.error_distribution(panels, tmp_path / "fig6", log=log)
+    figures.error_distribution(panels, tmp_path / "fig6")
     assert_picture(tmp_path / "fig6")
 
 
@@ -263,10 +262,10 @@ def test_trajectory_with_failures_and_gaps_has_equal_bytes(tmp_path):
 
 def test_array_layouts(tmp_path):
     track = np.random.default_rng(0).random((30, 3))
-    figures.array_layout([(LUVIRA_MICS, track)], None, tmp_path / "fig5", "LuViRA", plan=True)
+    figures.array_layout([(LUVIRA_MICS, track)], None, tmp_path / "fig5", plan=True)
     room = np.array([5.0, 4.0, 3.0])
     faces = np.array([[0, 2, 1], [5, 2, 1], [2, 0, 1], [2, 4, 1], [2, 2, 0], [2, 2, 3]], float)
-    figures.array_layout([faces, (faces, track[:1])], room, tmp_path / "fig4")
+    figures.array_layout([(faces, track[:0]), (faces, track[:1])], room, tmp_path / "fig4")
     kinds = figures._faces(faces, np.zeros(3), room)
     assert kinds.tolist() == ["walls"] * 4 + ["floor", "ceiling"]
     assert_picture(tmp_path / "fig4")
@@ -275,6 +274,27 @@ def test_array_layouts(tmp_path):
     names = [f"m{number}" for number in range(11)]
     figures.located(table, names, LUVIRA_MICS, tmp_path / "own.png")
     assert (tmp_path / "own.png").stat().st_size > 5000
+
+
+def test_examples_of_a_moving_array_are_different_places(tmp_path, monkeypatch):
+    mics = np.random.default_rng(0).random((3, 6, 3)).repeat(2, axis=0)
+    np.savez(
+        tmp_path / "own.npz",
+        audio=np.zeros((6, 6, 64), np.float32),
+        mic_positions=mics,
+        source_position=np.ones((6, 3)),
+        sample_rate=16_000,
+    )
+    drawn = []
+    monkeypatch.setattr(figures, "array_layout", lambda layouts, *_, **__: drawn.extend(layouts))
+    spec = {"kind": "layout", "tracks": ["test"]}
+    gather.draw(spec, {"test": tmp_path / "own.npz"}, {}, {}, tmp_path / "fig4")
+    assert np.array_equal([places for places, _ in drawn], mics[::2])
+
+
+def test_every_method_has_a_line_of_its_own():
+    styles = figures.method_styles([f"method {number}" for number in range(24)])
+    assert len({tuple(style.values()) for style in styles.values()}) == 24
 
 
 def assert_picture(stem):
@@ -320,7 +340,7 @@ def test_report_is_one_file_with_everything(metrics, paper, tmp_path):
         path.write_text(f"{header}{seconds}\t0:00:01\t100\t-\n")
     (tmp_path / "benchmarks/short.tsv").write_text(f"{header}0.1\t0:00:00\t-\t-\n")
     page = tmp_path / "report.html"
-    config = {"datasets": {"twin": {"source": "https://example.org/<x>", "licence": "CC BY 4.0"}}}
+    config = {"profile": "smoke", "seed": 1}
     arguments = {
         "title": "wavloc <test>",
         "profile": "smoke",
@@ -330,6 +350,7 @@ def test_report_is_one_file_with_everything(metrics, paper, tmp_path):
         "benchmarks": tmp_path / "benchmarks",
         "provenance": {"git": "abc+", "packages": {"numpy": "2"}, "seed": 1},
         "config": config,
+        "sources": [("twin", "https://example.org/<x>", "CC BY 4.0")],
         "notes": ["Reduced networks."],
     }
     write_report(page, **arguments)
@@ -353,5 +374,5 @@ def test_report_is_one_file_with_everything(metrics, paper, tmp_path):
 
 
 def test_report_of_an_empty_run(tmp_path):
-    write_report(tmp_path / "r.html", "t", "p", "d", [], [], None, {}, {})
+    write_report(tmp_path / "r.html", "t", "p", "d", [], [], None, {}, {}, [])
     assert "This run made no table" in (tmp_path / "r.html").read_text()

@@ -80,14 +80,6 @@ def highpass(samples: np.ndarray, hz: float, rate: int, axis: int = -1) -> np.nd
     return scipy.signal.sosfiltfilt(sos, samples, axis=axis, padlen=pad).astype(samples.dtype)
 
 
-def add_noise(clean: np.ndarray, snr_db: float, rng: np.random.Generator) -> np.ndarray:
-    """Add white Gaussian noise, independent per channel, at ``snr_db`` of each channel's power.
-
-    clean: (..., samples). Infinite SNR returns the input. Relative to each channel's own power, as
-    the public reference code of the wav2pos paper does.
-    """
-    if np.isinf(snr_db):
-        return clean
-    power = np.mean(np.square(clean), axis=-1, keepdims=True)
-    sigma = np.sqrt(power * 10 ** (-snr_db / 10))
-    return (clean + sigma * rng.standard_normal(clean.shape)).astype(clean.dtype)
+def silent(power: np.ndarray, below_db: float) -> np.ndarray:
+    """Which frames (F,) of a recording have a power ``below_db`` under its 95th percentile."""
+    return power <= np.percentile(power, 95) * 10 ** (-below_db / 10)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from wavloc.geometry import SPEED_OF_SOUND
 FRAME_SAMPLES = 2048  # N of both papers: 128 ms at 16 kHz
 
 ARRAYS = ("audio", "source_audio", "mic_positions", "source_position")
+SCALARS = ("sample_rate", "speed_of_sound")
 
 
 @dataclass
@@ -246,7 +248,7 @@ def _load_folder(path: Path) -> Frames:
         table = pd.read_parquet(path / "frames.parquet")
     except (OSError, ValueError) as error:
         raise InputError(f"{path / 'frames.parquet'}: not readable ({error})") from None
-    for name in ("sample_rate", "speed_of_sound"):
+    for name in SCALARS:
         if not isinstance(meta.get(name), int | float):
             raise InputError(f"{path / 'meta.json'}: '{name}' is missing or not a number")
     return Frames(
@@ -262,11 +264,17 @@ def _load_npz(path: Path) -> Frames:
     try:
         with np.load(path, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
-    except (ValueError, OSError, EOFError, KeyError) as error:
+    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: not readable as .npz ({error})") from None
     for name in ("audio", "mic_positions", "sample_rate"):
         if name not in arrays:
             raise InputError(f"{path}: array '{name}' is missing (found: {sorted(arrays)})")
+    for name in (*ARRAYS, *SCALARS):
+        found = arrays.get(name, np.zeros(()))
+        if found.dtype.kind not in "fiu":
+            raise InputError(f"{path}: array '{name}' is {found.dtype}, expected numbers")
+        if name in SCALARS and found.size != 1:
+            raise InputError(f"{path}: '{name}' has shape {found.shape}, expected one value")
     audio = arrays["audio"]
     if audio.ndim != 3:
         raise InputError(f"{path}: array 'audio' has shape {audio.shape}, expected (F, M, L)")
@@ -275,9 +283,8 @@ def _load_npz(path: Path) -> Frames:
         audio=audio.astype(np.float32, copy=False),
         source_audio=arrays.get("source_audio", np.full((frames, samples), np.nan, np.float32)),
         mic_positions=arrays["mic_positions"].astype(np.float64, copy=False),
-        source_position=arrays.get("source_position", np.full((frames, 3), np.nan)),
+        source_position=arrays.get("source_position", np.full((frames, 3), np.nan)).astype(float),
         table=pd.DataFrame({"frame": np.arange(frames)}),
-        sample_rate=int(arrays["sample_rate"]),
-        speed_of_sound=float(arrays.get("speed_of_sound", SPEED_OF_SOUND)),
-        meta={"origin": path.name},
+        sample_rate=int(arrays["sample_rate"].item()),
+        speed_of_sound=float(arrays.get("speed_of_sound", np.array(SPEED_OF_SOUND)).item()),
     )

@@ -122,5 +122,4 @@ def cut(
 
 def silent(frames: Frames, below_db: float) -> np.ndarray:
     """Which frames (F,) lie over ``below_db`` under the 95th percentile of frame power."""
-    level = np.square(frames.window()).mean(axis=(1, 2))
-    return level <= np.percentile(level, 95) * 10 ** (-below_db / 10)
+    return audio.silent(np.square(frames.window()).mean(axis=(1, 2)), below_db)

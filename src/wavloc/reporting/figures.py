@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from wavloc import files
-from wavloc.frames import Frames
+from wavloc.evaluation.metrics import HIT_M
 
 # Okabe and Ito's colour-blind-safe palette, its yellow replaced by grey (illegible on white).
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#888888")
@@ -35,9 +35,7 @@ STYLE = {
     "figure.constrained_layout.use": True,
 }
 TRUTH = "#555555"
-GOOD_CM = 30  # the acc@30 cm threshold
 FACES = {"walls": ("#0072B2", "o"), "floor": ("#009E73", "s"), "ceiling": ("#D55E00", "^")}
-EXAMPLES = 4  # layouts shown of Frames whose microphones move from frame to frame
 
 Layout = tuple[np.ndarray, np.ndarray]  # microphones (M, 3) and sources (S, 3), metres
 
@@ -50,34 +48,31 @@ def save(figure: Figure, out_stem: str | Path) -> None:
 
 
 def method_styles(labels: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Colour and line of each method, by its place in the list."""
+    """Colour and line of each method, by its place in the list.
+
+    Neighbours differ in both, so that each of two curves that coincide can be seen.
+    """
     return {
         label: {
             "color": COLOURS[number % len(COLOURS)],
-            "linestyle": DASHES[number // len(COLOURS) % len(DASHES)],
+            "linestyle": DASHES[(number + number // len(COLOURS)) % len(DASHES)],
         }
         for number, label in enumerate(labels)
     }
 
 
 def array_layout(
-    frames: Sequence[Frames | np.ndarray | Layout],
+    layouts: Sequence[Layout],
     room: np.ndarray | Sequence[float] | None,
     out_stem: str | Path,
-    title: str = "",
     plan: bool = False,
 ) -> None:
-    """Where microphones and sources are (Figs. 4 and 5).
+    """Where microphones and sources are (Figs. 4 and 5), in 3-D.
 
-    frames: Frames (of moving arrays the first few layouts), microphones (M, 3) or a pair of
-    microphones and sources (S, 3), metres. room: (3,) metres, a corner at the origin, or None for
-    ``meta["room"]`` and else the box around the microphones. plan: instead of 3-D views, the
-    first layout from above and from the side, with numbers and the path of the sources.
+    room: (3,) metres, a corner at the origin, or None for the box around the microphones. plan:
+    instead, the first layout from above and from the side, with numbers and the path of the
+    sources.
     """
-    layouts = list(itertools.chain.from_iterable(map(_layouts, frames)))
-    first = frames[0]
-    if room is None and isinstance(first, Frames):
-        room = first.meta.get("room")
     with mpl.rc_context(STYLE):
         if plan:
             figure = Figure(figsize=(7.2, 4.2))
@@ -90,22 +85,7 @@ def array_layout(
                 axes = figure.add_subplot(rows, columns, number + 1, projection="3d")
                 _draw_room(axes, layout, _box(layout[0], room))
             _legend(figure, _room_legend())
-        figure.suptitle(title)
         save(figure, out_stem)
-
-
-def _layouts(item: Frames | np.ndarray | Layout) -> list[Layout]:
-    """Layouts (microphones, sources) of one entry of ``frames``."""
-    if isinstance(item, tuple):
-        return [(np.asarray(item[0], float), np.asarray(item[1], float))]
-    if not isinstance(item, Frames):
-        return [(np.asarray(item, float), np.empty((0, 3)))]
-    if item.mic_positions.ndim == 2:
-        return [(np.asarray(item.mic_positions), np.asarray(item.source_position))]
-    return [
-        (np.asarray(item.mic_positions[number]), np.asarray(item.source_position[[number]]))
-        for number in range(min(EXAMPLES, len(item)))
-    ]
 
 
 def _box(mics: np.ndarray, room: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -205,12 +185,10 @@ def cumulative(errors_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def error_distribution(
     panels: Mapping[str, Mapping[str, Mapping[str, np.ndarray]]],
     out_stem: str | Path,
-    log: bool = False,
 ) -> None:
     """Cumulative error distribution (Fig. 6): a column per split, a row per track of the split.
 
-    panels: {split: {track: {method: errors (F,) in metres, NaN on failure}}}. log: logarithmic
-    error axis from 1 cm.
+    panels: {split: {track: {method: errors (F,) in metres, NaN on failure}}}.
     """
     rows = max(len(tracks) for tracks in panels.values())
     errors = [by_method for tracks in panels.values() for by_method in tracks.values()]
@@ -222,24 +200,20 @@ def error_distribution(
             for axes, (track, by_method) in itertools.zip_longest(
                 column, tracks.items(), fillvalue=("", {})
             ):
-                axes.axvline(GOOD_CM, color="#999999", linewidth=0.8, linestyle="--", zorder=1)
+                axes.axvline(100 * HIT_M, color="#999999", linewidth=0.8, linestyle="--", zorder=1)
                 axes.set_title(track if split in ("", track) else f"{split}: {track}")
                 for label, values in by_method.items():
                     x, y = cumulative(np.asarray(values, float))
                     ends = [y[-1] if len(y) else 0.0]
                     axes.step([0, *x, 1e4], [0, *y, *ends], where="post", lw=1.4, **styles[label])
-                axes.set(ylim=(0, 100), yticks=range(0, 101, 25))
-                axes.set_xlim(1 if log else 0, 300 if log else 100)
-                if log:
-                    axes.set_xscale("log", nonpositive="clip")
-                    axes.xaxis.set_major_formatter("{x:g}")
+                axes.set(xlim=(0, 100), ylim=(0, 100), yticks=range(0, 101, 25))
         for axes in grid[-1]:
             axes.set_xlabel("error (cm)")
         for axes in grid[:, 0]:
             axes.set_ylabel("share of frames (%)")
         handles = [Line2D([], [], label=label, **style) for label, style in styles.items()]
         limit = {"color": "#999999", "linestyle": "--", "linewidth": 0.8}
-        _legend(figure, [*handles, Line2D([], [], label=f"{GOOD_CM} cm", **limit)])
+        _legend(figure, [*handles, Line2D([], [], label=f"{100 * HIT_M:.0f} cm", **limit)])
         save(figure, out_stem)
 
 

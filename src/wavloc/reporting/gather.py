@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from wavloc import frames, provenance
+from wavloc import files, frames, provenance
 from wavloc.errors import InputError
 from wavloc.methods import predictions
 from wavloc.reporting import figures
 from wavloc.reporting.report import write_report
+
+EXAMPLES = 4  # places shown of microphones that move from frame to frame
 
 
 def draw(
@@ -40,7 +42,7 @@ def draw(
         for track in spec["tracks"]
     }
     if spec["kind"] == "layout":
-        _layout(opened[spec["tracks"][0]], spec["title"], out)
+        _layout(opened[spec["tracks"][0]], out)
     elif spec["kind"] == "distribution":
         panels: dict[str, dict[str, dict[str, np.ndarray]]] = {}
         for track, estimates in chosen.items():
@@ -65,14 +67,18 @@ def draw(
         )
 
 
-def _layout(shown: frames.Frames, title: str, out: Path) -> None:
-    """A fixed array from above and from the side, a moving one in 3-D, in room coordinates."""
+def _layout(shown: frames.Frames, out: Path) -> None:
+    """A fixed array from above and from the side, the first places of a moving one in 3-D."""
     shift = np.array(shown.meta.get("origin", [0.0, 0.0, 0.0]))
-    if shown.mic_positions.ndim == 2:
-        place = (np.asarray(shown.mic_positions) + shift, np.asarray(shown.source_position) + shift)
-        figures.array_layout([place], shown.meta.get("room"), out, title, plan=True)
+    mics, sources = np.asarray(shown.mic_positions) + shift, shown.source_position + shift
+    fixed = mics.ndim == 2
+    if fixed:
+        layouts = [(mics, sources)]
     else:
-        figures.array_layout([shown], shown.meta.get("room"), out, title)
+        # Several frames in a row may share their microphones.
+        chosen = np.sort(np.unique(mics, axis=0, return_index=True)[1])[:EXAMPLES]
+        layouts = [(mics[frame], sources[[frame]]) for frame in chosen]
+    figures.array_layout(layouts, shown.meta.get("room"), out, plan=fixed)
 
 
 def report(results: Path, config: Mapping[str, Any], out: Path) -> None:
@@ -90,20 +96,35 @@ def report(results: Path, config: Mapping[str, Any], out: Path) -> None:
             raise InputError(f"{path}: missing; make tables and figures first")
     used = {config["roles"].get(s["dataset"], s["dataset"]) for s in config["tables"].values()}
     notes = [_data_note(results / "data" / name) for name in sorted(used)]
-    stamp = provenance.stamp(seed=config["seed"], config=provenance.digest(config))
     write_report(
         out,
-        "wavloc",
+        f"wavloc: tables and figures, profile {config['profile']}",
         config["profile"],
         f"speech: {config['speech']}, music: {config['music']}; "
         f"datasets: {', '.join(sorted(used))}",
         tables,
         drawn,
         Path(config["pathvars"]["benchmarks"]),
-        stamp,
+        provenance.stamp(seed=config["seed"]),
         dict(config),
-        [note for note in notes if note],
+        _sources(results, config, sorted(used)),
+        [*notes, "T60 is nominal: flat rooms decay slower than Sabine's formula says."],
     )
+
+
+def _sources(
+    results: Path, config: Mapping[str, Any], datasets: Sequence[str]
+) -> list[tuple[str, str, str]]:
+    """(what, where from, licence) of the datasets and of the dry sound they were made of."""
+    entries = {name: config["datasets"][name] for name in datasets}
+    rows = [
+        (entry.get("label", name), entry.get("reference", ""), entry.get("licence", "not stated"))
+        for name, entry in entries.items()
+    ]
+    for path in sorted((results / "data" / "corpus").glob("*/meta.json")):
+        meta = files.read_json(path)
+        rows.append((f"dry {path.parent.name}", meta["source"], meta.get("licence", "not stated")))
+    return rows
 
 
 def _data_note(folder: Path) -> str:
@@ -120,6 +141,5 @@ def _data_note(folder: Path) -> str:
     return (
         f"{folder.name}: {total['rendered']} frames simulated, "
         f"{total['silent']} dropped as silent, "
-        f"{total['anechoic']} anechoic (nominal T60 below Sabine's bound). T60 is nominal: flat "
-        "rooms decay slower than Sabine's formula says."
+        f"{total['anechoic']} anechoic (nominal T60 below Sabine's bound)."
     )

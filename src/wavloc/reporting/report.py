@@ -32,16 +32,19 @@ a { color: var(--link); } p { margin: .4rem 0; max-width: 60rem; }
 nav a { margin-right: 1rem; white-space: nowrap; }
 .soft, .notes, figcaption { color: var(--soft); font-size: .9rem; }
 .box { overflow-x: auto; margin: .75rem 0; border: 1px solid var(--line); border-radius: 6px; }
-table { border-collapse: collapse; font-size: .88rem; font-variant-numeric: tabular-nums;
-  width: 100%; }
-th, td { padding: .35rem .65rem; text-align: left; white-space: nowrap; }
+table { border-collapse: separate; border-spacing: 0; width: 100%; font-size: .88rem;
+  font-variant-numeric: tabular-nums; }
+th, td { padding: .35rem .5rem; text-align: left; white-space: nowrap; }
 th.n, td.n { text-align: right; } td.long { white-space: normal; min-width: 16rem; }
-thead th { background: var(--shade); border-bottom: 2px solid var(--line); cursor: pointer; }
+thead th { background: var(--shade); border-bottom: 2px solid var(--line); cursor: pointer;
+  vertical-align: bottom; white-space: normal; }
+section > .box :is(th, td):first-child { position: sticky; left: 0; background: var(--paper); }
+section > .box thead th:first-child { background: var(--shade); }
 thead th[aria-sort=ascending]::after { content: " \\2191"; }
 thead th[aria-sort=descending]::after { content: " \\2193"; }
 tbody tr + tr td { border-top: 1px solid var(--line); }
-tbody + tbody { border-top: 2px solid var(--soft); }
-tr.rule td { font-style: italic; background: var(--shade); }
+tbody + tbody tr:first-child td { border-top: 2px solid var(--soft); }
+section > .box tr.rule td { font-style: italic; background: var(--shade); }
 figure { margin: 1.25rem 0; }
 figure img { max-width: 100%; height: auto; background: #fff; border-radius: 6px; padding: .5rem; }
 details { margin: .5rem 0; } summary { cursor: pointer; color: var(--link); }
@@ -73,8 +76,6 @@ document.querySelectorAll("thead th").forEach(head => {
   head.addEventListener("keydown", event => { if (event.key === "Enter") sort(); });
 });
 """
-DATASET_KEYS = ("label", "title", "description", "source", "url", "doi", "reference", "citation")
-LICENCE_KEYS = ("licence", "license")
 
 
 def write_report(
@@ -87,11 +88,12 @@ def write_report(
     benchmarks: Path | None,
     provenance: Mapping[str, Any],
     config: Mapping[str, Any],
+    sources: Sequence[tuple[str, str, str]],
     notes: Sequence[str] = (),
 ) -> None:
     """Write the page. tables: (csv, md) pairs; figures: (png, caption) pairs; benchmarks: folder
-    of Snakemake benchmark files; config: the run's configuration, whose ``datasets`` give the
-    data sources and licences.
+    of Snakemake benchmark files; config: the run's configuration; sources: (what, where from,
+    licence) of data and sound.
     """
     frames = [(tidy.read(csv), md) for csv, md in tables]
     sections = {
@@ -101,7 +103,7 @@ def write_report(
         "Run times": _run_times(benchmarks),
         "Not computed": _gaps([frame for frame, _ in frames]),
         "Provenance": _provenance(provenance, config),
-        "Data sources and licences": _sources(config.get("datasets") or {}),
+        "Data sources and licences": _sources(sources),
     }
     links = "".join(f'<a href="#{_anchor(name)}">{_text(name)}</a>' for name in sections)
     body = "".join(
@@ -290,15 +292,6 @@ def _provenance(stamp: Mapping[str, Any], config: Mapping[str, Any]) -> str:
     )
 
 
-def _sources(datasets: Mapping[str, Any]) -> str:
-    """What the configuration says about each data set; addresses are text, not links."""
-
-    def pick(entry: Any, keys: Sequence[str]) -> str:
-        known = entry if isinstance(entry, Mapping) else {}
-        return "; ".join(str(known[key]) for key in keys if known.get(key))
-
-    rows = [
-        (name, pick(entry, DATASET_KEYS), pick(entry, LICENCE_KEYS) or "not stated")
-        for name, entry in datasets.items()
-    ]
-    return _plain(["data set", "source", "licence"], rows) if rows else _none("data set entry")
+def _sources(rows: Sequence[tuple[str, str, str]]) -> str:
+    """Where data and sound come from; addresses are text, not links."""
+    return _plain(["what", "source", "licence"], rows) if rows else _none("use of data")

@@ -10,7 +10,7 @@ import scipy.fft
 import scipy.signal
 from tqdm import tqdm
 
-from wavloc import files, frames, provenance, seeds
+from wavloc import audio, files, frames, provenance, seeds
 from wavloc.datasets.base import Scenes
 from wavloc.errors import InputError
 from wavloc.simulation import rooms
@@ -114,21 +114,20 @@ def _assemble(scenes: Scenes, chunks: list[Path], seed: int) -> frames.Frames:
     level = power.mean(axis=1)
     keep = np.arange(len(scenes))
     if scenes.silence_db is not None:
-        threshold = np.percentile(level, 95) * 10 ** (-scenes.silence_db / 10)
-        keep = np.flatnonzero(level > threshold)
+        keep = np.flatnonzero(~audio.silent(level, scenes.silence_db))
     if len(keep) == 0 or not level[keep].max() > 0:
         raise InputError("all frames are silent: the dry sound given to the simulation is empty")
     reference = level[keep].mean() if scenes.noise_level == "track" else power
     snr_db = np.broadcast_to(scenes.snr_db.reshape(len(scenes), -1), power.shape)
     sigma = np.sqrt(reference * 10 ** (-snr_db / 10)).astype(np.float32)
     gain = 10 ** (np.asarray(scenes.meta.get("gain_db", [0.0])) / 20)
-    audio = clean[keep]
+    sound = clean[keep]
     for row, index in enumerate(keep):  # one stream per frame: any subset can be made again
         if np.isfinite(snr_db[index]).any():
             noise = seeds.rng(seed, "noise", scenes.table["track"].iloc[index], int(index))
-            white = noise.standard_normal(audio[row].shape, dtype=np.float32)
-            audio[row] += sigma[index, :, None] * white
-        audio[row] *= gain[:, None].astype(np.float32)
+            white = noise.standard_normal(sound[row].shape, dtype=np.float32)
+            sound[row] += sigma[index, :, None] * white
+        sound[row] *= gain[:, None].astype(np.float32)
     source = np.stack(
         [_cut(scenes, k, int(scenes.start[k]), int(scenes.start[k]) + scenes.samples) for k in keep]
     )
@@ -138,7 +137,7 @@ def _assemble(scenes: Scenes, chunks: list[Path], seed: int) -> frames.Frames:
         for t60 in scenes.t60_s[keep]
     )
     return frames.Frames(
-        audio=audio,
+        audio=sound,
         source_audio=source,
         mic_positions=(scenes.mics if scenes.mics.ndim == 2 else scenes.mics[keep]) - scenes.origin,
         source_position=scenes.source[keep] - scenes.origin,

@@ -15,6 +15,7 @@ from wavloc.audio import SAMPLE_RATE
 from wavloc.errors import InputError
 
 SPLITS = ("train", "valid", "test")
+RUMBLE_HZ = 50.0  # simulated rooms amplify what lies below
 
 
 @dataclasses.dataclass

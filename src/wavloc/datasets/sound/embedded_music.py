@@ -11,8 +11,7 @@ from tqdm import tqdm
 
 from wavloc import audio
 from wavloc.datasets.sound import composer, packages
-from wavloc.datasets.sound.corpus import Item
-from wavloc.datasets.sound.librispeech import RUMBLE_HZ
+from wavloc.datasets.sound.corpus import RUMBLE_HZ, Item
 from wavloc.errors import InputError
 
 RENDER_RATE = 48_000  # Hz

@@ -7,15 +7,13 @@ LibriSpeech: from the waveform on, synthesised and recorded speech take the same
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from wavloc import files, seeds
+from wavloc import files, provenance, seeds
 from wavloc.audio import SAMPLE_RATE
 from wavloc.datasets.sound import librispeech, voices
 from wavloc.datasets.sound.corpus import SPLITS, Item
@@ -103,7 +101,7 @@ def _digest(grid: list[voices.Voice], per_voice: int, seed: int) -> str:
     """Name of the cache: everything that the sound depends on, but for the processor."""
     words = [sentences(split) for split in SPLITS]
     stated = [RECIPE, voices.VERSION, seed, per_voice, *map(dataclasses.astuple, grid), words]
-    return hashlib.sha256(json.dumps(stated).encode()).hexdigest()[:12]
+    return provenance.digest(stated)
 
 
 def _synthesise(

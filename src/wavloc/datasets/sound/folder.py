@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from wavloc import audio
-from wavloc.datasets.sound.corpus import Item
-from wavloc.datasets.sound.librispeech import RUMBLE_HZ, split_speakers
+from wavloc.datasets.sound.corpus import RUMBLE_HZ, Item
+from wavloc.datasets.sound.librispeech import split_speakers
 from wavloc.errors import InputError
 
 

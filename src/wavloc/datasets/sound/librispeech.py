@@ -15,14 +15,13 @@ import numpy as np
 from tqdm import tqdm
 
 from wavloc import audio
-from wavloc.datasets.sound.corpus import Item
+from wavloc.datasets.sound.corpus import RUMBLE_HZ, SPLITS, Item
 from wavloc.errors import InputError
 
 # The wav2pos paper's split of test-clean; the three validation ids are named in its public code.
 TEST_SPEAKERS = {"61", "121", "237"}
 VALID_SPEAKERS = {"260", "672", "908"}
 MIN_RECORDING_S = 1.0  # paper: shorter recordings are discarded
-RUMBLE_HZ = 50.0  # simulated rooms amplify what lies below
 
 
 def collect(
@@ -73,7 +72,7 @@ def read(root: Path, min_seconds: float, split: Any) -> tuple[list[Item], dict[s
         "short_after_trimming": trimmed_short,
         "speakers": {
             name: sorted({item.speaker for item in items if item.split == name}, key=int)
-            for name in ("train", "valid", "test")
+            for name in SPLITS
         },
     }
     return items, {"counts": counts, "licence": "LibriSpeech: CC BY 4.0"}

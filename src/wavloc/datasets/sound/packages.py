@@ -7,7 +7,6 @@ fetched once, by pip and without dependencies, and unpacked into the cache; noth
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import platform
 import subprocess
@@ -44,7 +43,7 @@ def soundfont(cache: Path) -> Path:
                     raise WorkError(f"{wheel.name} has no {SOUNDFONT_MEMBER}")
                 with files.replacing(path) as temporary:
                     temporary.write_bytes(found.read_bytes())
-    digest = sha256(path)
+    digest = files.sha256(path)
     if digest != SOUNDFONT_SHA256:
         raise InputError(
             f"{path}: sha256 {digest}, expected {SOUNDFONT_SHA256} (from {SOUNDFONT_PIN}); "
@@ -83,12 +82,7 @@ def synthesizer_folder(cache: Path) -> Path:
 def native_sha256(cache: Path) -> str:
     """Checksum of the synthesiser's native library: stated in the corpus, not enforced."""
     found = sorted((synthesizer_folder(cache) / "tinysoundfont").glob("_tinysoundfont.*"))
-    return sha256(found[0]) if found else "unknown"
-
-
-def sha256(path: Path) -> str:
-    """Checksum of a file, in hexadecimal."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return files.sha256(found[0]) if found else "unknown"
 
 
 def fetch(pin: str, folder: Path, cure: str) -> Path:

@@ -14,7 +14,7 @@ import scipy.signal
 
 from wavloc import seeds
 from wavloc.audio import SAMPLE_RATE, highpass
-from wavloc.datasets.sound.corpus import Item
+from wavloc.datasets.sound.corpus import RUMBLE_HZ, Item
 
 
 def collect(
@@ -122,5 +122,5 @@ def _add(sound: np.ndarray, at: int, note: np.ndarray) -> None:
 
 
 def _finish(sound: np.ndarray) -> np.ndarray:
-    sound = highpass(sound, 50.0, SAMPLE_RATE)
+    sound = highpass(sound, RUMBLE_HZ, SAMPLE_RATE)
     return (0.7 * sound / np.abs(sound).max()).astype(np.float32)

@@ -9,7 +9,6 @@ stretched along frequency), tempo and spectral tilt.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import importlib.metadata
 import importlib.util
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 import scipy.ndimage
 
-from wavloc import audio, seeds
+from wavloc import audio, files, seeds
 from wavloc.errors import InputError
 
 PACKAGE, VERSION = "hibari-tts", "0.2.1"
@@ -85,7 +84,7 @@ def check_model() -> Path:
         raise InputError(f"{PACKAGE} is {version}, expected {VERSION}; {cure}")
     if not path.is_file():
         raise InputError(f"{path}: no such file; {cure}")
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    found = files.sha256(path)
     if found != MODEL_SHA256:
         raise InputError(f"{path}: sha256 {found}, expected {MODEL_SHA256}; {cure}")
     return path
