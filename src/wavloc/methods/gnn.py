@@ -49,23 +49,24 @@ class Method(LearnedMethod):
 
         return RelationNet(self.options.row, self.options.width, self.options.all_pairs)
 
-    def inputs(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    def features(self, audio: Tensor) -> dict[str, Tensor]:
         import torch
 
         from wavloc.methods.networks.gnn import pair_rows
 
         options = self.options
-        audio, mics = batch["audio"][:, 1:], batch["mics"]
-        heard = torch.isfinite(audio).all(-1) & torch.isfinite(mics).all(-1)
-        mics = (mics - mics.new_tensor(self.facts.centre)).masked_fill(~heard[..., None], 0)
-        rows = pair_rows(
-            audio.masked_fill(~heard[..., None], 0),
-            options.row,
-            options.all_pairs,
-            options.zero_pad,
-        )
-        found = {"rows": rows, "mics": mics, "heard": heard}
-        return found | {k: batch[k] for k in ("source",) if k in batch}
+        heard = torch.isfinite(audio[:, 1:]).all(-1)
+        sound = audio[:, 1:].masked_fill(~heard[..., None], 0)
+        rows = pair_rows(sound, options.row, options.all_pairs, options.zero_pad)
+        return {"rows": rows, "heard": heard}
+
+    def inputs(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        import torch
+
+        heard = batch["heard"] & torch.isfinite(batch["mics"]).all(-1)
+        mics = batch["mics"] - batch["mics"].new_tensor(self.facts.centre)
+        found = {"rows": batch["rows"], "mics": mics.masked_fill(~heard[..., None], 0)}
+        return found | {"heard": heard} | {k: batch[k] for k in ("source",) if k in batch}
 
     def loss(
         self, inputs: dict[str, Tensor], generator: torch.Generator | None

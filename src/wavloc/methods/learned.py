@@ -1,8 +1,9 @@
 """What all learned methods share: from frames to tensors, prediction in batches, model folders.
 
-A learned method says how its network is built (`build`), what is computed from sound without a
-gradient (`inputs`; a training run may keep it), what is minimised (`loss`) and how the network
-answers (`answer`). The loop that trains is the same for all: `wavloc.training.engine`.
+A learned method says how its network is built (`build`), which costly features of the sound it
+takes (`features`; a training run may keep them), what the network is given (`inputs`), what is
+minimised (`loss`) and how the network answers (`answer`). The loop that trains is the same for all:
+`wavloc.training.engine`.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class Recipe:
     snr_high_db: float = 30.0
     noise: str = "white"  # or coloured, as the public code
     shift_s: float = 0.05  # common time shift, uniform in +-
-    copies: int = 0  # augmented copies with features computed once; 0 = anew in every step
+    copies: int = 0  # augmented copies whose features are kept; 0 = anew in every step
     valid_share: float = 0.1  # of each training recording, where no validation track is named
     predict_batch: int = 16
 
@@ -107,9 +108,13 @@ class LearnedMethod(Method):
 
         return standardise(audio)
 
+    def features(self, audio: Tensor) -> Batch:
+        """Costly features of normalised sound (B, 1 + M, N), without a gradient; may be none."""
+        return {}
+
     def inputs(self, batch: Batch) -> Batch:
-        """What the network is given, from audio (B, 1 + M, N), mics and source (B, 3), without a
-        gradient and free of chance, so that a training run may compute it once and keep it.
+        """What the network is given, from audio (B, 1 + M, N), mics (B, M, 3), `features` and, in
+        training, the clean sound and the position of the source (B, 3); without a gradient.
         """
         raise TypeError(f"method '{self.name}' defines no inputs()")
 
@@ -250,6 +255,7 @@ class LearnedMethod(Method):
                     for name, value in batch.items()
                 }
                 batch["audio"] = self.normalise(batch["audio"])
+                batch |= self.features(batch["audio"])
                 for name, value in self.answer(self.inputs(batch)).items():
                     found.setdefault(name, []).append(value.float().cpu().numpy())
         joined = {name: np.concatenate(parts) for name, parts in found.items()}

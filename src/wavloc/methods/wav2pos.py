@@ -119,40 +119,41 @@ class Method(LearnedMethod):
 
     # ----------------------------------------------------------------- data
 
-    @property
-    def _source_heard(self) -> bool:
-        """Whether the signal of the source takes part in training."""
-        return self.options.masking != "none"
+    def tensors(self, frames: Frames) -> dict[str, Tensor]:
+        """The signal of the source is taken away where no mask would ever show it."""
+        found = super().tensors(frames)
+        if self.options.masking == "none":
+            found["audio"][:, 0] = float("nan")
+        return found
+
+    def features(self, audio: Tensor) -> dict[str, Tensor]:
+        import torch
+
+        from wavloc.features.correlation import gcc_features
+
+        if self.options.features == "none":
+            return {}
+        heard = torch.isfinite(audio).all(-1)
+        # The source's pairs cost a sixth of all pairs: only where its signal is known at all.
+        first = 0 if bool(heard[:, 0].any()) else 1
+        sound = audio.masked_fill(~heard[..., None], 0)[:, first:]
+        if self.options.features == "gcc":
+            return {"rows": gcc_features(sound, self.facts.max_lag)}
+        return {"rows": self.ngcc.eval().all_pairs(sound, self.facts.max_lag)}
 
     def inputs(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         import torch
 
         audio, mics = batch["audio"], batch["mics"]
         heard = torch.isfinite(audio).all(-1)
-        if "source" in batch and not self._source_heard:
-            heard = heard & (torch.arange(audio.shape[1], device=audio.device) > 0)
-        audio = audio.masked_fill(~heard[..., None], 0)
         source = batch.get("source", torch.full_like(mics[:, 0], float("nan")))
         centre, spread = self._scale(mics)
         found = {
-            "audio": audio,
+            "audio": audio.masked_fill(~heard[..., None], 0),
             "heard": heard,
             "positions": (torch.cat([source[:, None], mics], dim=1) - centre) / spread,
         }
-        # The source's pairs cost a sixth of all pairs: only where its signal is known at all.
-        channels = audio if bool(heard[:, 0].any()) else audio[:, 1:]
-        rows = self._rows(channels)
-        found |= {} if rows is None else {"rows": rows}
-        return found | {k: batch[k] for k in ("source", "clean") if k in batch}
-
-    def _rows(self, audio: Tensor) -> Tensor | None:
-        from wavloc.features.correlation import gcc_features
-
-        if self.options.features == "none":
-            return None
-        if self.options.features == "gcc":
-            return gcc_features(audio, self.facts.max_lag)
-        return self.ngcc.eval().all_pairs(audio, self.facts.max_lag)
+        return found | {k: batch[k] for k in ("rows", "source", "clean") if k in batch}
 
     def _scale(self, like: Tensor) -> tuple[Tensor, Tensor]:
         return like.new_tensor(self.facts.centre), like.new_tensor(self.facts.spread)

@@ -195,34 +195,39 @@ class Run:
 
 
 class _Data:
-    """Frames on the device. With copies, augmented inputs are computed once and kept."""
+    """Frames on the device. With copies, the features of that many augmented copies are kept.
+
+    Sound is augmented anew in every step all the same: shifts common to all microphones leave the
+    delays as they are, and the network cannot learn the sound of a frame by heart.
+    """
 
     def __init__(
         self, method: LearnedMethod, frames: Frames, device: torch.device, role: str, copies: int
     ):
-        self.method, self.count, self.role = method, len(frames), role
+        self.method, self.role, self.device = method, role, device
+        self.count, self.rate = len(frames), frames.sample_rate
         self.tensors = {k: v.to(device) for k, v in method.tensors(frames).items()}
-        self.rate = frames.sample_rate
-        self.kept: list[Batch] = [self._inputs_of_all(copy, device) for copy in range(copies)]
-        if copies:
-            self.tensors = {}
+        self.kept = [kept for kept in (self._features_of_all(c) for c in range(copies)) if kept]
 
     def __len__(self) -> int:
         return self.count
 
     def batch(self, index: Tensor, epoch: int, generator: torch.Generator | None) -> Batch:
-        """Inputs of some frames: kept ones in float32 again, or freshly augmented."""
-        if not self.kept:
-            return self._inputs(index, generator)
-        kept = self.kept[epoch % len(self.kept)]
-        return {
-            name: value[index].float() if value.dtype == torch.float16 else value[index]
-            for name, value in kept.items()
-        }
+        """Inputs of some frames; without generator (validation) always the same."""
+        generator = generator or _generator(self.method, self.device, "valid", int(index[0]))
+        batch = self._augmented(index, generator)
+        if self.kept:
+            kept = self.kept[epoch % len(self.kept)]
+            batch |= {
+                name: value[index].float() if value.dtype == torch.float16 else value[index]
+                for name, value in kept.items()
+            }
+        else:
+            batch |= self._features(batch["audio"])
+        return self.method.inputs(batch)
 
-    @torch.no_grad()
-    def _inputs(self, index: Tensor, generator: torch.Generator) -> Batch:
-        """Time shift, normalisation, noise and features of some frames."""
+    def _augmented(self, index: Tensor, generator: torch.Generator) -> Batch:
+        """Time shift, normalisation and noise; validation frames are not shifted."""
         method, recipe = self.method, self.method.options
         batch = {name: value[index] for name, value in self.tensors.items()}
         shift = round(recipe.shift_s * self.rate)
@@ -231,10 +236,14 @@ class _Data:
         clean = method.normalise(cut)
         snr_db = (recipe.snr_low_db, recipe.snr_high_db)
         noisy = augment.noisy(clean, snr_db, generator, recipe.noise)
-        return method.inputs(batch | {"audio": noisy, "clean": clean})
+        return batch | {"audio": noisy, "clean": clean}
 
-    def _inputs_of_all(self, copy: int, device: torch.device) -> Batch:
-        """One augmented copy of everything; sound and features in half precision."""
+    @torch.no_grad()
+    def _features(self, audio: Tensor) -> Batch:
+        return self.method.features(audio)
+
+    def _features_of_all(self, copy: int) -> Batch:
+        """Features of one augmented copy of everything, in half precision; {} if there are none."""
         size = self.method.options.predict_batch
         parts: list[Batch] = []
         bar = tqdm(
@@ -244,20 +253,15 @@ class _Data:
             disable=None,
             leave=False,
         )
-        for part in self.method.parts().values():
-            part.eval()
         with bar:
             for start in range(0, self.count, size):
-                index = torch.arange(start, min(start + size, self.count), device=device)
-                generator = _generator(self.method, device, f"copy {self.role}", copy, start)
-                inputs = self._inputs(index, generator)
+                index = torch.arange(start, min(start + size, self.count), device=self.device)
+                generator = _generator(self.method, self.device, f"copy {self.role}", copy, start)
+                found = self._features(self._augmented(index, generator)["audio"])
+                if not found:
+                    return {}
                 parts.append(
-                    {
-                        name: value.half()
-                        if value.is_floating_point() and value[0].numel() > 999
-                        else value
-                        for name, value in inputs.items()
-                    }
+                    {k: v.half() if v.is_floating_point() else v for k, v in found.items()}
                 )
                 bar.update(len(index))
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
