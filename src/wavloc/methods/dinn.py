@@ -7,7 +7,8 @@ microphones; where a model has fewer than the training array, every example uses
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from wavloc.methods.learned import Facts, LearnedMethod, Recipe
 
@@ -33,7 +34,7 @@ class Options(Recipe):
     channels: tuple[int, ...] = (64, 128, 256, 512)
     recurrent: int = 256
     l1_loss: bool = False  # the public code's loss; the paper's is the square
-    standardise: str = "microphone"  # scale of the sound, per microphone or per frame
+    scale: str = "frame"  # of the sound: one per frame keeps levels, or one per microphone
 
 
 class Method(LearnedMethod):
@@ -46,6 +47,10 @@ class Method(LearnedMethod):
     variable_mics = False
     setups = ("1a", "1b")
     Options = Options
+
+    def __init__(self, options: Mapping[str, Any] | None = None, name: str = "", seed: int = 0):
+        super().__init__(options, name, seed)
+        self.check_choice("scale", ("frame", "microphone"))
 
     def prepare(self, train: Frames) -> None:
         super().prepare(train)
@@ -60,7 +65,7 @@ class Method(LearnedMethod):
         return DINN(facts.mics, self.options.channels, self.options.recurrent)
 
     def normalise(self, audio: Tensor) -> Tensor:
-        if self.options.standardise == "microphone":
+        if self.options.scale == "microphone":
             return super().normalise(audio)
         power = audio[:, 1:].square().mean((1, 2), keepdim=True)
         return audio / power.sqrt().clamp(min=1e-8)

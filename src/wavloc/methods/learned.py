@@ -76,16 +76,9 @@ class LearnedMethod(Method):
 
     def __init__(self, options: Mapping[str, Any] | None = None, name: str = "", seed: int = 0):
         super().__init__(options, name, seed)
-        for key, known in (
-            ("optimizer", ("adamw", "adam")),
-            ("schedule", ("cosine", "steps", "reference")),
-            ("noise", ("white", "coloured")),
-        ):
-            if getattr(self.options, key) not in known:
-                raise InputError(
-                    f"methods.{self.name}.options.{key}: '{getattr(self.options, key)}', "
-                    f"expected one of {', '.join(known)}"
-                )
+        self.check_choice("optimizer", ("adamw", "adam"))
+        self.check_choice("schedule", ("cosine", "steps", "reference"))
+        self.check_choice("noise", ("white", "coloured"))
         for key in ("epochs", "batch", "learning_rate", "predict_batch"):
             if not getattr(self.options, key) > 0:
                 raise InputError(
@@ -95,6 +88,14 @@ class LearnedMethod(Method):
         self.facts: Facts | None = None
         self.network: nn.Module | None = None
         self.training_note: dict[str, Any] = {}
+
+    def check_choice(self, key: str, known: tuple[str, ...]) -> None:
+        """Raise `InputError` where an option is none of the known words."""
+        if getattr(self.options, key) not in known:
+            raise InputError(
+                f"methods.{self.name}.options.{key}: '{getattr(self.options, key)}', "
+                f"expected one of {', '.join(known)}"
+            )
 
     # ----------------------------------------------------------------- for subclasses
 

@@ -58,15 +58,8 @@ class Method(LearnedMethod):
 
     def __init__(self, options: Mapping[str, Any] | None = None, name: str = "", seed: int = 0):
         super().__init__(options, name, seed)
-        for key, known in (
-            ("features", ("ngcc", "gcc", "none")),
-            ("masking", ("none", "random", "reference")),
-        ):
-            if getattr(self.options, key) not in known:
-                raise InputError(
-                    f"methods.{self.name}.options.{key}: '{getattr(self.options, key)}', "
-                    f"expected one of {', '.join(known)}"
-                )
+        self.check_choice("features", ("ngcc", "gcc", "none"))
+        self.check_choice("masking", ("none", "random", "reference"))
         self.ngcc: NGCC | None = None
 
     # ----------------------------------------------------------------- network
