@@ -40,7 +40,7 @@ rule data:
 
 rule train_all:
     input:
-        MODELS,
+        MODELS.keys(),
 
 
 rule predict:
@@ -61,3 +61,14 @@ rule tables:
 rule figures:
     input:
         FIGURE_FILES,
+
+
+# Every table and figure is a target of its own: `snakemake table4`, `snakemake fig6`.
+for experiment in EXPERIMENTS:
+
+    rule:
+        name:
+            experiment
+        input:
+            outputs_of(experiment),
+        localrule: True

@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from wavloc.frames import FRAME_SAMPLES, Frames
 from wavloc.geometry import LUVIRA_MICS, distances
 
+torch.set_num_threads(1)  # tests run side by side
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
 

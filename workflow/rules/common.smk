@@ -101,8 +101,8 @@ def dataset_named(name):
     return plugin_of("datasets", name)(DATASETS[name].get("options"), name, SEED)
 
 
-def model_of(cell, method):
-    """Folder of the model that answers in a cell; None for a method that learns nothing.
+def model_key(cell, method):
+    """Dataset, split and name of the model that answers in a cell; None for one that learns nothing.
 
     It was trained on the split that keeps the cell's track for testing. A method that is bound to
     its number of microphones has a model for each.
@@ -110,27 +110,29 @@ def model_of(cell, method):
     found = plugin_of("methods", method)
     if not found.learned:
         return None
-    split = dataset_named(cell[0]).split_of(cell[1])
     name = METHODS[method].get("model", method)
     name += "" if found.variable_mics else f"-{cell[3]}"
-    return f"<results>/models/{cell[0]}/{split}/{name}"
+    return (cell[0], dataset_named(cell[0]).split_of(cell[1]), name)
 
 
-MODELS = unique(
-    model
+def model_of(cell, method):
+    """Folder of the model that answers in a cell, or None."""
+    key = model_key(cell, method)
+    return key and "<results>/models/{}/{}/{}".format(*key)
+
+
+MODELS = {
+    model_of(cell, method): model_key(cell, method)
     for cell, found in CELLS.items()
-    for model in (model_of(cell, method) for method in found)
-    if model
-)
-
-
-SPLITS = unique((model.split("/")[2], model.split("/")[3]) for model in MODELS)
+    for method in found
+    if model_of(cell, method)
+}
 # Frames of every cell, and what models are trained on.
 TRACKS = unique(
     [(cell[0], cell[1]) for spec in EXPERIMENTS.values() for cell in cells_of(spec)]
     + [
         (dataset, track)
-        for dataset, split in SPLITS
+        for dataset, split, _ in MODELS.values()
         for found in [dataset_named(dataset).splits()[split]]
         for track in [*found.train, *found.valid]
     ]
@@ -165,12 +167,15 @@ def metrics_of(cell):
     return "<results>/metrics/{}/{}/{}-{}.csv".format(*cell)
 
 
-TABLE_FILES = expand(
-    "<results>/tables/{table}.{kind}", table=config["tables"], kind=["csv", "md", "tex"]
-)
-FIGURE_FILES = expand(
-    "<results>/figures/{figure}.{kind}", figure=config["figures"], kind=["png", "pdf"]
-)
+def outputs_of(name):
+    """Files of a table or figure."""
+    if name in config["tables"]:
+        return expand(f"<results>/tables/{name}.{{kind}}", kind=["csv", "md", "tex"])
+    return expand(f"<results>/figures/{name}.{{kind}}", kind=["png", "pdf"])
+
+
+TABLE_FILES = [path for name in config["tables"] for path in outputs_of(name)]
+FIGURE_FILES = [path for name in config["figures"] for path in outputs_of(name)]
 
 
 def entry_of(kind, name, mics=None):
@@ -221,6 +226,8 @@ def sound_options(kind):
     if key:
         if key not in config:
             sys.exit(f"wavloc: error: config: {kind}={config[kind]} needs {key}=PATH")
+        if not Path(config[key]).is_dir():
+            sys.exit(f"wavloc: error: config: {key}={config[key]}: no such folder")
         options = {"root": str(config[key])}
     return options
 

@@ -56,6 +56,8 @@ rule subset:
         "<results>/data/subsets/{dataset}/{track}-{mics}.npy",
     log:
         "<logs>/subset/{dataset}/{track}-{mics}.log",
+    benchmark:
+        "<benchmarks>/subset/{dataset}/{track}-{mics}.tsv"
     params:
         code=provenance.code_digest("wavloc.setups"),
         seed=SEED,

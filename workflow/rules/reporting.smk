@@ -12,6 +12,8 @@ rule table:
         expand("<results>/tables/{{table}}.{kind}", kind=["csv", "md", "tex"]),
     log:
         "<logs>/tables/{table}.log",
+    benchmark:
+        "<benchmarks>/tables/{table}.tsv"
     params:
         code=provenance.code_digest("wavloc.reporting.tables"),
         spec=lambda wc: json.dumps(table_spec(wc.table)),
@@ -35,6 +37,8 @@ rule figure:
         expand("<results>/figures/{{figure}}.{kind}", kind=["png", "pdf"]),
     log:
         "<logs>/figures/{figure}.log",
+    benchmark:
+        "<benchmarks>/figures/{figure}.tsv"
     params:
         code=provenance.code_digest("wavloc.reporting.gather"),
         spec=lambda wc: json.dumps(figure_spec(wc.figure)),

@@ -97,6 +97,14 @@ class NGCC(nn.Module):
         sample_rate: int = 16_000,
     ):
         super().__init__()
+        self.sizes = {
+            "channels": channels,
+            "taps": taps,
+            "kernels": kernels,
+            "final_kernel": final_kernel,
+            "dropout": dropout,
+            "sample_rate": sample_rate,
+        }
         self.bank = SincBank(channels, taps, sample_rate)
         self.backbone = nn.ModuleList(nn.Conv1d(channels, channels, k) for k in kernels)
         self.backbone_norms = nn.ModuleList(

@@ -290,6 +290,7 @@ class LearnedMethod(Method):
                 "options": dataclasses.asdict(self.options),
                 "seed": self.seed,
                 "facts": dataclasses.asdict(self.facts),
+                "parts": self.sizes(),
                 "parameters": self.parameters,
                 "training": self.training_note,
             },
@@ -311,16 +312,20 @@ class LearnedMethod(Method):
             method = cls(stored["options"], stored["name"], stored["seed"])
             facts = stored["facts"]
             method.facts = Facts(**facts | {k: tuple(facts[k]) for k in ("centre", "spread")})
-            method.training_note = stored["training"]
+            method.training_note, sizes = stored["training"], stored["parts"]
         except (KeyError, TypeError) as error:
             raise InputError(
                 f"{folder / 'method.json'}: not a model description ({error})"
             ) from None
         weights = read_weights(folder / "weights.safetensors")
-        method.restore(weights, str(folder / "weights.safetensors"))
+        method.restore(weights, sizes, str(folder / "weights.safetensors"))
         return method
 
-    def restore(self, weights: Mapping[str, Tensor], where: str) -> None:
+    def sizes(self) -> dict[str, Any]:
+        """Sizes of parts that the options do not tell."""
+        return {}
+
+    def restore(self, weights: Mapping[str, Tensor], sizes: Mapping[str, Any], where: str) -> None:
         """Build all networks and fill them with weights ``<part>.<name>``."""
         from wavloc.methods.networks.published import load_into
 

@@ -98,17 +98,15 @@ class Method(LearnedMethod):
     def parts(self) -> dict[str, nn.Module]:
         return super().parts() | ({"ngcc": self.ngcc} if self.ngcc is not None else {})
 
-    def restore(self, weights: Mapping[str, Tensor], where: str) -> None:
-        from wavloc.features.ngcc import NGCC
-        from wavloc.methods.networks.published import ngcc_sizes
+    def sizes(self) -> dict[str, Any]:
+        return {"ngcc": self.ngcc.sizes} if self.ngcc is not None else {}
 
-        own = {k.removeprefix("ngcc."): v for k, v in weights.items() if k.startswith("ngcc.")}
-        if own:
-            try:
-                self.ngcc = NGCC(**ngcc_sizes(own)).requires_grad_(False)
-            except KeyError as error:
-                raise InputError(f"{where}: weight 'ngcc.{error.args[0]}' is missing") from None
-        super().restore(weights, where)
+    def restore(self, weights: Mapping[str, Tensor], sizes: Mapping[str, Any], where: str) -> None:
+        from wavloc.features.ngcc import NGCC
+
+        if "ngcc" in sizes:
+            self.ngcc = NGCC(**sizes["ngcc"]).requires_grad_(False)
+        super().restore(weights, sizes, where)
 
     # ----------------------------------------------------------------- data
 
