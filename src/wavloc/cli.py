@@ -416,7 +416,9 @@ def _parser() -> argparse.ArgumentParser:
     def add_method(parser: argparse.ArgumentParser) -> None:
         parser.add_argument("--method", required=True, help="see `wavloc methods`")
         parser.add_argument("--options", type=_json, default={}, help="config entry, JSON or file")
-        parser.add_argument("--model", type=Path, help="folder of a trained model")
+        parser.add_argument(
+            "--model", type=Path, help="folder of a trained model; it brings its own options"
+        )
         add_device(parser)
 
     add = command("train", _train, "train a learned method; a killed run goes on where it stopped")

@@ -151,15 +151,18 @@ def training_tracks(wildcards, role):
 
 
 def pretrained_of(wildcards):
+    """Model that a training begins with, if it does."""
     method, _ = trained_by(wildcards.model)
-    name = METHODS[method].get("pretrained")
-    needed = (
-        name and METHODS[method].get("options", {}).get("features", "ngcc") == "ngcc"
-    )
-    return (
-        f"<results>/models/{wildcards.dataset}/{wildcards.split}/{name}"
-        if needed
-        else []
+    entry = METHODS[method]
+    if not plugin_of("methods", method)(entry.get("options"), method).pretrained:
+        return []
+    if "pretrained" not in entry:
+        sys.exit(
+            f"wavloc: error: config: methods.{method} needs the key 'pretrained': the entry "
+            "whose model its training begins with"
+        )
+    return "<results>/models/{}/{}/{}".format(
+        wildcards.dataset, wildcards.split, entry["pretrained"]
     )
 
 

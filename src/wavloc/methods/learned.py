@@ -70,7 +70,6 @@ class LearnedMethod(Method):
 
     learned = True
     min_mics = 1
-    pretrained: ClassVar[bool] = False  # may need the model of another entry to begin with
     trained_as: ClassVar[str] = ""  # method that trains its model, if another
     Options = Recipe
 
@@ -98,6 +97,15 @@ class LearnedMethod(Method):
             )
 
     # ----------------------------------------------------------------- for subclasses
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether its training begins with the model of another entry."""
+        return False
+
+    def begin_with(self, folder: str | Path) -> None:
+        """Take what it needs from the model of another entry."""
+        raise InputError(f"method '{self.name}' begins with no other model; got {folder}")
 
     def build(self, facts: Facts) -> nn.Module:
         """The untrained network."""

@@ -53,7 +53,6 @@ class Method(LearnedMethod):
     label = "wav2pos"
     reference = "Berg et al. 2024 (wav2pos)"
     input_types = "raw audio, NGCC-PHAT, coordinates"
-    pretrained = True
     Options = Options
 
     def __init__(self, options: Mapping[str, Any] | None = None, name: str = "", seed: int = 0):
@@ -64,14 +63,20 @@ class Method(LearnedMethod):
 
     # ----------------------------------------------------------------- network
 
+    @property
+    def pretrained(self) -> bool:
+        return self.options.features == "ngcc"
+
     def begin_with(self, folder: str | Path) -> None:
         """Take NGCC-PHAT from a model that `multilat_ngcc` trained."""
+        if not self.pretrained:
+            super().begin_with(folder)
         from wavloc.methods.multilat_ngcc import Method as Pretrained
 
         self.ngcc = Pretrained.load(folder).network.requires_grad_(False)
 
     def prepare(self, train: Frames) -> None:
-        if self.options.features == "ngcc" and self.ngcc is None:
+        if self.pretrained and self.ngcc is None:
             raise InputError(
                 f"method '{self.name}' needs a trained NGCC-PHAT; give --pretrained FOLDER"
             )
