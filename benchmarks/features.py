@@ -6,7 +6,7 @@ NGCC-PHAT features of all pairs (`NGCC.all_pairs`) stand against the loop over p
 paper describes it, against plain GCC-PHAT and against features kept from before. Each of them
 feeds the same training step (setup 1a). One thread; all take turns in rounds, order reversed in
 every second one. Times are CPU seconds; ratios are of the two times of one round.
-Without files: noise, and random weights.
+Without files: noise, and random weights, whose small logits say little about the difference.
 """
 
 from __future__ import annotations
