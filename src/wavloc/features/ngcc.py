@@ -84,6 +84,15 @@ def _folded(conv: nn.Conv1d, norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
     return conv.weight * gain[:, None, None], bias
 
 
+def _scored(rows: Tensor, head: list[tuple[Tensor, Tensor]]) -> Tensor:
+    """Logits (B, 2 K + 1) of rows (B, channels, 2 K + 1), in eval mode."""
+    for weight, bias in head[:-1]:
+        rows = functional.conv1d(rows, weight, bias, padding=weight.shape[-1] // 2)
+        rows = functional.leaky_relu_(rows, SLOPE)
+    weight, bias = head[-1]
+    return functional.conv1d(rows, weight, bias, padding=weight.shape[-1] // 2)[:, 0]
+
+
 class NGCC(nn.Module):
     """The network; published sizes are the defaults (888,193 parameters)."""
 
@@ -136,26 +145,25 @@ class NGCC(nn.Module):
             hidden = hidden if index == last else _activate(hidden)
         return hidden
 
-    def score(self, rows: Tensor, reverse: bool = False) -> Tensor:
-        """Head: correlation rows (B, channels, 2 K + 1) -> logits (B, 2 K + 1).
-
-        reverse: as if the rows had been reversed in lag. The head's kernels are not symmetric, so
-        reversing its output would be another function; running it with reversed kernels and
-        reversing the one output row is the same function and saves a copy of all channels.
-        """
+    def score(self, rows: Tensor) -> Tensor:
+        """Head: correlation rows (B, channels, 2 K + 1) -> logits (B, 2 K + 1)."""
+        if not self.training:
+            return _scored(rows, self._head())
         hidden = rows
         for conv, norm in zip(self.head, self.head_norms, strict=True):
-            if self.training:
-                hidden = self.dropout(_activate(norm(conv(hidden))))
-            else:
-                weight, bias = _folded(conv, norm)
-                weight = weight.flip(-1) if reverse else weight
-                hidden = _activate(functional.conv1d(hidden, weight, bias, padding=conv.padding))
-        weight = self.final.weight.flip(-1) if reverse else self.final.weight
-        logits = functional.conv1d(hidden, weight, self.final.bias, padding=self.final.padding)[
-            :, 0
-        ]
-        return logits.flip(-1) if reverse else logits
+            hidden = self.dropout(_activate(norm(conv(hidden))))
+        return self.final(hidden)[:, 0]
+
+    def _head(self, reverse: bool = False) -> list[tuple[Tensor, Tensor]]:
+        """Weights and biases of the head in eval mode; reverse: for rows reversed in lag.
+
+        The head's kernels are not symmetric, so reversing its output would be another function;
+        running it with reversed kernels and reversing the one output row is the same function and
+        saves a copy of all channels.
+        """
+        found = [_folded(*layer) for layer in zip(self.head, self.head_norms, strict=True)]
+        found.append((self.final.weight, self.final.bias))
+        return [(weight.flip(-1), bias) for weight, bias in found] if reverse else found
 
     def spectra(self, signal: Tensor) -> Tensor:
         """Zero-padded spectra of the embedded signal: (B, N) -> (B, channels, N + 1) complex."""
@@ -176,20 +184,25 @@ class NGCC(nn.Module):
     ) -> Tensor:
         """Logits of all pairs: audio (B, K, N) -> (B, directions P, 2 max_lag + 1), eval mode.
 
-        The backbone runs once per microphone; pairs go through correlation and head in chunks of
-        ``chunk`` pairs, so that memory does not grow with K squared and a chunk fits the cache.
+        The backbone runs once per microphone; signals go through it, and pairs through correlation
+        and head, ``chunk`` at a time, so that memory does not grow with K squared and a chunk fits
+        the cache.
         directions 1 leaves out the reversed pairs.
         """
         chunk = chunk or max(1, CHUNK[audio.device.type] // self.bank.low_hz.shape[0])
         if self.training:
             raise RuntimeError("features are computed in eval mode; call eval() first")
         batch, count, samples = audio.shape
-        spectrum = self.spectra(audio.reshape(batch * count, samples))
+        parts = audio.reshape(batch * count, samples).split(chunk)
+        spectrum = torch.cat([self.spectra(part) for part in parts])
         spectrum = spectrum.reshape(batch, count, *spectrum.shape[1:])
-        magnitude = spectrum.abs()
-        out = audio.new_empty(batch * count * (count - 1) // 2, directions, 2 * max_lag + 1)
-        for place, index in correlation.pair_chunks(batch, count, chunk, audio.device):
-            rows = correlation.whitened_pairs(spectrum, index, magnitude, max_lag)
-            for direction in range(directions):
-                out[place, direction] = self.score(rows, reverse=bool(direction))
+        magnitude = correlation.magnitude(spectrum)
+        heads = [self._head(), self._head(reverse=True)][:directions]
+        out = audio.new_empty(batch, count * (count - 1) // 2, directions, 2 * max_lag + 1)
+        for block in correlation.pair_blocks(batch, count, chunk, audio.device):
+            rows = correlation.whitened_block(spectrum, block, magnitude, max_lag)
+            for direction, head in enumerate(heads):
+                logits = _scored(rows.flatten(0, 1), head).unflatten(0, rows.shape[:2])
+                logits = logits.flip(-1) if direction else logits
+                out[block.frames, block.place, direction] = logits
         return out.reshape(batch, -1, 2 * max_lag + 1)
