@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from wavloc import config
+from wavloc import config, plugins
 from wavloc.errors import InputError
 
 PROFILES = ["smoke.yaml", "twin.yaml"]
@@ -36,6 +36,33 @@ def test_profiles_state_only_differences(root: Path, name: str) -> None:
     same = [path for path, value in leaves(given) if dict(leaves(base)).get(path) == value]
     # A sound kind is stated whole, so that its size can be read in one place.
     assert [path for path in same if path[0] != "sound"] == []
+
+
+def test_twin_profile_is_as_published(root: Path) -> None:
+    """What the default run reduces is in the code's defaults again; variants change one thing."""
+    folder = root / "config"
+    loaded = config.load(folder / "config.yaml", folder / "twin.yaml")["methods"]
+    for name, entry in loaded.items():
+        found = plugins.plugin_class("methods", entry.get("module", name))
+        options = plugins.make_options(found, entry.get("options") or {}, name)
+        own = config.read_yaml(folder / "methods" / f"{name}.yaml").get("options") or {}
+        published = plugins.make_options(found, own, name)
+        assert options == published, name
+
+
+def test_entries_like_others(root: Path) -> None:
+    loaded = config.load(root / "config" / "config.yaml")["methods"]
+    assert loaded["wav2pos_m"]["module"] == "wav2pos"
+    assert loaded["wav2pos_m"]["pretrained"] == "multilat_ngcc"
+    options = loaded["wav2pos_m"]["options"]
+    assert options == loaded["wav2pos"]["options"] | {"masking": "random"}
+    for change, words in (
+        ({"gnn_m": {"like": "ngn"}}, "methods.gnn_m.like: 'ngn'"),
+        ({"gnn_m": {"like": "wav2pos_m"}}, "not itself like another"),
+    ):
+        given = config.merge(config.read_yaml(root / "config" / "config.yaml"), {"methods": change})
+        with pytest.raises(InputError, match=words):
+            config.resolve(given, root / "config")
 
 
 @pytest.mark.parametrize(

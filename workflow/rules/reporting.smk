@@ -18,7 +18,10 @@ rule table:
         code=provenance.code_digest("wavloc.reporting.tables"),
         spec=lambda wc: json.dumps(table_spec(wc.table)),
         methods=lambda wc: rows_json(methods_of(wc.table)),
-        models=lambda wc: [f"{k}={v}" for k, v in table_models(wc.table).items()],
+        models=lambda wc, input: [
+            f"{method}={path}"
+            for method, path in zip(table_models(wc.table), input.models, strict=True)
+        ],
         caption=lambda wc: caption(table_spec(wc.table)),
         stem=lambda wc, output: output[0].removesuffix(".csv"),
     shell:

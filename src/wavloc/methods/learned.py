@@ -294,7 +294,7 @@ class LearnedMethod(Method):
             folder / "method.json",
             {
                 "name": self.name,
-                "module": type(self).__module__.rpartition(".")[2],
+                "module": self.trained_as or type(self).__module__.rpartition(".")[2],
                 "options": dataclasses.asdict(self.options),
                 "seed": self.seed,
                 "facts": dataclasses.asdict(self.facts),

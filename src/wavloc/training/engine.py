@@ -64,7 +64,7 @@ class Run:
         trained = _Data(method, train, device, "train", recipe.copies)
         checked = _Data(method, valid, device, "valid", 1)
         per_epoch = max(1, len(trained) // recipe.batch)
-        optimizer = _optimizer(method, device)
+        optimizer = _optimizer(method)
         self.folder = self.folder / _identity(method, train, valid)
         _remove_others(self.folder)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -279,11 +279,9 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def _optimizer(method: LearnedMethod, device: torch.device) -> torch.optim.Optimizer:
+def _optimizer(method: LearnedMethod) -> torch.optim.Optimizer:
     kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[method.options.optimizer]
-    return kind(
-        method.parameter_groups(), lr=method.options.learning_rate, fused=device.type == "cuda"
-    )
+    return kind(method.parameter_groups(), lr=method.options.learning_rate, fused=True)
 
 
 def _seed(method: LearnedMethod, *axis: str | int) -> int:
