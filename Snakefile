@@ -17,7 +17,7 @@ include: "workflow/rules/reporting.smk"
 localrules:
     all,
     data,
-    train_all,
+    models,
     predict,
     evaluate,
     tables,
@@ -38,7 +38,7 @@ rule data:
         unique(subset_of(cell) for cell in CELLS),
 
 
-rule train_all:
+rule models:
     input:
         MODELS.keys(),
 

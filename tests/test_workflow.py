@@ -15,6 +15,8 @@ import pandas as pd
 import pytest
 import yaml
 
+from wavloc import config, plugins
+
 COPIED = ["Snakefile", "workflow", "config", "profiles", "dvc.yaml"]
 SMOKE = ["--configfile", "config/smoke.yaml", "--"]
 
@@ -57,15 +59,23 @@ def finished(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def experiments(root: Path) -> dict:
-    return yaml.safe_load((root / "config" / "experiments.yaml").read_text())
+def smoke(root: Path) -> dict:
+    """The resolved configuration of the smoke profile."""
+    return config.load(root / "config" / "config.yaml", root / "config" / "smoke.yaml")
+
+
+def rows_of(loaded: dict, name: str, spec: dict) -> set[str]:
+    if spec.get("methods", "all") != "all":
+        return set(spec["methods"])
+    entries = loaded["methods"].items()
+    return {method for method, entry in entries if name in entry.get("shown_in", [name])}
 
 
 @pytest.mark.slow
-def test_smoke_run_makes_every_table_and_figure(finished: Path, experiments: dict) -> None:
+def test_smoke_run_makes_every_table_and_figure(finished: Path, smoke: dict) -> None:
     results = finished / "results" / "smoke"
-    methods = {path.stem for path in (finished / "config" / "methods").glob("*.yaml")}
-    for name, spec in experiments["tables"].items():
+    for name, spec in smoke["tables"].items():
+        methods = rows_of(smoke, name, spec)
         for kind in ("csv", "md", "tex"):
             assert (results / "tables" / f"{name}.{kind}").stat().st_size > 100
         table = pd.read_csv(results / "tables" / f"{name}.csv")
@@ -74,7 +84,8 @@ def test_smoke_run_makes_every_table_and_figure(finished: Path, experiments: dic
         assert len(ours) == rows * len(spec["metrics"])
         empty = ours[ours["value"].isna()]
         assert empty["note"].notna().all()
-    for name in experiments["figures"]:
+        assert not empty["note"].str.startswith("not computed").any()
+    for name in smoke["figures"]:
         for kind in ("png", "pdf"):
             assert (results / "figures" / f"{name}.{kind}").stat().st_size > 3000
     report = (results / "report.html").read_text()
@@ -82,6 +93,31 @@ def test_smoke_run_makes_every_table_and_figure(finished: Path, experiments: dic
     assert "dry speech" in report  # its licence
     assert sorted((results / "logs").rglob("*.log"))
     assert sorted((results / "benchmarks").rglob("*.tsv"))
+
+
+@pytest.mark.slow
+def test_every_learned_row_has_a_model_and_its_size(finished: Path, smoke: dict) -> None:
+    results = finished / "results" / "smoke"
+    models = {path.parent.relative_to(results / "models") for path in results.rglob("method.json")}
+    assert {path.parts[1] for path in models if path.parts[0] == "luvira_twin"} == {"3", "4"}
+    third = {path.name for path in models if path.parts[:2] == ("luvira_twin", "3")}
+    learned = {
+        name.removesuffix("_ngcc") if name == "wav2pos_ngcc" else name
+        for name, entry in smoke["methods"].items()
+        if plugins.plugin_class("methods", entry.get("module", name)).learned
+    } - {"wav2pos", "dinn", "multilat_plus_ngcc"}  # dinn has one for each number of microphones
+    assert third == learned | {"wav2pos", "dinn-7", "dinn-11"}
+    for model in models:
+        folder = results / "models" / model
+        assert {"weights.safetensors", "history.csv"} <= {p.name for p in folder.iterdir()}
+    header, *lines = (
+        (results / "tables" / "table1.md").read_text().split("| Method")[1].splitlines()
+    )
+    wav2pos = next(line for line in lines if line.startswith("| wav2pos"))
+    assert " k |" in wav2pos
+    assert "Params" in header
+    mics = pd.read_csv(results / "tables" / "table3.csv")
+    assert mics.loc[mics["metric"] == "mic_mae", "value"].notna().all()
 
 
 @pytest.mark.slow
@@ -104,13 +140,13 @@ def test_second_run_does_nothing(finished: Path) -> None:
 def test_run_killed_three_times_ends_in_the_same_tables(
     root: Path, finished: Path, tmp_path: Path
 ) -> None:
-    """SIGKILL of everything while simulating, predicting and evaluating; then the same command."""
+    """SIGKILL of everything while simulating, training and predicting; then the same command."""
     folder = fresh(root, tmp_path / "wavloc")
     results, done_results = folder / "results/smoke", finished / "results/smoke"
     for stage, pattern, share in (
         ("data", "*/*/meta.json", 0.3),
-        ("predictions", "**/*.parquet", 0.3),
-        ("predictions", "**/*.parquet", 0.9),
+        ("models", "*/*/*/method.json", 0.4),
+        ("predictions", "**/*.parquet", 0.7),
     ):
         enough = share * len(list((done_results / stage).glob(pattern)))
         kill_when(folder, lambda p=results / stage, q=pattern, n=enough: len(list(p.glob(q))) >= n)
@@ -162,7 +198,11 @@ def test_every_shipped_config_has_a_dag(root: Path, tmp_path: Path, profile: str
 def test_targets_of_the_phases_exist(root: Path, tmp_path: Path) -> None:
     folder = fresh(root, tmp_path / "wavloc")
     done = snakemake(folder, "--list-target-rules")
-    assert set(done.stdout.split()) >= {"all", "data", "predict", "evaluate", "tables", "figures"}
+    phases = {"all", "data", "models", "predict", "evaluate", "tables", "figures"}
+    assert set(done.stdout.split()) >= phases | {"table1", "table4", "fig6"}
+    single = snakemake(folder, "-n", "table3").stdout
+    assert "wav2pos_m" in single
+    assert "results/models/luvira_twin/1" not in single  # only what it needs
     one = snakemake(folder, "-n", *SMOKE, "results/smoke/figures/fig4.png")
     assert "predict_cell" not in one.stdout  # a single target builds only what it needs
 
@@ -174,6 +214,9 @@ def test_config_mistake_is_one_line(root: Path, tmp_path: Path) -> None:
     lines = [line for line in done.stderr.splitlines() if "wavloc: error" in line]
     assert len(lines) == 1
     assert "'sead' was unexpected" in lines[0]
+    missing = ["speech=librispeech", "librispeech_root=/nowhere"]
+    nowhere = snakemake(folder, "-n", "--config", *missing, "--", "all")
+    assert "librispeech_root=/nowhere: no such folder" in nowhere.stderr
     librispeech = snakemake(folder, "-n", "--config", "speech=librispeech", "--", "all")
     assert "librispeech_root=PATH" in librispeech.stderr
 
