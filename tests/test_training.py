@@ -28,7 +28,16 @@ from wavloc.training.engine import Run
 
 QUIET = {"snr_low_db": 60, "snr_high_db": 60, "shift_s": 0.0}
 NETWORKS = {
-    "dinn": (dinn, {"channels": [8, 8, 8, 8], "recurrent": 32, "epochs": 150, "batch": 16}),
+    "dinn": (
+        dinn,
+        {
+            "channels": [4, 8, 16, 16],
+            "recurrent": 64,
+            "epochs": 380,
+            "batch": 64,
+            "learning_rate": 0.01,
+        },
+    ),
     "gnn": (gnn, {"width": 64, "row": 640, "epochs": 300, "batch": 16, "copies": 1}),
     "wav2pos": (
         wav2pos,
