@@ -84,7 +84,7 @@ def test_smoke_run_makes_every_table_and_figure(finished: Path, smoke: dict) -> 
         assert len(ours) == rows * len(spec["metrics"])
         empty = ours[ours["value"].isna()]
         assert empty["note"].notna().all()
-        assert not empty["note"].str.startswith("not computed").any()
+        assert not empty["note"].astype(str).str.startswith("not computed").any()
     for name in smoke["figures"]:
         for kind in ("png", "pdf"):
             assert (results / "figures" / f"{name}.{kind}").stat().st_size > 3000
