@@ -24,7 +24,7 @@ from wavloc.geometry import LUVIRA_MICS
 from wavloc.methods import dinn, gnn, multilat_ngcc, wav2pos
 from wavloc.methods.learned import Recipe
 from wavloc.training import schedule
-from wavloc.training.engine import Run
+from wavloc.training.engine import Run, _identity
 
 QUIET = {"snr_low_db": 60, "snr_high_db": 60, "shift_s": 0.0}
 NETWORKS = {
@@ -427,6 +427,19 @@ def test_seeds_decide_everything(tmp_path: Path) -> None:
 
     assert torch.equal(first_weight(0), first_weight(0))
     assert not torch.equal(first_weight(0), first_weight(1))
+
+
+def test_a_state_belongs_to_its_pretrained_model() -> None:
+    """A run that goes on must not mix the features of two models."""
+    frames = anechoic_frames(8)
+    marks = []
+    for seed in (0, 1, 0):
+        torch.manual_seed(seed)
+        method = wav2pos.Method({"width": 8, "max_lag": 20})
+        method.ngcc = NGCC(channels=4, taps=63)
+        method.prepare(frames)
+        marks.append(_identity(method, frames, frames))
+    assert marks[0] == marks[2] != marks[1]
 
 
 def test_errors_have_the_right_kind() -> None:
