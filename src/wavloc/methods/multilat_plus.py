@@ -30,7 +30,7 @@ class Options:
     draws: int = 300  # RANSAC draws where pairs have several candidates
     draws_single: int = 40  # where they have one
     kept: int = 8  # best draws that are refined
-    finalists: int = 8  # candidates that are compared by likelihood
+    finalists: int = 16  # candidates that are compared by likelihood
     rank_shares: tuple[float, ...] = (0.5, 0.25, 0.15, 0.1)  # prior of each candidate
     power_spacing_m: float = 0.16  # of the grid of steered power
     power_starts: int = 160  # its cells that are followed

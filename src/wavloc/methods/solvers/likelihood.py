@@ -16,6 +16,7 @@ SIGMA_M = (0.008, 0.05)  # least and largest standard deviation that is believed
 # generated tables of delays.
 PRIOR_SIGMA_M, PRIOR_WEIGHT = 0.02, 12
 INLIER_SHARE = 0.5  # prior share of pairs with a right candidate
+SAME_M, NEAR_M = 0.02, 1.0  # tops this near are one; tops this near are averaged
 
 
 def log_ratio(
@@ -34,6 +35,21 @@ def log_ratio(
         gap = (predicted - problem.ranges[:, None, :, rank]) * inverse
         inside += prior * np.exp(-0.5 * np.square(gap))
     return np.log1p(_odds(problem)[:, None] * inverse * inside).sum(axis=-1)
+
+
+def mean_of_modes(points: np.ndarray, score: np.ndarray) -> np.ndarray:
+    """Mean (n, 3) of the modes within `NEAR_M` of the most probable one, by their probability.
+
+    points (n, K, 3) with log probabilities score (n, K). With few microphones the posterior can be
+    a long valley with several tops of nearly equal height; its mean has a smaller squared error
+    than any one of them.
+    """
+    gap = np.linalg.norm(points[:, :, None] - points[:, None], axis=-1)
+    alike = (gap < SAME_M).sum(axis=-1)  # starts that ended on the same top count once
+    best = score.argmax(axis=1)[:, None]
+    weight = np.exp(score - np.take_along_axis(score, best, 1)) / alike
+    weight *= np.take_along_axis(gap, best[..., None], 1)[:, 0] < NEAR_M
+    return np.einsum("nk,nkd->nd", weight, points) / weight.sum(axis=1, keepdims=True)
 
 
 def spread(problem: Problem, points: np.ndarray, width: float) -> np.ndarray:

@@ -22,7 +22,7 @@ def finish(
     finalists: int,
     shares: tuple[float, ...],
 ) -> np.ndarray:
-    """Most probable position (n, 3) among starts (n, K, 3), each refined on its inliers."""
+    """Probable position (n, 3) from starts (n, K, 3), each refined on its inliers."""
     points = _inside(problem, refine(problem, points, [truncated(width)]))
     points = ransac.best(points, cost(problem, points, width), finalists)
     points = _inside(problem, refine(problem, points, [truncated(width)] * 2))
@@ -30,7 +30,7 @@ def finish(
         sigma = likelihood.spread(problem, points, width)
         points = _inside(problem, likelihood.polish(problem, points, sigma, 3))
     score = likelihood.log_ratio(problem, points, sigma, shares)
-    return points[np.arange(len(problem)), score.argmax(axis=1)]
+    return likelihood.mean_of_modes(points, score)
 
 
 def verdict(problem: Problem, position: np.ndarray, width: float) -> tuple[np.ndarray, np.ndarray]:
