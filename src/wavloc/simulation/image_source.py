@@ -15,25 +15,26 @@ from __future__ import annotations
 import functools
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from wavloc.simulation.rooms import DELAY, TAPS
+
 STEPS = 20  # times per sample at which the reference engine tabulates its pulse
-CELLS = (
-    STEPS + 1
-)  # of one sample: the pulse at its end is windowed otherwise than at the next start
-TAPS = 81  # of a pulse: a sinc under a Hann window
-DELAY = TAPS // 2  # constant delay of every response, samples
+CELLS = STEPS + 1  # of one sample: a pulse at its end and one at the next start differ in window
 SHAPES = 7  # that span the pulses of a sample, to 6e-7
 BLOCK = 40  # samples of the grid that become sound together
 # Elements in flight: few enough for the cache of a CPU, enough to keep a GPU busy.
 IN_FLIGHT = {"cpu": 2**18, "cuda": 2**25}
 GRID = {"cpu": 2**22, "cuda": 2**30}  # cells in flight
-FIXED_POINT = 2.0**40  # integer cells: their sum does not depend on the order of the images
+# A GPU adds in any order: there cells are integers, whose sum does not depend on it.
+CELL_TYPE = {"cpu": torch.float32, "cuda": torch.int64}
+FIXED_POINT = 2.0**40  # of integer cells
 
 
 def impulse_responses(
-    room: Tensor,
+    room: np.ndarray,
     mics: Tensor,
     source: Tensor,
     absorption: Tensor,
@@ -43,9 +44,9 @@ def impulse_responses(
 ) -> Tensor:
     """Responses (B, M, T) of B sources in one room, each with its own walls; delay still in.
 
-    room: (3,), mics (B, M, 3), source (B, 3) in metres; absorption (B,) of energy at each
-    reflection; order (B,) most reflections of an image. Amplitudes are 1 / distance times the
-    reflections. All on one device; T depends on the room and the highest order only.
+    room (3,), mics (B, M, 3), source (B, 3) in metres; absorption (B,) of energy at each
+    reflection; order (B,) most reflections of an image; all on one device. Amplitudes are
+    1 / distance times the reflections. T depends on the room and the highest order only.
     """
     scale = STEPS * sample_rate / speed
     highest = int(order.max())
@@ -53,25 +54,27 @@ def impulse_responses(
     squares = [
         _squared_offsets(axis, room, mics, source, highest).mul_(scale**2) for axis in range(3)
     ]
-    hits = torch.arange(highest + 1, device=room.device)
+    hits = torch.arange(highest + 1, device=mics.device)
     reflection = (1 - absorption.double()).clamp(min=0).sqrt()[:, None] ** hits
     strength = (scale * reflection).where(hits <= order[:, None], 0).float()
 
-    batch, count = mics.shape[:2]
-    integers = room.device.type == "cuda"
     grid = torch.zeros(
-        (batch, count, blocks * BLOCK * CELLS),
-        dtype=torch.int64 if integers else torch.float32,
-        device=room.device,
+        (*mics.shape[:2], blocks * BLOCK * CELLS),
+        dtype=CELL_TYPE[mics.device.type],
+        device=mics.device,
     )
     _add_images(grid, squares, strength)
-    return _pulses_at(grid.double().div_(FIXED_POINT).float() if integers else grid)
+    if not grid.is_floating_point():
+        grid = grid.double().div_(FIXED_POINT).float()
+    return _pulses_at(grid)
 
 
-def largest_batch(room: Tensor, mics: int, order: int, sample_rate: int, speed: float) -> int:
-    """How many sources `impulse_responses` may be given at once, so that memory stays small."""
+def largest_batch(
+    room: np.ndarray, mics: int, order: int, sample_rate: int, speed: float, device: str = "cpu"
+) -> int:
+    """How many sources `impulse_responses` should be given at once: memory, and a CPU's cache."""
     cells = _blocks(room, order, sample_rate / speed) * BLOCK * CELLS
-    return max(1, GRID[room.device.type] // (mics * cells))
+    return max(1, GRID[device] // (mics * cells))
 
 
 def convolve(response: Tensor, dry: Tensor) -> Tensor:
@@ -93,16 +96,18 @@ def fast_length(least: int) -> int:
     return scipy.fft.next_fast_len(least, real=True)
 
 
-def _blocks(room: Tensor, order: int, samples_per_m: float) -> int:
-    """Blocks of the grid that hold every image: none is farther than order x longest side + diagonal."""
-    farthest = order * float(room.max()) + float(room.norm())
+def _blocks(room: np.ndarray, order: int, samples_per_m: float) -> int:
+    """Blocks of the grid that hold every image: that is order longest sides + diagonal."""
+    farthest = order * float(room.max()) + math.hypot(*room)
     return math.ceil((farthest * samples_per_m + 2) / BLOCK)
 
 
-def _squared_offsets(axis: int, room: Tensor, mics: Tensor, source: Tensor, order: int) -> Tensor:
+def _squared_offsets(
+    axis: int, room: np.ndarray, mics: Tensor, source: Tensor, order: int
+) -> Tensor:
     """(B, M, 2 order + 1) squares of image minus microphone along one axis, p = -order..order."""
-    index = torch.arange(-order, order + 1, device=room.device)
-    side, at = room[axis].double(), source[:, axis, None].double()
+    index = torch.arange(-order, order + 1, device=mics.device)
+    side, at = float(room[axis]), source[:, axis, None].double()
     image = index * side + torch.where(index % 2 == 0, at, side - at)
     return (image[:, None] - mics[..., axis, None].double()).square()
 
@@ -133,7 +138,7 @@ def _add_images(grid: Tensor, squares: list[Tensor], strength: Tensor) -> None:
             # As the sample's last time has a cell of its own, each sample moves cells by one.
             cell = (step * (1 / STEPS)).floor_().add_(step).long().view(batch * count, -1)
             early = amplitude.sub_(late)
-            if grid.dtype == torch.int64:
+            if not grid.is_floating_point():
                 early, late = (part.mul_(FIXED_POINT).long() for part in (early, late))
             first.scatter_add_(1, cell, early.view(batch * count, -1))
             second.scatter_add_(1, cell, late.view(batch * count, -1))
@@ -157,12 +162,13 @@ def _rows(highest: int, device: torch.device) -> list[tuple[Tensor, Tensor, Tens
 
 
 def _pulses_at(grid: Tensor) -> Tensor:
-    """Sound (B, M, T) of a grid (B, M, cells): every cell becomes its pulse.
+    """Sound (B, M, T) of a grid (B, M, cells): every cell becomes its pulse, a sinc under a Hann
+    window.
 
     The pulses of a sample are so alike that `SHAPES` functions span them to single precision, so
     cells are first turned into weights of these, then blocks of weights into sound.
     """
-    batch, count, cells = grid.shape
+    batch, count = grid.shape[:2]
     mixture, table = _shapes(grid.device)
     weights = mixture @ grid.reshape(-1, CELLS).T  # (SHAPES, samples)
     blocks = weights.view(SHAPES, -1, BLOCK)
