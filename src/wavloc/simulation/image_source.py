@@ -26,7 +26,7 @@ CELLS = STEPS + 1  # of one sample: a pulse at its end and one at the next start
 SHAPES = 7  # that span the pulses of a sample, to 6e-7
 BLOCK = 40  # samples of the grid that become sound together
 # Elements in flight: few enough for the cache of a CPU, enough to keep a GPU busy.
-IN_FLIGHT = {"cpu": 2**18, "cuda": 2**25}
+IN_FLIGHT = {"cpu": 2**17, "cuda": 2**25}
 GRID = {"cpu": 2**22, "cuda": 2**30}  # cells in flight
 # A GPU adds in any order: there cells are integers, whose sum does not depend on it.
 CELL_TYPE = {"cpu": torch.float32, "cuda": torch.int64}
