@@ -41,16 +41,22 @@ def impulse_responses(
     order: Tensor,
     sample_rate: int,
     speed: float,
+    length: int | None = None,
 ) -> Tensor:
     """Responses (B, M, T) of B sources in one room, each with its own walls; delay still in.
 
     room (3,), mics (B, M, 3), source (B, 3) in metres; absorption (B,) of energy at each
     reflection; order (B,) most reflections of an image; all on one device. Amplitudes are
-    1 / distance times the reflections. T depends on the room and the highest order only.
+    1 / distance times the reflections. T depends on the room and the highest order only, or it is
+    the length, and most of what would be heard later costs nothing.
     """
     scale = STEPS * sample_rate / speed
     highest = int(order.max())
-    blocks = _blocks(room, highest, sample_rate / speed)
+    if length is not None:
+        # Along an axis an image of p reflections is p - 1 sides away or more.
+        farthest = length * speed / sample_rate
+        highest = min(highest, int(farthest * math.hypot(*(1 / room))) + 3)
+    blocks = _blocks(room, highest, sample_rate / speed, length)
     squares = [
         _squared_offsets(axis, room, mics, source, highest).mul_(scale**2) for axis in range(3)
     ]
@@ -66,14 +72,20 @@ def impulse_responses(
     _add_images(grid, squares, strength)
     if not grid.is_floating_point():
         grid = grid.double().div_(FIXED_POINT).float()
-    return _pulses_at(grid)
+    return _pulses_at(grid)[..., :length]
 
 
 def largest_batch(
-    room: np.ndarray, mics: int, order: int, sample_rate: int, speed: float, device: str = "cpu"
+    room: np.ndarray,
+    mics: int,
+    order: int,
+    sample_rate: int,
+    speed: float,
+    length: int | None = None,
+    device: str = "cpu",
 ) -> int:
     """How many sources `impulse_responses` should be given at once: memory, and a CPU's cache."""
-    cells = _blocks(room, order, sample_rate / speed) * BLOCK * CELLS
+    cells = _blocks(room, order, sample_rate / speed, length) * BLOCK * CELLS
     return max(1, GRID[device] // (mics * cells))
 
 
@@ -96,8 +108,10 @@ def fast_length(least: int) -> int:
     return scipy.fft.next_fast_len(least, real=True)
 
 
-def _blocks(room: np.ndarray, order: int, samples_per_m: float) -> int:
-    """Blocks of the grid that hold every image: that is order longest sides + diagonal."""
+def _blocks(room: np.ndarray, order: int, samples_per_m: float, length: int | None) -> int:
+    """Blocks of the grid: up to the last image, or the length and a block for what is later."""
+    if length is not None:
+        return math.ceil(length / BLOCK) + 1
     farthest = order * float(room.max()) + math.hypot(*room)
     return math.ceil((farthest * samples_per_m + 2) / BLOCK)
 
@@ -121,6 +135,7 @@ def _add_images(grid: Tensor, squares: list[Tensor], strength: Tensor) -> None:
     batch, count, _ = grid.shape
     flat = grid.view(batch * count, -1)
     first, second = flat[:, :-1], flat[:, 1:]
+    last = flat.shape[1] // CELLS * STEPS - 1
     x, y, z = squares
     highest = strength.shape[1] - 1
     z = z.float()
@@ -135,8 +150,9 @@ def _add_images(grid: Tensor, squares: list[Tensor], strength: Tensor) -> None:
             amplitude = loud / time
             step = time.floor()
             late = time.sub_(step).mul_(amplitude)  # share of the later cell
+            cell = step.clamp(max=last)  # whatever is later goes where nobody listens
             # As the sample's last time has a cell of its own, each sample moves cells by one.
-            cell = (step * (1 / STEPS)).floor_().add_(step).long().view(batch * count, -1)
+            cell = (cell * (1 / STEPS)).floor_().add_(cell).long().view(batch * count, -1)
             early = amplitude.sub_(late)
             if not grid.is_floating_point():
                 early, late = (part.mul_(FIXED_POINT).long() for part in (early, late))

@@ -88,10 +88,7 @@ def render_frames(scenes: Scenes, rows: Sequence[int], engine: str = "phase_grid
     from wavloc.simulation import image_source
 
     rows = np.asarray(rows)
-    walls = [
-        rooms.sabine(scenes.room, float(t60), scenes.speed_of_sound) for t60 in scenes.t60_s[rows]
-    ]
-    absorption, order = (np.array(column) for column in zip(*walls, strict=True))
+    absorption, order = rooms.sabine(scenes.room, scenes.t60_s[rows], scenes.speed_of_sound)
     if scenes.max_order is not None:
         order = np.minimum(order, scenes.max_order)
     n_mics, constants = scenes.mics.shape[-2], (scenes.sample_rate, scenes.speed_of_sound)
@@ -188,10 +185,7 @@ def _assemble(scenes: Scenes, chunks: list[Path], seed: int, engine: str) -> fra
         sound[row] *= gain[:, None].astype(np.float32)
     source = _cut(scenes, keep, 0, scenes.samples)
     table = scenes.table.iloc[keep].reset_index(drop=True)
-    anechoic = sum(
-        rooms.sabine(scenes.room, float(t60), scenes.speed_of_sound)[1] == 0
-        for t60 in scenes.t60_s[keep]
-    )
+    order = rooms.sabine(scenes.room, scenes.t60_s[keep], scenes.speed_of_sound)[1]
     return frames.Frames(
         audio=sound,
         source_audio=source,
@@ -206,7 +200,7 @@ def _assemble(scenes: Scenes, chunks: list[Path], seed: int, engine: str) -> fra
             "origin": scenes.origin.tolist(),
             "frames_rendered": len(scenes),
             "frames_silent": len(scenes) - len(keep),
-            "frames_anechoic": anechoic,
+            "frames_anechoic": int((order == 0).sum()),
             "engine": engine,
             "seed": seed,
             "provenance": provenance.stamp(),

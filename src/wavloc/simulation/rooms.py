@@ -31,8 +31,10 @@ def _library(speed: float) -> ModuleType:
     return pyroomacoustics
 
 
-def sabine(room: np.ndarray, t60_s: float, speed: float) -> tuple[float, int]:
-    """Wall absorption and image order for a nominal T60 by Sabine's formula.
+def sabine(
+    room: np.ndarray, t60_s: np.ndarray | float, speed: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Wall absorption and image order for each nominal T60 (F,) by Sabine's formula.
 
     Below the bound where absorption would exceed 1 (0.105 s in 7 x 8 x 2 m) the room is anechoic:
     (1.0, 0), to which the formula tends there. The order lets images arrive until T60.
@@ -41,11 +43,11 @@ def sabine(room: np.ndarray, t60_s: float, speed: float) -> tuple[float, int]:
     volume = room.prod()
     surface = 2 * (room[0] * room[1] + room[0] * room[2] + room[1] * room[2])
     bound = 24 * math.log(10) * volume / (speed * surface)
-    if t60_s <= bound:
-        return 1.0, 0
     pairs = [(room[0], room[1]), (room[0], room[2]), (room[1], room[2])]
     shortest = min(a * b / math.hypot(a, b) for a, b in pairs)
-    return bound / t60_s, math.ceil(speed * t60_s / shortest - 1)
+    live = np.asarray(t60_s) > bound
+    order = np.ceil(speed * np.asarray(t60_s) / shortest - 1).astype(int)
+    return np.where(live, bound / np.where(live, t60_s, 1), 1.0), np.where(live, order, 0)
 
 
 def impulse_responses(
