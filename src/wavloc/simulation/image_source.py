@@ -147,12 +147,12 @@ def _add_images(grid: Tensor, squares: list[Tensor], strength: Tensor) -> None:
         for some1, some2 in zip(p1.split(most), p2.split(most), strict=True):
             pair = x.index_select(2, some1) + y.index_select(2, some2)
             time = (pair.float()[..., None] + row).sqrt_()
+            time.clamp_(max=last)  # whatever is later goes where nobody listens
             amplitude = loud / time
             step = time.floor()
             late = time.sub_(step).mul_(amplitude)  # share of the later cell
-            cell = step.clamp(max=last)  # whatever is later goes where nobody listens
             # As the sample's last time has a cell of its own, each sample moves cells by one.
-            cell = (cell * (1 / STEPS)).floor_().add_(cell).long().view(batch * count, -1)
+            cell = (step * (1 / STEPS)).floor_().add_(step).long().view(batch * count, -1)
             early = amplitude.sub_(late)
             if not grid.is_floating_point():
                 early, late = (part.mul_(FIXED_POINT).long() for part in (early, late))
