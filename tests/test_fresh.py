@@ -84,6 +84,12 @@ def test_what_fresh_rooms_need_is_said(tmp_path) -> None:
     frames = frames_of_a_room(20)
     with pytest.raises(InputError, match="one simulated room"):
         trained(module, options, dataclasses.replace(frames, meta={}), frames, tmp_path)
+    bare = anechoic_frames(20, mics=LUVIRA_MICS[:6])
+    bare.meta.update(frames.meta)
+    with pytest.raises(InputError, match="2088 stored samples"):
+        trained(module, options, bare, frames, tmp_path)
+    with pytest.raises(InputError, match="0 <= low <= high"):
+        trained(module, options | {"fresh_t60_low_s": 0.5}, frames, frames, tmp_path)
     silent = np.full_like(frames.source_audio, np.nan)
     with pytest.raises(InputError, match="source's signal"):
         trained(module, options, dataclasses.replace(frames, source_audio=silent), frames, tmp_path)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from wavloc.errors import InputError
-from wavloc.frames import Frames
+from wavloc.frames import FRAME_SAMPLES, Frames
 from wavloc.simulation import image_source, rooms
 
 WALL_M, MIC_M = 0.3, 0.4  # how near a source comes to walls and microphones
@@ -37,6 +37,11 @@ class Rooms:
     @classmethod
     def of(cls, frames: Frames, t60_s: tuple[float, float]) -> Rooms:
         """The room that the frames were simulated in; `InputError` if they do not tell."""
+        if not 0 <= t60_s[0] <= t60_s[1]:
+            raise InputError(
+                f"fresh_t60_low_s, fresh_t60_high_s: {t60_s[0]} and {t60_s[1]} s, expected "
+                "0 <= low <= high"
+            )
         room = np.asarray(frames.meta.get("room", []), float)
         if room.shape != (3,) or not (room > 2 * WALL_M).all():
             raise InputError(
@@ -45,6 +50,11 @@ class Rooms:
             )
         if not np.isfinite(frames.source_audio).all():
             raise InputError("fresh rooms need the source's signal in every training frame")
+        if frames.audio.shape[-1] < FRAME_SAMPLES + rooms.DELAY:
+            raise InputError(
+                f"fresh rooms need at least {FRAME_SAMPLES + rooms.DELAY} stored samples a frame, "
+                f"got {frames.audio.shape[-1]}; give the dataset a margin"
+            )
         origin = np.asarray(frames.meta.get("origin", np.zeros(3)), float)
         return cls(room, origin, t60_s, frames.sample_rate, frames.speed_of_sound)
 
