@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import scipy.signal
 from tqdm import tqdm
 
 from wavloc import audio, files, frames, provenance, seeds
@@ -155,6 +154,8 @@ def _shadow(
     response: np.ndarray, direct: np.ndarray, occluded: np.ndarray, rate: int
 ) -> np.ndarray:
     """Replace the direct path of occluded microphones (B, M) by a weaker, low-passed one."""
+    import scipy.signal  # slow to load, and only carried sources need it
+
     pole = np.exp(-2 * np.pi * SHADOW_HZ / rate)
     dulled = SHADOW_GAIN * scipy.signal.lfilter([1 - pole], [1, -pole], direct)
     shadowed = response.copy()
