@@ -6,7 +6,6 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
-import scipy.signal
 import soundfile
 
 from wavloc.errors import InputError
@@ -64,6 +63,8 @@ def resample(samples: np.ndarray, from_rate: int, to_rate: int, axis: int = -1) 
     """Resample with one linear-phase polyphase filter (equal delay for all channels)."""
     if from_rate == to_rate:
         return samples
+    import scipy.signal  # slow to load: only where sound is read
+
     ratio = Fraction(to_rate, from_rate)
     return scipy.signal.resample_poly(
         samples, ratio.numerator, ratio.denominator, axis=axis
@@ -75,6 +76,8 @@ def highpass(samples: np.ndarray, hz: float, rate: int, axis: int = -1) -> np.nd
 
     Removes rumble that a simulated room, whose image amplitudes are all positive, would amplify.
     """
+    import scipy.signal
+
     sos = scipy.signal.butter(4, hz, "highpass", fs=rate, output="sos")
     pad = min(3 * rate // 10, samples.shape[axis] - 1)
     return scipy.signal.sosfiltfilt(sos, samples, axis=axis, padlen=pad).astype(samples.dtype)

@@ -132,7 +132,7 @@ def _simulate(args: argparse.Namespace) -> None:
     started = time.perf_counter()
     scenes = dataset.scenes(args.track, sounds)
     identity = [args.dataset, args.track, args.options, {k: c.meta for k, c in sounds.items()}]
-    render(scenes, args.out, args.seed, identity)
+    render(scenes, args.out, args.seed, identity, args.engine)
     kept, seconds = len(frames.load(args.out)), time.perf_counter() - started
     say(
         f"simulate {args.dataset}/{args.track}: {len(scenes)} frames, {kept} kept, "
@@ -400,6 +400,10 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument(
         "--sound", type=_pair, action="append", default=[], metavar="KIND=FOLDER",
         help="corpus of a kind (speech=..., music=...), repeatable",
+    )  # fmt: skip
+    add.add_argument(
+        "--engine", choices=["phase_grid", "pyroomacoustics"], default="phase_grid",
+        help="what computes the room: ours, or the reference to compare with (phase_grid)",
     )  # fmt: skip
     add.add_argument("--out", type=Path, required=True, help="Frames folder to write")
 

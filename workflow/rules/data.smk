@@ -38,6 +38,7 @@ rule simulate:
     params:
         code=lambda wc: code_of("datasets", wc.dataset, "wavloc.simulation.render"),
         options=lambda wc: entry_of("datasets", wc.dataset),
+        engine=config["simulation"]["engine"],
         sound=lambda wc, input: " ".join(
             f"--sound {kind}={path}"
             for kind, path in zip(sounds_of(wc.dataset), input, strict=True)
@@ -45,8 +46,8 @@ rule simulate:
         seed=SEED,
     shell:
         "wavloc simulate --dataset {wildcards.dataset} --track {wildcards.track}"
-        " --options {params.options:q} {params.sound} --seed {params.seed}"
-        " --out {output:q} --log {log:q}"
+        " --options {params.options:q} {params.sound} --engine {params.engine}"
+        " --seed {params.seed} --out {output:q} --log {log:q}"
 
 
 rule subset:

@@ -115,12 +115,11 @@ class Method(LearnedMethod):
 
     # ----------------------------------------------------------------- data
 
-    def tensors(self, frames: Frames) -> dict[str, Tensor]:
+    def shown(self, audio: Tensor) -> Tensor:
         """The signal of the source is taken away where no mask would ever show it."""
-        found = super().tensors(frames)
         if self.options.masking == "none":
-            found["audio"][:, 0] = float("nan")
-        return found
+            audio[:, 0] = float("nan")
+        return audio
 
     def features(self, audio: Tensor) -> dict[str, Tensor]:
         import torch

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import scipy.fft
-import scipy.signal
 from tqdm import tqdm
 
 from wavloc import audio, files, frames, provenance, seeds
@@ -19,15 +19,21 @@ CHUNK = 64  # frames per stored chunk of an unfinished set: the most that an int
 SHADOW_GAIN, SHADOW_HZ = 0.35, 1000.0  # what is left of a direct path behind a person
 
 
-def render(scenes: Scenes, out: str | Path, seed: int, identity: object = None) -> None:
+def render(
+    scenes: Scenes,
+    out: str | Path,
+    seed: int,
+    identity: object = None,
+    engine: str = "phase_grid",
+) -> None:
     """Simulate every frame of ``scenes`` and write a Frames folder at ``out``.
 
     An interrupted run leaves finished chunks beside ``out`` and goes on from them when the same
     scenes (``identity``: anything JSON that tells them apart) are rendered again. Equal seeds give
-    equal bytes, in whatever pieces the work was done.
+    equal bytes, wherever the work was interrupted. engine: see `render_frames`.
     """
     out = Path(out)
-    mark = provenance.digest([identity, seed, provenance.code_digest(__name__)])
+    mark = provenance.digest([identity, seed, engine, provenance.code_digest(__name__)])
     with files.lock(out.parent / f".{out.name}.lock"):
         partial = out.parent / f".{out.name}.partial-{mark}"
         for stale in sorted(out.parent.glob(f".{out.name}.partial-*")):
@@ -37,12 +43,26 @@ def render(scenes: Scenes, out: str | Path, seed: int, identity: object = None) 
             partial.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"cannot write {partial}: {error.strerror or error}") from None
-        chunks = _render_chunks(scenes, partial, out.name)
-        _assemble(scenes, chunks, seed).save(out)
+        with _one_thread():
+            chunks = _render_chunks(scenes, partial, out.name, engine)
+        _assemble(scenes, chunks, seed, engine).save(out)
         shutil.rmtree(partial)
 
 
-def _render_chunks(scenes: Scenes, folder: Path, what: str) -> list[Path]:
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """The pipeline is parallel over tracks; and the number of cores must not change the bits."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _render_chunks(scenes: Scenes, folder: Path, what: str, engine: str) -> list[Path]:
     """Clean sound of all frames in files of `CHUNK` frames (B, M, L); finished ones are kept."""
     paths = []
     with tqdm(total=len(scenes), desc=f"simulate {what}", unit="frame", disable=None) as bar:
@@ -51,63 +71,99 @@ def _render_chunks(scenes: Scenes, folder: Path, what: str) -> list[Path]:
             path = folder / f"{first:07d}.npy"
             paths.append(path)
             if not path.is_file():
-                sound = [render_frame(scenes, index) for index in range(first, last)]
+                sound = render_frames(scenes, range(first, last), engine)
                 with files.replacing(path) as temporary, temporary.open("wb") as handle:
-                    np.save(handle, np.stack(sound))
+                    np.save(handle, sound)
             bar.update(last - first)
     return paths
 
 
-def render_frame(scenes: Scenes, index: int) -> np.ndarray:
-    """Clean microphone signals (M, L) of one frame; the source stands still within it.
+def render_frames(scenes: Scenes, rows: Sequence[int], engine: str = "phase_grid") -> np.ndarray:
+    """Clean microphone signals (B, M, L) of some frames; the source stands still within each.
 
-    The dry sound before the frame goes in too, as far back as the response reaches, so that the
+    engine: ``phase_grid``, or ``pyroomacoustics``, the reference. Frames of one image order are
+    made together, as many as memory allows.
+    """
+    from wavloc.simulation import image_source
+
+    rows = np.asarray(rows)
+    absorption, order = rooms.sabine(scenes.room, scenes.t60_s[rows], scenes.speed_of_sound)
+    if scenes.max_order is not None:
+        order = np.minimum(order, scenes.max_order)
+    n_mics, constants = scenes.mics.shape[-2], (scenes.sample_rate, scenes.speed_of_sound)
+    sound = np.empty((len(rows), n_mics, scenes.samples), np.float32)
+    for one in np.unique(order):
+        alike = np.flatnonzero(order == one)
+        most = image_source.largest_batch(scenes.room, n_mics, int(one), *constants)
+        for first in range(0, len(alike), most):
+            part = alike[first : first + most]
+            sound[part] = _wet(scenes, rows[part], absorption[part], int(one), engine)
+    return sound
+
+
+def _wet(
+    scenes: Scenes, rows: np.ndarray, absorption: np.ndarray, order: int, engine: str
+) -> np.ndarray:
+    """Sound (B, M, L) of frames of one image order.
+
+    The dry sound before a frame goes in too, as far back as the response reaches, so that the
     reverberation of earlier speech is in the frame. Sample n of the dry signal reaches a
     microphone at distance d exactly d fs / c samples later.
     """
-    speed = scenes.speed_of_sound
-    mics = scenes.mics if scenes.mics.ndim == 2 else scenes.mics[index]
-    absorption, order = rooms.sabine(scenes.room, float(scenes.t60_s[index]), speed)
-    if scenes.max_order is not None:
-        order = min(order, scenes.max_order)
-    geometry = (scenes.room, mics, scenes.source[index])
-    response = rooms.impulse_responses(*geometry, absorption, order, scenes.sample_rate, speed)
-    if scenes.occluded is not None and scenes.occluded[index].any():
-        direct = rooms.impulse_responses(*geometry, 1.0, 0, scenes.sample_rate, speed)
-        response = _shadow(response, direct, scenes.occluded[index], scenes.sample_rate)
-    delay = rooms.delay_samples(speed)
-    first = int(scenes.start[index]) + delay - (response.shape[1] - 1)
-    last = int(scenes.start[index]) + delay + scenes.samples
-    dry = _cut(scenes, index, first, last)
-    size = scipy.fft.next_fast_len(len(dry), real=True)
-    spectrum = scipy.fft.rfft(response, size) * scipy.fft.rfft(dry, size)
-    # Wrap-around of the short transform falls on the samples that are discarded here.
-    wet = scipy.fft.irfft(spectrum, size)[:, response.shape[1] - 1 : len(dry)]
-    return wet.astype(np.float32)
+    import torch
+
+    from wavloc.simulation import image_source
+
+    response = _responses(scenes, rows, absorption, order, engine)
+    if scenes.occluded is not None and scenes.occluded[rows].any():
+        direct = _responses(scenes, rows, np.ones(len(rows)), 0, engine)
+        response = _shadow(response, direct, scenes.occluded[rows], scenes.sample_rate)
+    history = response.shape[-1] - 1
+    dry = _cut(scenes, rows, rooms.DELAY - history, rooms.DELAY + scenes.samples)
+    return image_source.convolve(torch.from_numpy(response), torch.from_numpy(dry)).numpy()
 
 
-def _cut(scenes: Scenes, index: int, first: int, last: int) -> np.ndarray:
-    """Dry samples first..last - 1, silence outside the frame's own programme."""
-    begin, end = int(scenes.dry_begin[index]), int(scenes.dry_end[index])
-    piece = np.zeros(last - first, np.float32)
-    inside = slice(max(first, begin), min(last, end))
-    if inside.stop > inside.start:
-        piece[inside.start - first : inside.stop - first] = scenes.dry[inside]
-    return piece
+def _responses(
+    scenes: Scenes, rows: np.ndarray, absorption: np.ndarray, order: int, engine: str
+) -> np.ndarray:
+    """Impulse responses (B, M, T) of some frames by an engine, delay still in."""
+    import torch
+
+    from wavloc.simulation import image_source
+
+    alike = scenes.mics.ndim == 2
+    mics = np.repeat(scenes.mics[None], len(rows), axis=0) if alike else scenes.mics[rows]
+    geometry = mics, scenes.source[rows], absorption
+    constants = scenes.sample_rate, scenes.speed_of_sound
+    if engine == "pyroomacoustics":
+        return rooms.impulse_responses(scenes.room, *geometry, order, *constants)
+    tensors = *map(torch.from_numpy, geometry), torch.full((len(rows),), order)
+    return image_source.impulse_responses(scenes.room, *tensors, *constants).numpy()
+
+
+def _cut(scenes: Scenes, rows: np.ndarray, first: int, last: int) -> np.ndarray:
+    """Dry samples first..last - 1 relative to each frame's start (B, last - first), silence
+    outside the frame's own programme.
+    """
+    at = scenes.start[rows, None] + np.arange(first, last)
+    inside = (at >= scenes.dry_begin[rows, None]) & (at < scenes.dry_end[rows, None])
+    return np.where(inside, scenes.dry[np.clip(at, 0, len(scenes.dry) - 1)], np.float32(0))
 
 
 def _shadow(
     response: np.ndarray, direct: np.ndarray, occluded: np.ndarray, rate: int
 ) -> np.ndarray:
-    """Replace the direct path of occluded microphones by a weaker, low-passed one."""
+    """Replace the direct path of occluded microphones (B, M) by a weaker, low-passed one."""
+    import scipy.signal  # slow to load, and only carried sources need it
+
     pole = np.exp(-2 * np.pi * SHADOW_HZ / rate)
-    dulled = SHADOW_GAIN * scipy.signal.lfilter([1 - pole], [1, -pole], direct, axis=1)
+    dulled = SHADOW_GAIN * scipy.signal.lfilter([1 - pole], [1, -pole], direct)
     shadowed = response.copy()
-    shadowed[occluded, : direct.shape[1]] += (dulled - direct)[occluded]
+    shadowed[occluded, : direct.shape[-1]] += (dulled - direct)[occluded]
     return shadowed
 
 
-def _assemble(scenes: Scenes, chunks: list[Path], seed: int) -> frames.Frames:
+def _assemble(scenes: Scenes, chunks: list[Path], seed: int, engine: str) -> frames.Frames:
     """Put chunks together: gains, noise, silence threshold, table and provenance."""
     clean = np.concatenate([np.load(path) for path in chunks])
     power = np.square(clean).mean(axis=-1)  # (F, M)
@@ -128,14 +184,9 @@ def _assemble(scenes: Scenes, chunks: list[Path], seed: int) -> frames.Frames:
             white = noise.standard_normal(sound[row].shape, dtype=np.float32)
             sound[row] += sigma[index, :, None] * white
         sound[row] *= gain[:, None].astype(np.float32)
-    source = np.stack(
-        [_cut(scenes, k, int(scenes.start[k]), int(scenes.start[k]) + scenes.samples) for k in keep]
-    )
+    source = _cut(scenes, keep, 0, scenes.samples)
     table = scenes.table.iloc[keep].reset_index(drop=True)
-    anechoic = sum(
-        rooms.sabine(scenes.room, float(t60), scenes.speed_of_sound)[1] == 0
-        for t60 in scenes.t60_s[keep]
-    )
+    order = rooms.sabine(scenes.room, scenes.t60_s[keep], scenes.speed_of_sound)[1]
     return frames.Frames(
         audio=sound,
         source_audio=source,
@@ -150,7 +201,8 @@ def _assemble(scenes: Scenes, chunks: list[Path], seed: int) -> frames.Frames:
             "origin": scenes.origin.tolist(),
             "frames_rendered": len(scenes),
             "frames_silent": len(scenes) - len(keep),
-            "frames_anechoic": anechoic,
+            "frames_anechoic": int((order == 0).sum()),
+            "engine": engine,
             "seed": seed,
             "provenance": provenance.stamp(),
         },

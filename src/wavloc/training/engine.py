@@ -24,7 +24,7 @@ from wavloc import provenance, seeds
 from wavloc.errors import InputError, WorkError
 from wavloc.frames import Frames
 from wavloc.methods.learned import LearnedMethod
-from wavloc.simulation import augment
+from wavloc.simulation import augment, fresh
 from wavloc.training import history, schedule, state
 
 Batch = dict[str, Tensor]
@@ -207,6 +207,10 @@ class _Data:
         self.method, self.role, self.device = method, role, device
         self.count, self.rate = len(frames), frames.sample_rate
         self.tensors = {k: v.to(device) for k, v in method.tensors(frames).items()}
+        self.rooms: fresh.Rooms | None = None
+        if method.options.fresh and role == "train":
+            t60_s = (method.options.fresh_t60_low_s, method.options.fresh_t60_high_s)
+            self.rooms = fresh.Rooms.of(frames, t60_s)
         self.kept = [kept for kept in (self._features_of_all(c) for c in range(copies)) if kept]
 
     def __len__(self) -> int:
@@ -227,9 +231,14 @@ class _Data:
         return self.method.inputs(batch)
 
     def _augmented(self, index: Tensor, generator: torch.Generator) -> Batch:
-        """Time shift, normalisation and noise; validation frames are not shifted."""
+        """New rooms or a time shift, normalisation and noise; validation frames keep theirs."""
         method, recipe = self.method, self.method.options
         batch = {name: value[index] for name, value in self.tensors.items()}
+        if self.rooms:
+            batch["audio"], batch["source"] = self.rooms.simulate(
+                batch["audio"][:, 0], batch["mics"], method.facts.samples, generator
+            )
+        batch["audio"] = method.shown(batch["audio"])
         shift = round(recipe.shift_s * self.rate)
         moved = generator if self.role == "train" else None
         cut = augment.shifted(batch["audio"], method.facts.samples, shift, moved)

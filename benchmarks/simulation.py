@@ -1,0 +1,199 @@
+"""What a simulated frame costs: the phase grid against pyroomacoustics, and how either grows.
+
+    python benchmarks/simulation.py [--rounds N] [--json OUT] [--out FOLDER]
+
+Both engines render the same frames (2,048 samples and the margins, white noise, 7 x 8 x 2 m) with
+the same images, from walls to sound. One thread; the engines take turns in rounds, the order
+reversed in every second one. Times are CPU seconds per frame; ratios are of the two times of one
+round. Growth is the slope of log time over log size. Peak memory is that of a process of its own
+which renders that many frames. --out writes simulation.csv and simulation.png.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import resource
+import sys
+import time
+from pathlib import Path
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before NumPy
+
+import numpy as np
+import pandas as pd
+import torch
+from features import spread
+
+from wavloc import files, provenance
+from wavloc.datasets.base import Scenes
+from wavloc.geometry import LUVIRA_MICS
+from wavloc.reporting.figures import save
+from wavloc.simulation import image_source, render, rooms
+
+RATE, SPEED = 16000, 343.0
+ROOM, SHIFT = np.array([7.0, 8.0, 2.0]), (3.60, 4.53, 0.0)
+ENGINES = ("pyroomacoustics", "phase_grid")
+# T60 (s), cap on the image order (None: Sabine's), frames of one measurement.
+CASES = ((0.1, None, 16), (0.2, 12, 16), (0.2, None, 4), (0.3, None, 2), (0.4, None, 2))
+ORDERS, MICS, FRAMES = (9, 18, 36, 72), (4, 8, 16, 32, 64), (4, 8, 16, 32)
+MEMORY_FRAMES = (1, 16, 64)
+
+
+def scenes(frames: int, t60_s: float, cap: int | None = None, mics: int = 11) -> Scenes:
+    """Frames from random places; the 11 microphones of LuViRA, or random ones."""
+    rng = np.random.default_rng(mics)
+    array = LUVIRA_MICS + SHIFT if mics == len(LUVIRA_MICS) else rng.uniform(0, ROOM, (mics, 3))
+    dry = rng.standard_normal(4 * RATE).astype(np.float32)
+    return Scenes(
+        room=ROOM,
+        mics=array,
+        source=rng.uniform(0.3, ROOM - 0.3, (frames, 3)),
+        dry=dry,
+        start=rng.integers(2 * RATE, 3 * RATE, frames),
+        dry_begin=np.zeros(frames, int),
+        dry_end=np.full(frames, len(dry)),
+        t60_s=np.full(frames, t60_s),
+        snr_db=np.full(frames, np.inf),
+        table=pd.DataFrame({"track": ["noise"] * frames}),
+        samples=2048 + 2 * 800,
+        sample_rate=RATE,
+        max_order=cap,
+    )
+
+
+def seconds(made: Scenes, engine: str) -> float:
+    """CPU seconds per frame."""
+    started = time.process_time()
+    render.render_frames(made, range(len(made)), engine)
+    return (time.process_time() - started) / len(made)
+
+
+def rounds_of(ways: dict[object, tuple[Scenes, str]], rounds: int) -> dict[object, np.ndarray]:
+    """Seconds per frame (rounds,) of each way, scenes and an engine; all take turns."""
+    for way in ways.values():
+        seconds(*way)  # tables and what is allocated once
+    times = {name: [] for name in ways}
+    for number in range(rounds):
+        for name in list(ways)[:: -1 if number % 2 else 1]:
+            times[name].append(seconds(*ways[name]))
+    return {name: np.array(found) for name, found in times.items()}
+
+
+def comparison(rounds: int) -> list[dict]:
+    """Both engines at several T60."""
+    rows = []
+    for t60_s, cap, frames in CASES:
+        made = scenes(frames, t60_s, cap)
+        absorption, order = rooms.sabine(ROOM, t60_s, SPEED)
+        order = order if cap is None else min(order, cap)
+        times = rounds_of({engine: (made, engine) for engine in ENGINES}, rounds)
+        ratio = times["pyroomacoustics"] / times["phase_grid"]
+        case = f"T60 {t60_s:g} s, order {order}, 11 microphones"
+        cost = {f"ms_{engine}": 1000 * np.median(times[engine]) for engine in ENGINES}
+        rows.append({"case": case} | spread("ratio of times", ratio) | cost)
+        error = np.full(1, response_error(made, absorption, order))
+        rows.append({"case": case} | spread("relative error of responses", error))
+    return rows
+
+
+def response_error(made: Scenes, absorption: float, order: int) -> float:
+    """Norm of the difference of both engines' responses of one frame, relative."""
+    geometry = made.mics[None], made.source[:1], np.array([absorption])
+    theirs = rooms.impulse_responses(ROOM, *geometry, order, RATE, SPEED)[0]
+    tensors = *map(torch.from_numpy, geometry), torch.tensor([order])
+    ours = image_source.impulse_responses(ROOM, *tensors, RATE, SPEED)[0].numpy()
+    ours = np.pad(ours, [(0, 0), (0, max(0, theirs.shape[1] - ours.shape[1]))])
+    rest = ours.copy()
+    rest[:, : theirs.shape[1]] -= theirs
+    return float(np.linalg.norm(rest) / np.linalg.norm(theirs))
+
+
+def growth(rounds: int) -> list[dict]:
+    """Time over image order, microphones and frames, with slopes."""
+    sweeps = {
+        "order": {size: scenes(1, 0.41, size) for size in ORDERS},
+        "microphones": {size: scenes(1, 0.2, mics=size) for size in MICS},
+        "frames": {size: scenes(size, 0.2) for size in FRAMES},
+    }
+    rows = []
+    for what, made in sweeps.items():
+        found = rounds_of({size: (part, "phase_grid") for size, part in made.items()}, rounds)
+        times = {size: 1000 * len(made[size]) * found[size] for size in made}  # all frames
+        for size in times:
+            rows.append({"case": f"phase_grid, {what} {size}"} | spread("ms", times[size]))
+        # The slope of each round, from all of its sizes.
+        slopes = np.polyfit(np.log(list(times)), np.log(list(times.values())), 1)[0]
+        rows.append({"case": f"phase_grid, {what}"} | spread("slope", slopes))
+    return rows
+
+
+def peak_mb(frames: int) -> float:
+    """Peak memory of this process after rendering frames of T60 0.4 s."""
+    torch.set_num_threads(1)
+    render.render_frames(scenes(frames, 0.4), range(frames))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def memory() -> list[dict]:
+    """Peak memory, each in a fresh process."""
+    rows = []
+    for frames in MEMORY_FRAMES:
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            used = np.array(pool.map(peak_mb, [frames]))
+        case = f"phase_grid, T60 0.4 s, {frames} frames of 11 microphones"
+        rows.append({"case": case} | spread("peak memory, MB", used))
+    return rows
+
+
+def plot(rows: pd.DataFrame, stem: Path) -> None:
+    """Ratios by T60, and times over sizes."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, 4, figsize=(14, 3.2), constrained_layout=True)
+    ratios = rows[rows["figure"] == "ratio of times"]
+    labels = ratios["case"].str.replace(", 11 microphones", "").str.replace(", ", "\n")
+    axes[0].bar(labels, ratios["median"], color="#0072B2")
+    axes[0].vlines(labels, ratios["min"], ratios["max"], color="#000000")
+    axes[0].set(ylabel="pyroomacoustics / phase grid, times", yscale="log")
+    axes[0].axhline(1, color="#888888")
+    axes[0].tick_params(axis="x", labelsize=6)
+    for axis, what in zip(axes[1:], ("order", "microphones", "frames"), strict=True):
+        name = f"phase_grid, {what}"
+        part = rows[rows["case"].str.startswith(name + " ") & (rows["figure"] == "ms")]
+        sizes = part["case"].str.rpartition(" ")[2].astype(int)
+        slope = rows.loc[rows["case"] == name, "median"].item()
+        axis.loglog(sizes, part["median"], "o-", color="#0072B2", label=f"slope {slope:.2f}")
+        axis.set(xlabel=what, ylabel="CPU ms")
+        axis.legend(frameon=False)
+    save(figure, stem)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--out", type=Path, help="folder of csv and plot")
+    args = parser.parse_args()
+    if args.rounds < 1:
+        parser.error("expected one round at least")
+    torch.set_num_threads(1)
+    rows = comparison(args.rounds) + growth(args.rounds) + memory()
+    table = pd.DataFrame(rows)
+    print(table.to_string(index=False, na_rep="", float_format=lambda value: f"{value:.3g}"))
+    print("load of the machine (1, 5, 15 min):", *(f"{load:.2f}" for load in os.getloadavg()))
+    if args.json:
+        files.write_json(args.json, {"rows": rows, "provenance": provenance.stamp()})
+    if args.out:
+        args.out.mkdir(parents=True, exist_ok=True)
+        text = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+        files.write_text(args.out / "simulation.csv", text)
+        plot(table, args.out / "simulation")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
