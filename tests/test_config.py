@@ -10,7 +10,7 @@ import yaml
 from wavloc import config, plugins
 from wavloc.errors import InputError
 
-PROFILES = ["smoke.yaml", "twin.yaml"]
+PROFILES = ["smoke.yaml", "twin.yaml", "paper.yaml"]
 
 
 def test_default_config_is_complete(root: Path) -> None:
@@ -38,10 +38,11 @@ def test_profiles_state_only_differences(root: Path, name: str) -> None:
     assert [path for path in same if path[0] != "sound"] == []
 
 
-def test_twin_profile_is_as_published(root: Path) -> None:
+@pytest.mark.parametrize("profile", ["twin.yaml", "paper.yaml"])
+def test_full_profiles_are_as_published(root: Path, profile: str) -> None:
     """What the default run reduces is in the code's defaults again; variants change one thing."""
     folder = root / "config"
-    loaded = config.load(folder / "config.yaml", folder / "twin.yaml")["methods"]
+    loaded = config.load(folder / "config.yaml", folder / profile)["methods"]
     for name, entry in loaded.items():
         found = plugins.plugin_class("methods", entry.get("module", name))
         options = plugins.make_options(found, entry.get("options") or {}, name)

@@ -1,7 +1,26 @@
-# Dry sound, simulated frames, microphone subsets.
+# Downloads, dry sound, frames (simulated or recorded), microphone subsets.
+
+
+rule download:
+    output:
+        f"{CACHE}/{{source}}/manifest.json",
+    log:
+        "<logs>/download/{source}.log",
+    benchmark:
+        "<benchmarks>/download/{source}.tsv"
+    localrule: True  # compute nodes of a cluster may be off line
+    params:
+        entry=lambda wc: json.dumps(DOWNLOADS[wc.source], sort_keys=True),
+        cache=CACHE,
+        network=NETWORK,
+    shell:
+        "wavloc download {wildcards.source} --entry {params.entry:q} --cache {params.cache:q}"
+        " {params.network} --log {log:q}"
 
 
 rule corpus:
+    input:
+        lambda wc: fetched(config[wc.kind]),
     output:
         directory("<results>/data/corpus/{kind}"),
     log:
@@ -25,7 +44,8 @@ rule corpus:
 
 rule simulate:
     input:
-        lambda wc: sounds_of(wc.dataset).values(),
+        sounds=lambda wc: sounds_of(wc.dataset).values(),
+        recordings=lambda wc: fetched(wc.dataset),
     output:
         directory("<results>/data/{dataset}/{track}"),
     log:
@@ -40,12 +60,13 @@ rule simulate:
         options=lambda wc: entry_of("datasets", wc.dataset),
         sound=lambda wc, input: " ".join(
             f"--sound {kind}={path}"
-            for kind, path in zip(sounds_of(wc.dataset), input, strict=True)
+            for kind, path in zip(sounds_of(wc.dataset), input.sounds, strict=True)
         ),
+        recordings=lambda wc: recordings_of(wc.dataset),
         seed=SEED,
     shell:
         "wavloc simulate --dataset {wildcards.dataset} --track {wildcards.track}"
-        " --options {params.options:q} {params.sound} --seed {params.seed}"
+        " --options {params.options:q} {params.sound} {params.recordings} --seed {params.seed}"
         " --out {output:q} --log {log:q}"
 
 
