@@ -1,8 +1,8 @@
 """Small archives in the very formats of the real ones, with a truth that is known to a formula.
 
-LuViRA: noise from a loudspeaker on a known path, delayed and weakened on the way to each microphone
-(no room), at 96 kHz; motion capture in millimetres at 100 Hz with a rigid body of four markers, lost
-samples, a gap and a flicker. LibriSpeech: noise bursts in the folders of test-clean.
+LuViRA: noise from a loudspeaker on a known path, delayed and weakened on the way to each
+microphone (no room), at 96 kHz; motion capture in millimetres at 100 Hz with a rigid body of four
+markers, lost samples, a gap and a flicker. LibriSpeech: noise bursts in the folders of test-clean.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ OFFSET_S = 0.37  # of the first captured moment in the time of the audio
 SPEED = 343.0
 LEAD_S = 0.1  # silence at the start
 # The body: three markers in the plane of the cone, the fourth 3 cm in front of its middle.
-BODY = np.array([[0.2, 0, 0], [-0.1, 0, 0.1], [0.02, 0, 0.06], [0.0, 0.03, 0.0]])
+BODY = np.array([[0.2, 0, 0], [-0.1, 0, 0.1], [0.03, 0, -0.05], [0.0, 0.03, 0.0]])
 GAP = (0.5, 0.8)  # s of the capture in which the loudspeaker is not seen at all
 
 
@@ -47,12 +47,12 @@ def sound(take: str, seconds: float, rate: int = RATE) -> np.ndarray:
     size = int(seconds * rate)
     dry = rng.standard_normal(size + rate)
     dry = scipy.signal.sosfilt(
-        scipy.signal.butter(4, [200, 7000], "bandpass", fs=rate, output="sos"), dry
+        scipy.signal.butter(6, [200, 5000], "bandpass", fs=rate, output="sos"), dry
     )
     dry[: int(LEAD_S * rate) + rate // 2] = 0
     time_s = np.arange(size) / rate
     source = path_of(take, time_s)
-    places = [*LUVIRA_MICS, source + [0, 0, 0.12]]
+    places = [*LUVIRA_MICS, source + np.array([0, 0, 0.12])]
     channels = []
     for place in places:
         distance = np.linalg.norm(source - place, axis=1)
@@ -67,7 +67,7 @@ def markers(take: str, time_s: np.ndarray) -> dict[str, np.ndarray]:
     found = {}
     for k, mic in enumerate(LUVIRA_MICS):
         for side, sign in (("R", 1), ("L", -1)):
-            found[f"mic{k + 1:02d}{side}"] = np.tile(mic + [0.015 * sign, 0, 0], (len(time_s), 1))
+            found[f"mic{k + 1:02d}{side}"] = mic + np.tile([0.015 * sign, 0, 0], (len(time_s), 1))
     angle = 0.6 * time_s
     turned = np.zeros((len(time_s), 3, 3))
     turned[:, 0, 0] = turned[:, 1, 1] = np.cos(angle)

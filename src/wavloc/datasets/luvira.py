@@ -30,6 +30,7 @@ class Options(TakeOptions):
     max_gap_s: float = 0.1  # no label between two captured positions that lie farther apart
     sync: str = "pulse"  # of Sync.wav; "search": where sound and positions fit best; "none"
     sync_offset_s: Mapping[str, float] = dataclasses.field(default_factory=dict)  # take: seconds
+    sync_reach_s: float = 2.0  # how far "search" and the check of the other two look
     max_clipped_share: float = 0.01  # of the samples of a track
 
 
@@ -94,7 +95,7 @@ class Dataset(EightTakes):
     def _take(self, name: str) -> Take:
         options = self.options
         self.check_options()
-        require_positive(self.name, max_gap_s=options.max_gap_s)
+        require_positive(self.name, max_gap_s=options.max_gap_s, sync_reach_s=options.sync_reach_s)
         if options.sync not in ("pulse", "search", "none"):
             raise InputError(
                 f"datasets.{self.name}.options.sync: '{options.sync}', expected pulse, search or "
@@ -107,7 +108,7 @@ class Dataset(EightTakes):
             raise InputError(
                 f"datasets.{self.name}.options.sync_offset_s: {given}, expected seconds by take"
             )
-        sync = Sync(options.sync, options.sync_offset_s)
+        sync = Sync(options.sync, options.sync_offset_s, options.sync_reach_s)
         take = read_take(self.data_folder(), name, sync, options.max_clipped_share)
         if take.audio.shape[1] < self.samples:
             raise InputError(
