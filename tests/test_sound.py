@@ -145,6 +145,23 @@ def test_librispeech_layout_round_trip(tmp_path: Path) -> None:
         np.testing.assert_allclose(item.samples, expected, atol=2e-4)
 
 
+def test_one_subset_of_several_and_its_counts(tmp_path: Path) -> None:
+    for subset, speakers in (("test-clean", (61, 121, 237, 260)), ("dev-clean", (84, 174))):
+        for speaker in speakers:
+            flac(tmp_path / "LibriSpeech" / subset, speaker, tone(3))
+    options = {"root": str(tmp_path), "subset": "test-clean", "expect": {"files": 4, "speakers": 4}}
+    found, meta = librispeech.collect("speech", options, tmp_path, 0)
+    assert [item.speaker for item in found] == ["61", "121", "237", "260"]
+    assert meta["counts"]["kept_by_split"] == {"train": 0, "valid": 1, "test": 3}
+    options["expect"] = {"files": 2620}
+    with pytest.raises(InputError, match=r"4 files, expected 2620 \(sound\.speech\.expect"):
+        librispeech.collect("speech", options, tmp_path, 0)
+    with pytest.raises(InputError, match="unknown key 'hours'"):
+        librispeech.collect("speech", options | {"expect": {"hours": 5}}, tmp_path, 0)
+    with pytest.raises(InputError, match="no utterances found, expected test-other/<speaker>"):
+        librispeech.collect("speech", {"root": str(tmp_path), "subset": "test-other"}, tmp_path, 0)
+
+
 def test_short_utterances_are_counted_not_kept(tmp_path: Path) -> None:
     flac(tmp_path, 1, tone(0.9))
     flac(tmp_path, 2, np.concatenate([tone(1.0), np.zeros(2 * RATE, np.float32)]))

@@ -240,7 +240,7 @@ def data_folder(name):
     try:
         return fetch.folder_of(name, DOWNLOADS[name], CACHE)
     except WavlocError as error:
-        sys.exit(f"wavloc: error: {error}")
+        sys.exit(f"wavloc: error: config, data of {name}: {error}")
 
 
 def fetched(name):
