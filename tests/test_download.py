@@ -225,6 +225,14 @@ def test_two_runs_at_once_download_once(server: Server, cache: Path) -> None:
     assert len(server.requests) == 1
 
 
+def test_half_unpacked_archive_of_a_killed_run_is_removed(server: Server, cache: Path) -> None:
+    half = cache / "set" / ".a.k1ll3d" / "a" / "data"
+    half.mkdir(parents=True)
+    (half / "noise.bin").write_bytes(CONTENT[:1000])
+    fetch.fetch("set", entry(server), cache, FAST)
+    assert [path.parent.parent.name for path in cache.rglob("noise.bin")] == ["a"]
+
+
 def test_lock_is_held_while_another_downloads(server: Server, cache: Path) -> None:
     with files.lock(cache / ".set.lock"):
         waiting = threading.Thread(target=fetch.fetch, args=("set", entry(server), cache, FAST))

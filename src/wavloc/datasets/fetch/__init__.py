@@ -8,6 +8,7 @@ was fetched from where.
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,8 @@ def _unpacked(
 ) -> dict[str, Any]:
     """Unpack an archive unless it is; one that turns out damaged is fetched once more."""
     target = folder / archive.partition(".")[0]
+    for half in folder.glob(f".{target.name}.*"):  # of a run that was killed while unpacking
+        shutil.rmtree(half)
     expected = source.archives[archive]
     if (target / SEAL).is_file():
         seal = files.read_json(target / SEAL)
