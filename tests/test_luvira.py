@@ -423,6 +423,16 @@ def test_marker_that_is_missing_is_stood_in_for(raw: Path, name: str) -> None:
     np.testing.assert_allclose(found.mic_positions, LUVIRA_MICS, atol=1e-4)
 
 
+def test_microphone_far_from_where_it_was_put_up_is_told(raw: Path) -> None:
+    lines = lines_of(tsv(raw))
+    for line in lines[HEAD:]:
+        for column in (3, 7):  # both markers of microphone 1, x
+            line[column] = f"{float(line[column]) + 400:.3f}"
+    write_lines(tsv(raw), lines)
+    take = reader.read_take(raw, "music1", Sync(), 0.01)
+    assert "microphone 1 is 0.40 m from its published position" in take.warnings[0]
+
+
 def test_gaps_at_start_middle_and_end_get_no_label(raw: Path) -> None:
     lines = lines_of(tsv(raw))
     for row in (*range(8), *range(90, 104), *range(150, 163)):

@@ -245,8 +245,9 @@ def data_folder(name):
 
 def fetched(name):
     """Manifest of a download that has to be made first; none where the data lie at a root."""
-    folder = data_folder(name) if name in DOWNLOADS else None
-    return [folder / "manifest.json"] if folder == CACHE / name else []
+    if name not in DOWNLOADS or not fetch.is_fetched(name, DOWNLOADS[name]):
+        return []
+    return [CACHE / name / "manifest.json"]
 
 
 def sound_options(kind):

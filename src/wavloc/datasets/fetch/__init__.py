@@ -58,11 +58,19 @@ def read_entry(name: str, entry: Mapping[str, Any]) -> Download:
     return Download(**dict(entry) | {"urls": tuple(entry.get("urls", ()))})
 
 
+def is_fetched(name: str, entry: Mapping[str, Any]) -> bool:
+    """Whether the data go into the cache; not where a root has their content already."""
+    source = read_entry(name, entry)
+    return not source.root or any(
+        (Path(source.root) / archive).is_file() for archive in source.archives
+    )
+
+
 def folder_of(name: str, entry: Mapping[str, Any], cache: Path) -> Path:
     """Where the data lie or will: in the cache, or at a root that has their content."""
     source = read_entry(name, entry)
     root = Path(source.root)
-    if not source.root or any((root / archive).is_file() for archive in source.archives):
+    if is_fetched(name, entry):
         return cache / name
     if not root.is_dir() or not any(root.iterdir()):
         raise InputError(
@@ -79,7 +87,7 @@ def fetch(name: str, entry: Mapping[str, Any], cache: Path, network: Network) ->
     """
     source = read_entry(name, entry)
     folder = folder_of(name, entry, cache)
-    if folder == Path(source.root):
+    if not is_fetched(name, entry):
         return {"folder": str(folder), "archives": {}, "licence": source.licence}
     with files.lock(cache / f".{name}.lock"):
         fetched = {
@@ -177,4 +185,4 @@ def _record(downloads: Path, archive: str) -> Path:
 def _recorded(downloads: Path, archive: str) -> str | None:
     """Checksum of the first use, if there was one."""
     path = _record(downloads, archive)
-    return f"sha256:{path.read_text().split()[0]}" if path.is_file() else None
+    return f"sha256:{path.read_text().partition(' ')[0]}" if path.is_file() else None

@@ -27,7 +27,7 @@ from wavloc.geometry import LUVIRA_MICS, SPEED_OF_SOUND
 LENGTHS_S = 0.01  # tracks of one take may differ by this much
 FAR_M = 6.0  # no position of the hall is farther from its middle
 CLOSE_M = 0.5  # no array of this kind is smaller
-SPEAKER = "speaker"
+MOVED_M = 0.3  # microphones were put up once; from take to take they moved by millimetres
 
 
 @dataclasses.dataclass
@@ -131,7 +131,7 @@ def _raw(root: Path, folder: Path, name: str, warnings: list[str]) -> _Positions
     capture = qualisys.read(found[0])
     warnings += capture.warnings
     by_name = {name.lower(): place for name, place in capture.markers.items()}
-    speakers = [by_name[key] for key in sorted(by_name) if re.fullmatch(SPEAKER + r"\d+", key)]
+    speakers = [by_name[key] for key in sorted(by_name) if re.fullmatch(r"speaker\d+", key)]
     if len(speakers) != 4:
         raise InputError(
             f"{found[0]}: {len(speakers)} markers of the loudspeaker, expected speaker1..speaker4 "
@@ -151,6 +151,12 @@ def _raw(root: Path, folder: Path, name: str, warnings: list[str]) -> _Positions
             warnings.append(
                 f"{found[0]}: one marker of microphone {k + 1} was never seen; the other is used"
             )
+    moved = np.linalg.norm(mics - LUVIRA_MICS, axis=1)
+    if moved.max() > MOVED_M:
+        warnings.append(
+            f"{found[0]}: microphone {moved.argmax() + 1} is {moved.max():.2f} m from its "
+            "published position"
+        )
     return capture.time_s, mics, trajectory.loudspeaker(np.stack(speakers, axis=1)), found[0]
 
 
