@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from wavloc import config, plugins
+from wavloc.datasets import fetch
 from wavloc.errors import InputError
 
 PROFILES = ["smoke.yaml", "twin.yaml", "paper.yaml"]
@@ -88,6 +89,24 @@ def test_mistakes_are_named(root: Path, change: dict, words: str) -> None:
     given = config.merge(config.read_yaml(root / "config" / "config.yaml"), change)
     with pytest.raises(InputError, match=words):
         config.resolve(given, root / "config")
+
+
+def test_words_of_the_command_line_become_what_they_mean(root: Path) -> None:
+    base = config.read_yaml(root / "config" / "config.yaml")
+    given = {"offline": "true", "network": {"timeout_s": "2.5"}}
+    found = config.resolve(config.merge(base, given), root / "config")
+    assert found["offline"] is True
+    assert found["network"]["timeout_s"] == 2.5
+    with pytest.raises(InputError, match="config, offline: 'maybe' is not of type 'boolean'"):
+        config.resolve(config.merge(base, {"offline": "maybe"}), root / "config")
+
+
+def test_downloads_of_datasets_come_to_the_others(root: Path) -> None:
+    found = config.load(root / "config" / "config.yaml")["downloads"]
+    assert set(found) >= {"librispeech", "luvira"}
+    assert found["luvira"]["user"] == "download"
+    for name, entry in found.items():
+        assert fetch.read_entry(name, entry).licence != "not stated"
 
 
 def test_broken_yaml_is_one_line(tmp_path: Path) -> None:

@@ -239,15 +239,19 @@ def test_data_rules_of_the_paper_profile_on_miniature_archives(root: Path, tmp_p
             },
         }
         (folder / "mini.yaml").write_text(yaml.safe_dump(changes))
-        paper = ["--configfile", "config/paper.yaml", "mini.yaml", "--"]
+        paper = ["--configfile", "config/paper.yaml", "mini.yaml"]
         data = "results/paper/data"
         targets = [f"{data}/luvira/{track}" for track in ("music3", "speech1_sim")]
         targets += [f"{data}/six_faces/test", f"{data}/subsets/luvira/music3-7.npy"]
-        done = snakemake(folder, "--cores", "2", *paper, *targets, runner=True)
+        done = snakemake(folder, "--cores", "2", *paper, "--", *targets, runner=True)
         assert done.returncode == 0, done.stderr[-3000:]
         resumed = [sent for _, sent in server.requests if sent]
         assert len(resumed) == 1
         server.requests.clear()
+        # Another way to have the same data makes nothing run again.
+        there["urls"].reverse()
+        (folder / "mini.yaml").write_text(yaml.safe_dump(changes))
+        paper += ["--config", "offline=true", "--"]
         again = snakemake(folder, "--cores", "2", *paper, *targets, runner=True)
         assert "Nothing to be done" in again.stderr + again.stdout
         assert server.requests == []

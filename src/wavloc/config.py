@@ -99,5 +99,7 @@ def _fill_defaults(value: dict[str, Any], schema: Mapping[str, Any]) -> None:
     for key, part in schema.get("properties", {}).items():
         if "default" in part:
             value.setdefault(key, copy.deepcopy(part["default"]))
+        if part.get("type") in ("boolean", "number") and isinstance(value.get(key), str):
+            value[key] = yaml.safe_load(value[key])  # `--config offline=true` comes as text
         if isinstance(value.get(key), dict):
             _fill_defaults(value[key], part)

@@ -9,13 +9,16 @@ rule download:
     benchmark:
         "<benchmarks>/download/{source}.tsv"
     localrule: True  # compute nodes of a cluster may be off line
-    params:
+    resources:
+        # Not parameters: another mirror or more patience must not run everything again.
         entry=lambda wc: json.dumps(DOWNLOADS[wc.source], sort_keys=True),
-        cache=CACHE,
         network=NETWORK,
+    params:
+        archives=lambda wc: json.dumps(DOWNLOADS[wc.source]["archives"]),
+        cache=CACHE,
     shell:
-        "wavloc download {wildcards.source} --entry {params.entry:q} --cache {params.cache:q}"
-        " {params.network} --log {log:q}"
+        "wavloc download {wildcards.source} --entry {resources.entry:q} --cache {params.cache:q}"
+        " {resources.network} --log {log:q}"
 
 
 rule corpus:
