@@ -219,7 +219,7 @@ def test_two_runs_at_once_download_once(server: Server, cache: Path) -> None:
     command = [sys.executable, "-m", "wavloc.cli", "download", "set", "--entry", text]
     command += ["--cache", str(cache)]
     runs = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    told = [run.communicate(timeout=60)[1] for run in runs]
+    told = [run.communicate(timeout=300)[1] for run in runs]
     assert [run.returncode for run in runs] == [0, 0], told
     assert content(cache) == CONTENT
     assert len(server.requests) == 1
@@ -240,7 +240,7 @@ def test_lock_is_held_while_another_downloads(server: Server, cache: Path) -> No
         waiting.join(0.2)
         assert waiting.is_alive()
         assert server.requests == []
-    waiting.join(20)
+    waiting.join(120)
     assert content(cache) == CONTENT
 
 

@@ -303,6 +303,10 @@ def test_clipped_track(raw: Path) -> None:
 def test_take_that_is_not_there_or_there_twice(raw: Path) -> None:
     with pytest.raises(InputError, match=r"no folder of take 'speech2' .*speech0002/Track 1"):
         dataset(raw).recorded("speech2")
+    hidden = raw / "__MACOSX" / RAW / "._Track 1.wav"  # some archives have such
+    hidden.parent.mkdir(parents=True)
+    hidden.touch()
+    assert len(dataset(raw).recorded("music1"))
     shutil.copytree(raw / "Audio_only" / RAW, raw / "again" / "music_1", symlinks=True)
     with pytest.raises(InputError, match="take 'music1' is there twice"):
         dataset(raw).recorded("music1")

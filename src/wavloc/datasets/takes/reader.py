@@ -103,11 +103,11 @@ def _folder(root: Path, name: str) -> Path:
     found = sorted(
         path
         for path in root.rglob("*")
-        if path.is_dir() and take_name(path.name) == name and any(path.glob("*.wav"))
+        if path.is_dir() and take_name(path.name) == name and any(path.glob("Track *.wav"))
     )
     if not found:
         raise InputError(
-            f"{root}: no folder of take '{name}' with .wav files in it or below, expected e.g. "
+            f"{root}: no folder of take '{name}' with tracks in it, expected e.g. "
             f"{name[:-1]}{int(name[-1]):04d}/Track 1.wav"
         )
     if len(found) > 1:
