@@ -59,7 +59,7 @@ class Dataset(EightTakes):
                 f"take '{track}': of {len(start)} frames none is left, {int(silent.sum())} are "
                 f"silent and {int((~labelled).sum())} have no label"
             )
-        table["speaker"] = track
+        table = table.assign(speaker=track, t60_nominal_s=np.nan, snr_db=np.nan)  # not known
         count = {
             "frames_recorded": len(start),
             "frames_silent": int(silent.sum()),
