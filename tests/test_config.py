@@ -8,9 +8,10 @@ import pytest
 import yaml
 
 from wavloc import config, plugins
+from wavloc.datasets import fetch
 from wavloc.errors import InputError
 
-PROFILES = ["smoke.yaml", "twin.yaml"]
+PROFILES = ["smoke.yaml", "twin.yaml", "paper.yaml"]
 
 
 def test_default_config_is_complete(root: Path) -> None:
@@ -38,10 +39,11 @@ def test_profiles_state_only_differences(root: Path, name: str) -> None:
     assert [path for path in same if path[0] != "sound"] == []
 
 
-def test_twin_profile_is_as_published(root: Path) -> None:
+@pytest.mark.parametrize("profile", ["twin.yaml", "paper.yaml"])
+def test_full_profiles_are_as_published(root: Path, profile: str) -> None:
     """What the default run reduces is in the code's defaults again; variants change one thing."""
     folder = root / "config"
-    loaded = config.load(folder / "config.yaml", folder / "twin.yaml")["methods"]
+    loaded = config.load(folder / "config.yaml", folder / profile)["methods"]
     for name, entry in loaded.items():
         found = plugins.plugin_class("methods", entry.get("module", name))
         options = plugins.make_options(found, entry.get("options") or {}, name)
@@ -87,6 +89,24 @@ def test_mistakes_are_named(root: Path, change: dict, words: str) -> None:
     given = config.merge(config.read_yaml(root / "config" / "config.yaml"), change)
     with pytest.raises(InputError, match=words):
         config.resolve(given, root / "config")
+
+
+def test_words_of_the_command_line_become_what_they_mean(root: Path) -> None:
+    base = config.read_yaml(root / "config" / "config.yaml")
+    given = {"offline": "true", "network": {"timeout_s": "2.5"}}
+    found = config.resolve(config.merge(base, given), root / "config")
+    assert found["offline"] is True
+    assert found["network"]["timeout_s"] == 2.5
+    with pytest.raises(InputError, match="config, offline: 'maybe' is not of type 'boolean'"):
+        config.resolve(config.merge(base, {"offline": "maybe"}), root / "config")
+
+
+def test_downloads_of_datasets_come_to_the_others(root: Path) -> None:
+    found = config.load(root / "config" / "config.yaml")["downloads"]
+    assert set(found) >= {"librispeech", "luvira"}
+    assert found["luvira"]["user"] == "download"
+    for name, entry in found.items():
+        assert fetch.read_entry(name, entry).licence != "not stated"
 
 
 def test_broken_yaml_is_one_line(tmp_path: Path) -> None:

@@ -10,9 +10,9 @@ import pytest
 
 from wavloc import datasets, frames
 from wavloc.datasets.base import Dataset, Scenes
-from wavloc.datasets.luvira_twin import SIM_MIC_M, SIM_WALL_M
 from wavloc.datasets.sound import corpus
 from wavloc.datasets.sound.corpus import Corpus
+from wavloc.datasets.takes.eight import SIM_MIC_M, SIM_WALL_M
 from wavloc.errors import InputError
 from wavloc.geometry import distances
 from wavloc.simulation import render

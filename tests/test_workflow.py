@@ -11,11 +11,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import miniature
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from data_server import PASSWORD, USER, serving
 
-from wavloc import config, plugins
+from wavloc import config, files, frames, plugins
 
 COPIED = ["Snakefile", "workflow", "config", "profiles", "dvc.yaml"]
 SMOKE = ["--configfile", "config/smoke.yaml", "--"]
@@ -188,11 +191,80 @@ def test_other_seed_changes_the_tables(root: Path, finished: Path, tmp_path: Pat
     assert made["table1.csv"] != tables(finished)["table1.csv"]
 
 
-@pytest.mark.parametrize("profile", ["config", "smoke", "twin"])
+@pytest.mark.parametrize("profile", ["config", "smoke", "twin", "paper"])
 def test_every_shipped_config_has_a_dag(root: Path, tmp_path: Path, profile: str) -> None:
     folder = fresh(root, tmp_path / "wavloc")
     done = snakemake(folder, "-n", "--configfile", f"config/{profile}.yaml", "--", "all")
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_published_data_are_downloaded_unless_they_are_here(root: Path, tmp_path: Path) -> None:
+    folder = fresh(root, tmp_path / "wavloc")
+    paper = ["-n", "--configfile", "config/paper.yaml", "--config"]
+    target = ["results/paper/data/luvira/music1", "results/paper/data/six_faces/test"]
+    fetched = snakemake(folder, *paper, "seed=1", "--", *target).stdout
+    assert "output: data/luvira/manifest.json" in fetched
+    assert "output: data/librispeech/manifest.json" in fetched
+    (folder / "here").mkdir()
+    (folder / "here" / "Audio_only.zip").touch()  # archives at a root are unpacked into the cache
+    here = ["luvira_root=here", "librispeech_root=here"]  # the content of the other is taken as is
+    found = snakemake(folder, *paper, *here, "--", *target).stdout
+    assert "output: data/luvira/manifest.json" in found
+    assert "data/librispeech/manifest.json" not in found
+
+
+@pytest.mark.slow
+def test_data_rules_of_the_paper_profile_on_miniature_archives(root: Path, tmp_path: Path) -> None:
+    """Every data rule, from a server with authentication that breaks off, to frames."""
+    published, folder = tmp_path / "published", fresh(root, tmp_path / "wavloc")
+    published.mkdir()
+    miniature.luvira_archives(published, ["music0003", "speech0001"], 1.5)
+    speakers = [61, 121, 237, 260, 672, 908, 1089, 1188]
+    miniature.librispeech_archive(published, speakers)
+    md5 = files.checksum(published / "test-clean.tar.gz", "md5")
+    small = {"max_order": 2}
+    with serving(published) as server:
+        server.drop_after = [1_000_000]
+        there = {"urls": [f"{server.url}/gone", server.url]}
+        login = {"user": USER, "password": PASSWORD}
+        changes = {
+            "network": {"backoff_s": 0.1},
+            "downloads": {
+                "librispeech": {"archives": {"test-clean.tar.gz": f"md5:{md5}"}, **there, **login}
+            },
+            "sound": {"speech": {"expect": {"files": 24, "speakers": 8}}},
+            "datasets": {
+                "luvira": {"download": there, "options": small | {"sim_share": 0.2}},
+                "six_faces": {"options": small | {"train": 4, "valid": 2, "test": 20}},
+            },
+        }
+        (folder / "mini.yaml").write_text(yaml.safe_dump(changes))
+        paper = ["--configfile", "config/paper.yaml", "mini.yaml"]
+        data = "results/paper/data"
+        targets = [f"{data}/luvira/{track}" for track in ("music3", "speech1_sim")]
+        targets += [f"{data}/six_faces/test", f"{data}/subsets/luvira/music3-7.npy"]
+        done = snakemake(folder, "--cores", "2", *paper, "--", *targets, runner=True)
+        assert done.returncode == 0, done.stderr[-3000:]
+        resumed = [sent for _, sent in server.requests if sent]
+        assert len(resumed) == 1
+        server.requests.clear()
+        # Another way to have the same data makes nothing run again.
+        there["urls"].reverse()
+        (folder / "mini.yaml").write_text(yaml.safe_dump(changes))
+        paper += ["--config", "offline=true", "--"]
+        again = snakemake(folder, "--cores", "2", *paper, *targets, runner=True)
+        assert "Nothing to be done" in again.stderr + again.stdout
+        assert server.requests == []
+    take, extension, rooms = (frames.load(folder / target) for target in targets[:3])
+    truth = miniature.path_of("music0003", take.table["time_s"].to_numpy())
+    assert np.linalg.norm(take.source_position - truth, axis=1).max() < 0.001
+    assert extension.meta["frames_rendered"] == 4
+    assert len(rooms) == 20
+    assert set(rooms.table["speaker"]) <= {"61", "121", "237"}
+    log = (folder / "results/paper/logs/corpus/speech.log").read_text()
+    assert "files: 24" in log
+    assert '"test": ["61", "121", "237"]' in log
+    assert "shorter_than_1_s: 8" in log
 
 
 def test_targets_of_the_phases_exist(root: Path, tmp_path: Path) -> None:
@@ -216,9 +288,9 @@ def test_config_mistake_is_one_line(root: Path, tmp_path: Path) -> None:
     assert "'sead' was unexpected" in lines[0]
     missing = ["speech=librispeech", "librispeech_root=/nowhere"]
     nowhere = snakemake(folder, "-n", "--config", *missing, "--", "all")
-    assert "librispeech_root=/nowhere: no such folder" in nowhere.stderr
-    librispeech = snakemake(folder, "-n", "--config", "speech=librispeech", "--", "all")
-    assert "librispeech_root=PATH" in librispeech.stderr
+    assert "data of librispeech: /nowhere: no such folder" in nowhere.stderr
+    folder_of_sound = snakemake(folder, "-n", "--config", "speech=folder", "--", "all")
+    assert "speech=folder needs speech_root=PATH" in folder_of_sound.stderr
 
 
 def test_lint_has_only_the_environment_hint(root: Path, tmp_path: Path) -> None:

@@ -110,11 +110,36 @@ def _pair(text: str) -> tuple[str, Path]:
 # --------------------------------------------------------------------------- stages
 
 
+def _download(args: argparse.Namespace) -> None:
+    from wavloc.datasets import fetch
+
+    started = time.perf_counter()
+    entry = args.entry.get("download", args.entry)
+    if args.root:
+        entry = {**entry, "root": args.root}
+    network = fetch.Network(args.offline, args.retries, args.backoff, args.timeout)
+    manifest = fetch.fetch(args.name, entry, args.cache, network)
+    folder = fetch.folder_of(args.name, entry, args.cache)
+    for archive, found in manifest["archives"].items():
+        say(
+            f"{archive}: {found['bytes']} bytes, {found['files']} files, "
+            f"{' '.join(found['checksums'])}"
+        )
+    say(
+        f"download {args.name}: {len(manifest['archives'])} archives in {folder}, "
+        f"{time.perf_counter() - started:.1f} s; licence: {manifest['licence']}"
+    )
+
+
 def _prepare(args: argparse.Namespace) -> None:
     from wavloc.datasets import sound
+    from wavloc.files import read_json
 
     started = time.perf_counter()
     sound.prepare(args.kind, args.source, args.out, args.options, args.cache, args.seed)
+    counts = read_json(args.out / "meta.json").get("counts", {})
+    for what, count in counts.items():
+        say(f"{what}: {count if isinstance(count, int) else json.dumps(count)}")
     say(f"prepare {args.kind} ({args.source}): {time.perf_counter() - started:.1f} s")
 
 
@@ -123,21 +148,37 @@ def _simulate(args: argparse.Namespace) -> None:
     from wavloc.datasets.sound.corpus import Corpus
     from wavloc.simulation.render import render
 
-    dataset = datasets.create(args.dataset, args.options, args.seed)
+    dataset = datasets.create(args.dataset, args.options, args.seed, args.data)
     dataset.check_track(args.track)
+    started = time.perf_counter()
+    recorded = dataset.recorded(args.track)
+    if recorded is not None:
+        recorded.save(args.out)
+        _say_warnings(recorded.meta)
+        count = {key: recorded.meta.get(f"frames_{key}", 0) for key in ("silent", "unlabelled")}
+        say(
+            f"cut {args.dataset}/{args.track}: {len(recorded)} frames kept, {count['silent']} "
+            f"silent, {count['unlabelled']} without a label, {time.perf_counter() - started:.1f} s"
+        )
+        return
     sounds = {kind: Corpus.load(path) for kind, path in args.sound}
     missing = [kind for kind in dataset.sounds if kind not in sounds]
     if missing:
         raise InputError(f"dataset '{args.dataset}' needs --sound {missing[0]}=FOLDER")
-    started = time.perf_counter()
     scenes = dataset.scenes(args.track, sounds)
+    _say_warnings(scenes.meta)
     identity = [args.dataset, args.track, args.options, {k: c.meta for k, c in sounds.items()}]
-    render(scenes, args.out, args.seed, identity, args.engine)
+    render(scenes, args.out, args.seed, [*identity, scenes.meta], args.engine)
     kept, seconds = len(frames.load(args.out)), time.perf_counter() - started
     say(
         f"simulate {args.dataset}/{args.track}: {len(scenes)} frames, {kept} kept, "
         f"{seconds:.1f} s, {len(scenes) / seconds:.0f} frames/s"
     )
+
+
+def _say_warnings(meta: dict[str, Any]) -> None:
+    for line in meta.get("warnings", []):
+        say(f"warning: {line}")
 
 
 def _subset(args: argparse.Namespace) -> None:
@@ -384,6 +425,19 @@ def _parser() -> argparse.ArgumentParser:
         made.set_defaults(run=run)
         return made
 
+    add = command("download", _download, "fetch a published data set into the cache, once")
+    add.add_argument("name", help="name of its folder in the cache")
+    add.add_argument(
+        "--entry", type=_json, required=True,
+        help="where it is published: config entry, JSON or file, e.g. config/datasets/luvira.yaml",
+    )  # fmt: skip
+    add.add_argument("--cache", type=Path, default=Path("data"), help="folder of fetched files")
+    add.add_argument("--root", help="folder that has the archives already")
+    add.add_argument("--offline", action="store_true", help="fetch nothing, say what is missing")
+    add.add_argument("--retries", type=int, default=5, help="per address (5)")
+    add.add_argument("--backoff", type=float, default=2.0, help="seconds, doubled each time (2)")
+    add.add_argument("--timeout", type=float, default=30.0, help="seconds without a byte (30)")
+
     add = command("prepare", _prepare, "collect dry speech or music into a corpus folder")
     add.add_argument("--kind", required=True, choices=["speech", "music"])
     add.add_argument(
@@ -393,7 +447,9 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("--cache", type=Path, default=Path("data"), help="folder of fetched files")
     add.add_argument("--out", type=Path, required=True, help="corpus folder to write")
 
-    add = command("simulate", _simulate, "simulate one track of a dataset into a Frames folder")
+    add = command(
+        "simulate", _simulate, "make the Frames of one track: simulate, or cut a recording"
+    )
     add.add_argument("--dataset", required=True, help="see `wavloc datasets`")
     add.add_argument("--track", required=True, help="a track or split of the dataset")
     add.add_argument("--options", type=_json, default={}, help="config entry, JSON or file")
@@ -405,6 +461,7 @@ def _parser() -> argparse.ArgumentParser:
         "--engine", choices=["phase_grid", "pyroomacoustics"], default="phase_grid",
         help="what computes the room: ours, or the reference to compare with (phase_grid)",
     )  # fmt: skip
+    add.add_argument("--data", type=Path, help="folder of the recordings, if the dataset has some")
     add.add_argument("--out", type=Path, required=True, help="Frames folder to write")
 
     add = command("subset", _subset, "draw the microphones that are known in each frame")

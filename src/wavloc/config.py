@@ -39,12 +39,13 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def resolve(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Complete and check a configuration.
 
-    Underlays ``folder/methods/*.yaml``, ``folder/datasets/*.yaml`` and ``experiments.yaml`` (what
+    Underlays the entries in ``folder/{methods,datasets,downloads}`` and ``experiments.yaml`` (what
     ``given`` states wins), fills the schema's defaults, refuses unknown keys, values out of range,
-    unknown methods and misspelt options before anything runs.
+    unknown methods and misspelt options before anything runs. Downloads that datasets state in
+    their entries come to the others.
     """
     base: dict[str, Any] = read_yaml(folder / "experiments.yaml")
-    for kind in ("methods", "datasets"):
+    for kind in ("methods", "datasets", "downloads"):
         entries = {path.stem: read_yaml(path) for path in sorted((folder / kind).glob("*.yaml"))}
         base[kind] = entries
     config = merge(base, given)
@@ -64,6 +65,9 @@ def resolve(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         for name, entry in config[kind].items():
             plugin = plugins.plugin_class(kind, entry.get("module", name))
             plugins.make_options(plugin, entry.get("options") or {}, f"{kind}.{name}")
+    for name, entry in config["datasets"].items():
+        if "download" in entry:
+            config["downloads"][name] = entry["download"]
     return config
 
 
@@ -95,5 +99,7 @@ def _fill_defaults(value: dict[str, Any], schema: Mapping[str, Any]) -> None:
     for key, part in schema.get("properties", {}).items():
         if "default" in part:
             value.setdefault(key, copy.deepcopy(part["default"]))
+        if part.get("type") in ("boolean", "number") and isinstance(value.get(key), str):
+            value[key] = yaml.safe_load(value[key])  # `--config offline=true` comes as text
         if isinstance(value.get(key), dict):
             _fill_defaults(value[key], part)

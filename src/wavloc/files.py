@@ -61,9 +61,15 @@ def read_json(path: str | Path) -> Any:
         raise InputError(f"{path}: not readable as JSON ({error})") from None
 
 
+def checksum(path: str | Path, algorithm: str) -> str:
+    """Digest of a file of any size, in hexadecimal; ``algorithm`` as in hashlib (md5, sha256)."""
+    with Path(path).open("rb") as handle:
+        return hashlib.file_digest(handle, algorithm).hexdigest()
+
+
 def sha256(path: str | Path) -> str:
     """Checksum of a file, in hexadecimal."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    return checksum(path, "sha256")
 
 
 @contextlib.contextmanager

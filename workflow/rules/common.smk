@@ -6,6 +6,7 @@ from itertools import product
 
 from wavloc import config as wavloc_config
 from wavloc import plugins, provenance
+from wavloc.datasets import fetch
 from wavloc.errors import WavlocError
 
 try:
@@ -22,7 +23,19 @@ TRAINING = (
     "--device {device} --precision {precision}".format(**config["training"])
     + " --compile" * config["training"]["compile"]
 )
-SOUND_ROOTS = {"librispeech": "librispeech_root", "folder": "{kind}_root"}
+SOUND_ROOTS = {"folder": "{kind}_root"}
+# What is published elsewhere; a key such as luvira_root says where it lies on this machine.
+DOWNLOADS = {
+    name: entry | ({"root": config[f"{name}_root"]} if f"{name}_root" in config else {})
+    for name, entry in config["downloads"].items()
+}
+CACHE = Path(config["cache"])
+NETWORK = (
+    "--retries {retries} --backoff {backoff_s} --timeout {timeout_s}".format(
+        **config["network"]
+    )
+    + " --offline" * config["offline"]
+)
 
 
 def dataset_of(spec):
@@ -222,22 +235,51 @@ def alternatives(names):
     return "|".join(map(re.escape, names))
 
 
+def data_folder(name):
+    """Where a download is or will be; a root that is not there is said before anything runs."""
+    try:
+        return fetch.folder_of(name, DOWNLOADS[name], CACHE)
+    except WavlocError as error:
+        sys.exit(f"wavloc: error: config, data of {name}: {error}")
+
+
+def fetched(name):
+    """Manifest of a download that has to be made first; none where the data lie at a root."""
+    if name not in DOWNLOADS or not fetch.is_fetched(name, DOWNLOADS[name]):
+        return []
+    return [CACHE / name / "manifest.json"]
+
+
 def sound_options(kind):
     """Sizes of a kind of sound and the folder it is read from, if its source is one."""
-    options = dict(config["sound"][kind])
-    key = SOUND_ROOTS.get(config[kind], "").format(kind=kind)
+    options, source = dict(config["sound"][kind]), config[kind]
+    if source in DOWNLOADS:
+        return options | {"root": str(data_folder(source))}
+    key = SOUND_ROOTS.get(source, "").format(kind=kind)
     if key:
         if key not in config:
-            sys.exit(f"wavloc: error: config: {kind}={config[kind]} needs {key}=PATH")
+            sys.exit(f"wavloc: error: config: {kind}={source} needs {key}=PATH")
         if not Path(config[key]).is_dir():
             sys.exit(f"wavloc: error: config: {key}={config[key]}: no such folder")
-        options = {"root": str(config[key])}
+        options["root"] = str(config[key])
     return options
 
 
 def sounds_of(dataset):
     sounds = plugin_of("datasets", dataset).sounds
     return {kind: f"<results>/data/corpus/{kind}" for kind in sounds}
+
+
+def recordings_of(dataset):
+    """Option for the folder that the recordings of a dataset are read from, if it has some."""
+    if not plugin_of("datasets", dataset).recordings:
+        return ""
+    if dataset not in DOWNLOADS:
+        sys.exit(
+            f"wavloc: error: config: dataset '{dataset}' reads recordings and needs a download "
+            "entry with urls or root"
+        )
+    return f"--data {data_folder(dataset)}"
 
 
 def table_spec(name):
@@ -274,14 +316,17 @@ def table_models(name):
 
 def caption(spec):
     """What a table shows, and which data and profile made it."""
+    sounds = plugin_of("datasets", spec["dataset"]).sounds
+    told = ", ".join(f"{kind}: {config[kind]}" for kind in sounds) or "recorded sound"
     return (
         f"{spec['caption']} Data: {DATASETS[spec['dataset']]['label']}. Profile {config['profile']}, seed {SEED}; "
-        f"speech: {config['speech']}, music: {config['music']}."
+        f"{told}."
     )
 
 
 wildcard_constraints:
     kind="speech|music",
+    source=alternatives(DOWNLOADS),
     dataset=alternatives(DATASETS),
     method=alternatives(METHODS),
     table=alternatives(config["tables"]),

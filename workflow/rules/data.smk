@@ -1,7 +1,29 @@
-# Dry sound, simulated frames, microphone subsets.
+# Downloads, dry sound, frames (simulated or recorded), microphone subsets.
+
+
+rule download:
+    output:
+        f"{CACHE}/{{source}}/manifest.json",
+    log:
+        "<logs>/download/{source}.log",
+    benchmark:
+        "<benchmarks>/download/{source}.tsv"
+    localrule: True  # compute nodes of a cluster may be off line
+    resources:
+        # Not parameters: another mirror or more patience must not run everything again.
+        entry=lambda wc: json.dumps(DOWNLOADS[wc.source], sort_keys=True),
+        network=NETWORK,
+    params:
+        archives=lambda wc: json.dumps(DOWNLOADS[wc.source]["archives"]),
+        cache=CACHE,
+    shell:
+        "wavloc download {wildcards.source} --entry {resources.entry:q} --cache {params.cache:q}"
+        " {resources.network} --log {log:q}"
 
 
 rule corpus:
+    input:
+        lambda wc: fetched(config[wc.kind]),
     output:
         directory("<results>/data/corpus/{kind}"),
     log:
@@ -25,7 +47,8 @@ rule corpus:
 
 rule simulate:
     input:
-        lambda wc: sounds_of(wc.dataset).values(),
+        sounds=lambda wc: sounds_of(wc.dataset).values(),
+        recordings=lambda wc: fetched(wc.dataset),
     output:
         directory("<results>/data/{dataset}/{track}"),
     log:
@@ -41,13 +64,14 @@ rule simulate:
         engine=config["simulation"]["engine"],
         sound=lambda wc, input: " ".join(
             f"--sound {kind}={path}"
-            for kind, path in zip(sounds_of(wc.dataset), input, strict=True)
+            for kind, path in zip(sounds_of(wc.dataset), input.sounds, strict=True)
         ),
+        recordings=lambda wc: recordings_of(wc.dataset),
         seed=SEED,
     shell:
         "wavloc simulate --dataset {wildcards.dataset} --track {wildcards.track}"
-        " --options {params.options:q} {params.sound} --engine {params.engine}"
-        " --seed {params.seed} --out {output:q} --log {log:q}"
+        " --options {params.options:q} {params.sound} {params.recordings}"
+        " --engine {params.engine} --seed {params.seed} --out {output:q} --log {log:q}"
 
 
 rule subset:

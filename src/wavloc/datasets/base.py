@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,6 +14,7 @@ import pandas as pd
 
 from wavloc.datasets.sound.corpus import Corpus
 from wavloc.errors import InputError
+from wavloc.frames import Frames
 from wavloc.geometry import SPEED_OF_SOUND, check_room, distances
 from wavloc.plugins import make_options
 
@@ -85,16 +87,34 @@ class Dataset:
     label: ClassVar[str] = ""
     reference: ClassVar[str] = ""
     sounds: ClassVar[tuple[str, ...]] = ()  # dry material needed: "speech", "music"
+    recordings: ClassVar[bool] = False  # whether it reads recordings, from `data_folder`
     Options: ClassVar[type]
 
-    def __init__(self, options: Mapping[str, Any] | None = None, name: str = "", seed: int = 0):
+    def __init__(
+        self,
+        options: Mapping[str, Any] | None = None,
+        name: str = "",
+        seed: int = 0,
+        data: str | Path | None = None,
+    ):
         self.name = name or type(self).__module__.rpartition(".")[2]
         self.options = make_options(type(self), options or {}, f"datasets.{self.name}")
         self.seed = seed
+        self.data = data
+
+    def data_folder(self) -> Path:
+        """Folder with the recordings that the dataset reads."""
+        if self.data is None:
+            raise InputError(f"dataset '{self.name}' reads recordings and needs --data FOLDER")
+        return Path(self.data)
 
     def tracks(self) -> list[str]:
         """Names of the recordings or splits; each becomes one Frames folder."""
         raise TypeError(f"dataset '{self.name}' defines no tracks()")
+
+    def recorded(self, track: str) -> Frames | None:
+        """Frames of a track that was recorded; None where `scenes` says what to simulate."""
+        return None
 
     def scenes(self, track: str, sounds: Mapping[str, Corpus]) -> Scenes:
         """What to simulate for one track, from dry material by kind."""

@@ -3,10 +3,6 @@
 Eight takes, music1..4 and speech1..4: a loudspeaker is carried through the room of the wav2pos
 paper's simulations (7 x 8 x 2 m) past the 11 real microphone positions. Reports must call it
 "twin", never "LuViRA".
-
-Eight more tracks, music1_sim..speech4_sim, are the paper's extension for training: the programme
-of the take frame by frame, each frame from a random place in a room with a T60 of its own. They
-are clean (no noise, no gains, nobody in the way); what spoils them is added in training.
 """
 
 from __future__ import annotations
@@ -22,42 +18,30 @@ from scipy.ndimage import gaussian_filter1d
 
 from wavloc import seeds
 from wavloc.audio import SAMPLE_RATE
-from wavloc.datasets.base import Dataset as Base
-from wavloc.datasets.base import Scenes, Split, require_positive, require_room
+from wavloc.datasets.base import Scenes, require_positive
 from wavloc.datasets.sound.corpus import Corpus
+from wavloc.datasets.takes.eight import SIM, EightTakes, TakeOptions
 from wavloc.errors import InputError
-from wavloc.frames import FRAME_SAMPLES
 from wavloc.geometry import LUVIRA_MICS
 
 LEAD_SILENCE_S = 0.5  # the real takes start silent too
 PATH_RATE = 100  # Hz, as the motion capture system of the real data
-SIM = "_sim"  # ending of the extension's tracks
-SIM_WALL_M, SIM_MIC_M = 0.3, 0.4  # how near a simulated source comes to wall, floor, ceiling; mic
 CARRIER_RADIUS_M, CARRIER_HEIGHT_M, CARRIER_BEHIND_M = 0.2, 1.75, 0.4
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
+class Options(TakeOptions):
     """Sizes of the twin; lengths in metres and seconds."""
 
     seconds: float = 60.0  # length of a take, as in the real data
-    hop: int = 1024  # samples between frame starts
-    margin: int = 800  # samples stored on both sides of a frame: the paper's +-0.05 s shift
     t60_s: float = 0.2  # nominal
-    max_order: int = 0  # cap on the image order, 0 = Sabine's
     snr_db: float = 20.0  # microphone noise below the take's mean active level
     snr_spread_db: float = 3.0  # uniform +- per microphone
     gain_spread_db: float = 3.0  # gains are not calibrated in the real data
-    silence_db: float = 30.0  # frames this far below the 95th percentile of power are dropped
     occlusion: bool = True  # the carrier's body shadows direct paths
-    room: tuple[float, ...] = (7.0, 8.0, 2.0)
-    shift: tuple[float, ...] = (3.60, 4.53, 0.0)  # room = LuViRA coordinates + shift
-    sim_share: float = 1.0  # simulated frames per frame of a take
-    sim_t60_low_s: float = 0.0  # simulated frames draw their T60 uniformly between the two
-    sim_t60_high_s: float = 0.4
 
 
-class Dataset(Base):
+class Dataset(EightTakes):
     """Eight carried-loudspeaker takes over the LuViRA array."""
 
     label = "LuViRA twin"
@@ -65,92 +49,33 @@ class Dataset(Base):
     sounds = ("speech", "music")
     Options = Options
 
-    def takes(self) -> list[str]:
-        """Names of the eight takes, without the extension."""
-        return [f"{kind}{index}" for kind in ("music", "speech") for index in range(1, 5)]
-
-    def tracks(self) -> list[str]:
-        return self.takes() + [take + SIM for take in self.takes()]
-
-    def splits(self) -> dict[str, Split]:
-        """Four splits: both takes of one number are for testing, the other six for training.
-
-        The extension of a training take trains too, that of a test take is not used at all: it has
-        the same programme. No utterance is in two takes; a song is, as in the real data.
-        """
-        splits = {}
-        for number in "1234":
-            train = tuple(take for take in self.takes() if not take.endswith(number))
-            simulated = tuple(take + SIM for take in train)
-            splits[number] = Split(train + simulated, (f"music{number}", f"speech{number}"))
-        return splits
-
     def scenes(self, track: str, sounds: Mapping[str, Corpus]) -> Scenes:
         """A take, or with the ending ``_sim`` its extension; positions in room coordinates (m)."""
         self.check_track(track)
-        self._check_options()
+        self.check_options()
         take = track.removesuffix(SIM)
         sound = sounds[take[:-1]]
         rng = seeds.rng(self.seed, self.name, take)  # the extension has the programme of the take
         total = int(self.options.seconds * SAMPLE_RATE)
         dry, speakers = self._programme(take, sound, total, rng)
-        start = np.arange(0, total - self._samples + 1, self.options.hop)
-        table = pd.DataFrame(
-            {
-                "frame": np.arange(len(start)),
-                "recording": self.name,
-                "track": track,
-                "take": take,
-                "time_s": (start + self._samples / 2) / SAMPLE_RATE,
-                "speaker": speakers[start + self._samples // 2],
-                "split": track,
-            }
-        )
+        start, table = self.grid(track, total)
+        table["speaker"] = speakers[start + self.samples // 2]
+        mics = LUVIRA_MICS + self.options.shift
         if track.endswith(SIM):
-            part = self._simulated(track, start, table)
+            part = self.extension(track, start, table, mics)
         else:
             part = self._carried(take, start, table, rng)
-        frames = len(part["start"])
-        scenes = Scenes(
-            room=np.array(self.options.room),
-            mics=LUVIRA_MICS + self.options.shift,
-            dry=dry,
-            dry_begin=np.zeros(frames, int),
-            dry_end=np.full(frames, total),
-            samples=self._samples,
-            sample_rate=SAMPLE_RATE,
-            max_order=self.options.max_order or None,
-            silence_db=self.options.silence_db,
-            origin=np.array(self.options.shift),
-            **part,
-        )
+        scenes = self.scenes_of(dry, mics, part)
         scenes.meta["sound"] = sound.meta
-        scenes.check()
         return scenes
 
-    @property
-    def _samples(self) -> int:
-        """Stored samples of a frame, with the margins."""
-        return FRAME_SAMPLES + 2 * self.options.margin
-
-    def _check_options(self) -> None:
-        options, where = self.options, f"datasets.{self.name}.options"
-        require_room(self.name, options.room)
-        require_positive(
-            self.name,
-            seconds=options.seconds,
-            hop=options.hop,
-            t60_s=options.t60_s,
-            silence_db=options.silence_db,
-        )
-        if int(options.seconds * SAMPLE_RATE) < self._samples:
-            raise InputError(f"{where}.seconds: {options.seconds} is too short")
-        if not options.sim_share > 0:
-            raise InputError(f"{where}.sim_share: {options.sim_share} must be greater than 0")
-        if not 0 <= options.sim_t60_low_s <= options.sim_t60_high_s:
+    def check_options(self) -> None:
+        options = self.options
+        super().check_options()
+        require_positive(self.name, seconds=options.seconds, t60_s=options.t60_s)
+        if int(options.seconds * SAMPLE_RATE) < self.samples:
             raise InputError(
-                f"{where}.sim_t60_low_s, sim_t60_high_s: {options.sim_t60_low_s} and "
-                f"{options.sim_t60_high_s} s, expected 0 <= low <= high"
+                f"datasets.{self.name}.options.seconds: {options.seconds} is too short"
             )
 
     def _carried(
@@ -173,46 +98,6 @@ class Dataset(Base):
             "noise_level": "track",
             "meta": {"gain_db": gain_db.tolist()},
         }
-
-    def _simulated(self, track: str, start: np.ndarray, table: pd.DataFrame) -> dict[str, Any]:
-        """What is particular to the extension: place and T60 of each frame.
-
-        Every frame has a stream of its own and keeps its draws when the share changes. A share
-        above 1 takes every frame of the take again, at another place.
-        """
-        order = seeds.rng(self.seed, self.name, track, "share").permutation(len(start))
-        count = max(1, round(self.options.sim_share * len(start)))
-        turn, at = np.divmod(np.arange(count), len(start))
-        chosen, turn = np.array(sorted(zip(order[at], turn, strict=True))).T
-        draws = [
-            self._draw(seeds.rng(self.seed, self.name, track, int(k), int(t)))
-            for k, t in zip(chosen, turn, strict=True)
-        ]
-        t60_s = np.array([t60 for _, t60 in draws])
-        return {
-            "start": start[chosen],
-            "source": np.stack([source for source, _ in draws]),
-            "t60_s": t60_s,
-            "snr_db": np.full(len(chosen), np.inf),
-            "table": table.iloc[chosen]
-            .reset_index(drop=True)
-            .assign(t60_nominal_s=t60_s, snr_db=np.inf),
-        }
-
-    def _draw(self, rng: np.random.Generator) -> tuple[np.ndarray, float]:
-        """Source position (3,) in room coordinates (m), uniform, and nominal T60 in seconds."""
-        options = self.options
-        t60_s = float(rng.uniform(options.sim_t60_low_s, options.sim_t60_high_s))
-        high = np.array(options.room) - SIM_WALL_M
-        mics = LUVIRA_MICS + options.shift
-        for _ in range(100 if (high > SIM_WALL_M).all() else 0):
-            source = rng.uniform(SIM_WALL_M, high)
-            if np.linalg.norm(mics - source, axis=1).min() >= SIM_MIC_M:
-                return source, t60_s
-        raise InputError(
-            f"datasets.{self.name}.options.room: {list(options.room)} m has no place at least "
-            f"{SIM_WALL_M} m from the walls and {SIM_MIC_M} m from every microphone in 100 draws"
-        )
 
     def _programme(
         self, track: str, corpus: Corpus, total: int, rng: np.random.Generator

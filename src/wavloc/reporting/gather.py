@@ -136,10 +136,15 @@ def _data_note(folder: Path) -> str:
     ]
     total = {
         key: sum(int(meta.get(f"frames_{key}", 0)) for meta in metas)
-        for key in ("rendered", "silent", "anechoic")
+        for key in ("rendered", "recorded", "silent", "unlabelled", "anechoic")
     }
+    recorded = (
+        f"{total['recorded']} frames recorded, {total['unlabelled']} of them without a label, "
+        if total["recorded"]
+        else ""
+    )
     return (
-        f"{folder.name}: {total['rendered']} frames simulated, "
+        f"{folder.name}: {recorded}{total['rendered']} frames simulated, "
         f"{total['silent']} dropped as silent, "
         f"{total['anechoic']} anechoic (nominal T60 below Sabine's bound)."
     )

@@ -48,7 +48,7 @@ def collect(
     with files.lock(cache / f".{folder.name}.lock"):
         _synthesise(folder, grid, plan(split_of, per_voice, seed), seed)
     items, meta = librispeech.read(
-        folder,
+        librispeech.utterances(folder),
         float(options.get("min_seconds", MIN_SECONDS)),
         librispeech.fixed_split(split_of),
     )

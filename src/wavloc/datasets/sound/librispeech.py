@@ -29,12 +29,15 @@ def collect(
 ) -> tuple[list[Item], dict[str, Any]]:
     """Items and counts of all usable utterances below ``options['root']``.
 
-    options: root (folder), min_seconds (2.0, after trimming), test_fraction and valid_fraction of
-    speakers (0.2, 0.1; only where the paper's speakers are not there).
+    options: root (folder), subset (such as test-clean; all that is there), expect (files, speakers:
+    what a complete copy has; not checked), min_seconds (2.0, after trimming), test_fraction and
+    valid_fraction of speakers (0.2, 0.1; only where the paper's speakers are not there).
     """
     root = Path(options["root"])
+    paths = utterances(root, str(options.get("subset", "")))
+    _check_complete(root, paths, options.get("expect", {}))
     return read(
-        root,
+        paths,
         float(options.get("min_seconds", 2.0)),
         lambda speakers: split_speakers(
             speakers,
@@ -44,9 +47,21 @@ def collect(
     )
 
 
-def read(root: Path, min_seconds: float, split: Any) -> tuple[list[Item], dict[str, Any]]:
+def _check_complete(root: Path, paths: list[Path], expect: Mapping[str, int]) -> None:
+    """Raise `InputError` unless there are as many files and speakers as there should be."""
+    there = {"files": len(paths), "speakers": len({path.parts[-3] for path in paths})}
+    for what, count in expect.items():
+        if what not in there:
+            raise InputError(f"sound.speech.expect: unknown key '{what}', expected {list(there)}")
+        if there[what] != count:
+            raise InputError(
+                f"{root}: {there[what]} {what}, expected {count} (sound.speech.expect): not a "
+                "complete copy?"
+            )
+
+
+def read(paths: list[Path], min_seconds: float, split: Any) -> tuple[list[Item], dict[str, Any]]:
     """Read, trim and high-pass every utterance; ``split`` maps speakers to their split names."""
-    paths = utterances(root)
     split_of = split(sorted({path.parts[-3] for path in paths}))
     items, short, trimmed_short = [], 0, 0
     for path in tqdm(paths, desc="read speech", unit="file", disable=None, leave=False):
@@ -70,6 +85,7 @@ def read(root: Path, min_seconds: float, split: Any) -> tuple[list[Item], dict[s
         "kept": len(items),
         "shorter_than_1_s": short,
         "short_after_trimming": trimmed_short,
+        "kept_by_split": {name: sum(item.split == name for item in items) for name in SPLITS},
         "speakers": {
             name: sorted({item.speaker for item in items if item.split == name}, key=int)
             for name in SPLITS
@@ -78,19 +94,23 @@ def read(root: Path, min_seconds: float, split: Any) -> tuple[list[Item], dict[s
     return items, {"counts": counts, "licence": "LibriSpeech: CC BY 4.0"}
 
 
-def utterances(root: Path) -> list[Path]:
-    """All utterance files below a root in a fixed order; none is an `InputError`."""
+def utterances(root: Path, subset: str = "") -> list[Path]:
+    """All utterance files below a root, or of one subset there, in a fixed order; none is an
+    `InputError`.
+    """
     if not root.is_dir():
         raise InputError(f"{root}: no such LibriSpeech folder")
     found = [
         path
         for path in root.rglob("*.flac")
-        if path.parts[-3].isdigit() and path.stem.startswith(f"{path.parts[-3]}-{path.parts[-2]}-")
+        if path.parts[-3].isdigit()
+        and path.stem.startswith(f"{path.parts[-3]}-{path.parts[-2]}-")
+        and subset in ("", *path.parts)
     ]
     if not found:
         raise InputError(
-            f"{root}: no utterances found, expected <speaker>/<chapter>/"
-            "<speaker>-<chapter>-<number>.flac somewhere below"
+            f"{root}: no utterances found, expected {f'{subset}/' * bool(subset)}<speaker>/"
+            "<chapter>/<speaker>-<chapter>-<number>.flac somewhere below"
         )
     return sorted(found, key=lambda path: (int(path.parts[-3]), path.stem))
 

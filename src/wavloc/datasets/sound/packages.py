@@ -12,11 +12,11 @@ import platform
 import subprocess
 import sys
 import tempfile
-import zipfile
 from pathlib import Path, PurePosixPath
 from types import ModuleType
 
 from wavloc import files
+from wavloc.datasets.fetch import archives
 from wavloc.errors import InputError, WorkError
 
 SOUNDFONT_PIN = "pretty_midi==0.2.11.post0"
@@ -37,7 +37,7 @@ def soundfont(cache: Path) -> Path:
             cure = f"or put {PurePosixPath(SOUNDFONT_MEMBER).name} (from its wheel) at {path}"
             with tempfile.TemporaryDirectory() as folder:
                 wheel = fetch(SOUNDFONT_PIN, Path(folder), cure)
-                unpack(wheel, Path(folder) / "unpacked")
+                archives.unpack(wheel, Path(folder) / "unpacked")
                 found = Path(folder) / "unpacked" / SOUNDFONT_MEMBER
                 if not found.is_file():
                     raise WorkError(f"{wheel.name} has no {SOUNDFONT_MEMBER}")
@@ -59,7 +59,7 @@ def synthesizer(cache: Path) -> ModuleType:
         if not folder.is_dir():
             cure = f"or unpack its wheel into {folder}"
             with tempfile.TemporaryDirectory() as holder, files.replacing(folder) as temporary:
-                unpack(fetch(SYNTHESIZER_PIN, Path(holder), cure), temporary)
+                archives.unpack(fetch(SYNTHESIZER_PIN, Path(holder), cure), temporary)
     sys.path.insert(0, str(folder))
     try:
         return importlib.import_module("tinysoundfont")
@@ -102,17 +102,3 @@ def fetch(pin: str, folder: Path, cure: str) -> Path:
             f"cannot fetch {pin} ({reason}): use --config music=synthetic (or music=folder), {cure}"
         )
     return wheels[0]
-
-
-def unpack(wheel: Path, folder: Path) -> None:
-    """Unpack a wheel; a damaged one or a member that leads out of the folder is a `WorkError`."""
-    try:
-        with zipfile.ZipFile(wheel) as archive:
-            for name in archive.namelist():
-                parts = PurePosixPath(name.replace("\\", "/"))
-                if parts.is_absolute() or ".." in parts.parts or ":" in name:
-                    raise WorkError(f"{wheel.name}: unsafe member {name!r}, not unpacked")
-            folder.mkdir(parents=True)
-            archive.extractall(folder)
-    except zipfile.BadZipFile as error:
-        raise WorkError(f"{wheel.name}: not readable as a wheel ({error})") from None

@@ -1,0 +1,153 @@
+"""Unpacking what somebody else packed: nothing outside the folder, no links, a bound on size."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import lzma
+import shutil
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from wavloc.errors import WorkError
+
+GIB = 2**30
+_BLOCK = 2**20
+_DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError)
+
+
+class DamagedArchive(WorkError):
+    """An archive that cannot be read to its end: truncated, corrupt, or no archive at all."""
+
+
+@dataclasses.dataclass
+class _Member:
+    name: str
+    size: int
+    folder: bool
+    plain: bool  # a folder or an ordinary file: no link, no device
+    open: Callable[[], IO[bytes]]
+
+
+def unpack(archive: Path, folder: Path, most_bytes: int = 50 * GIB) -> int:
+    """Unpack a zip or tar archive into ``folder``, which must not exist; returns files written.
+
+    Members that lead out of the folder, links, devices and more than ``most_bytes`` in all are a
+    `WorkError`, damage is a `DamagedArchive`; both name archive and member. The caller removes
+    what was written until then (`files.replacing`).
+    """
+    name, count, written = "", 0, 0
+    try:
+        for member in _members(archive):
+            name = member.name
+            target = folder / _safe(archive, member)
+            if member.folder:
+                target.mkdir(parents=True, exist_ok=True)
+                continue
+            if written + member.size > most_bytes:
+                raise WorkError(
+                    f"{archive}: unpacks to more than {most_bytes / GIB:.1f} GiB (at member "
+                    f"{name!r}), not unpacked; raise max_gib of this download if that is right"
+                )
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with member.open() as source, target.open("wb") as sink:
+                copied = _copy(source, sink, member.size)
+            if copied != member.size:
+                raise DamagedArchive(
+                    f"{archive}: damaged, member {name!r} has not the {member.size} bytes it states"
+                )
+            count, written = count + 1, written + copied
+    except _DAMAGE as error:
+        raise DamagedArchive(_damaged(archive, name, error)) from None
+    except (NotImplementedError, RuntimeError) as error:  # encrypted, unknown compression
+        raise DamagedArchive(_damaged(archive, name, error)) from None
+    except OSError as error:
+        if error.errno is None:  # gzip.BadGzipFile
+            raise DamagedArchive(_damaged(archive, name, error)) from None
+        if error.errno == errno.ENOSPC:
+            raise WorkError(f"disk full while unpacking {archive} into {folder.parent}") from None
+        raise WorkError(f"{archive}: cannot unpack {name!r} ({error.strerror})") from None
+    if not count:
+        raise DamagedArchive(f"{archive}: damaged, holds no files")
+    return count
+
+
+def unpacked_bytes(archive: Path) -> int:
+    """What an archive states to hold, in bytes; for a tar its own size, a damaged zip 0."""
+    if not _is_zip(archive):
+        return archive.stat().st_size
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            return sum(info.file_size for info in opened.infolist())
+    except zipfile.BadZipFile:
+        return 0
+
+
+def require_space(folder: Path, needed: int, what: str) -> None:
+    """Raise `WorkError` unless ``needed`` bytes are free where ``folder`` is."""
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise WorkError(
+            f"not enough disk space for {what}: {needed / GIB:.2f} GiB needed, "
+            f"{free / GIB:.2f} GiB free in {folder}"
+        )
+
+
+def _is_zip(archive: Path) -> bool:
+    return archive.suffix.lower() in (".zip", ".whl")  # by name: damage must not change the kind
+
+
+def _members(archive: Path) -> Iterator[_Member]:
+    if _is_zip(archive):
+        with zipfile.ZipFile(archive) as opened:
+            for info in opened.infolist():
+                kind = stat.S_IFMT(info.external_attr >> 16)
+                plain = kind in (0, stat.S_IFREG, stat.S_IFDIR)
+                yield _Member(
+                    info.filename,
+                    info.file_size,
+                    info.is_dir(),
+                    plain,
+                    lambda info=info: opened.open(info),
+                )
+    else:
+        with tarfile.open(archive) as opened:
+            for info in opened:
+                plain = info.isfile() or info.isdir()
+                yield _Member(
+                    info.name,
+                    info.size,
+                    info.isdir(),
+                    plain,
+                    lambda info=info: opened.extractfile(info),
+                )
+
+
+def _safe(archive: Path, member: _Member) -> PurePosixPath:
+    path = PurePosixPath(member.name.replace("\\", "/"))
+    if path.is_absolute() or ".." in path.parts or ":" in member.name:
+        raise WorkError(f"{archive}: unsafe member {member.name!r}, not unpacked")
+    if not member.plain:
+        raise WorkError(
+            f"{archive}: unsafe member {member.name!r} (a link or a device), not unpacked"
+        )
+    return path
+
+
+def _copy(source: IO[bytes], sink: IO[bytes], most: int) -> int:
+    """Copy up to one byte more than ``most``: a member that states too little is found out."""
+    copied = 0
+    while block := source.read(min(_BLOCK, most + 1 - copied)):
+        sink.write(block)
+        copied += len(block)
+    return copied
+
+
+def _damaged(archive: Path, member: str, error: Exception) -> str:
+    where = f" after member {member!r}" if member else ""
+    return f"{archive}: damaged{where} ({error or type(error).__name__})"

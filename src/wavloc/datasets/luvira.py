@@ -1,0 +1,134 @@
+"""LuViRA, audio only (Yaman et al. 2024): eight recordings of a carried loudspeaker.
+
+They are cut into frames at 16 kHz; the label of a frame is the position of the loudspeaker at its
+centre. The extension for training (tracks ``..._sim``) is simulated from the recording of the 12th
+microphone, which rides on the loudspeaker.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+
+from wavloc import audio
+from wavloc.audio import SAMPLE_RATE
+from wavloc.datasets.base import Scenes, require_positive
+from wavloc.datasets.sound.corpus import RUMBLE_HZ, Corpus
+from wavloc.datasets.takes import trajectory
+from wavloc.datasets.takes.eight import SIM, EightTakes, TakeOptions
+from wavloc.datasets.takes.reader import Sync, Take, read_take
+from wavloc.errors import InputError
+from wavloc.frames import FRAME_SAMPLES, Frames
+
+
+@dataclasses.dataclass(frozen=True)
+class Options(TakeOptions):
+    """How the recordings are read; the rest as for the twin."""
+
+    max_gap_s: float = 0.1  # no label between two captured positions that lie farther apart
+    sync: str = "pulse"  # of Sync.wav; "search": where sound and positions fit best; "none"
+    sync_offset_s: Mapping[str, float] = dataclasses.field(default_factory=dict)  # take: seconds
+    sync_reach_s: float = 2.0  # how far "search" and the check of the other two look
+    max_clipped_share: float = 0.01  # of the samples of a track
+
+
+class Dataset(EightTakes):
+    """The real takes and their extension."""
+
+    label = "LuViRA"
+    reference = "Yaman et al. 2024 (audio only); simulated extension: Berg et al. 2024, Sec. IV"
+    recordings = True
+    Options = Options
+
+    def recorded(self, track: str) -> Frames | None:
+        """Frames of a take; those that are silent or have no label are left out and counted."""
+        self.check_track(track)
+        if track.endswith(SIM):
+            return None
+        take = self._take(track)
+        start, table = self.grid(track, take.audio.shape[1])
+        time_s = table["time_s"].to_numpy()
+        source = trajectory.at(time_s, take.time_s, take.track, self.options.max_gap_s)
+        labelled = np.isfinite(source).all(axis=1)
+        silent = audio.silent(self._power(take, start), self.options.silence_db)
+        keep = np.flatnonzero(labelled & ~silent)
+        if len(keep) == 0:
+            raise InputError(
+                f"take '{track}': of {len(start)} frames none is left, {int(silent.sum())} are "
+                f"silent and {int((~labelled).sum())} have no label"
+            )
+        table = table.assign(speaker=track, t60_nominal_s=np.nan, snr_db=np.nan)  # not known
+        count = {
+            "frames_recorded": len(start),
+            "frames_silent": int(silent.sum()),
+            "frames_unlabelled": int((~labelled & ~silent).sum()),
+        }
+        return Frames(
+            audio=_cut(take.audio, start[keep], self.samples),
+            source_audio=self._source(take, start[keep]),
+            mic_positions=take.mics,
+            source_position=source[keep],
+            table=table.iloc[keep].reset_index(drop=True),
+            sample_rate=SAMPLE_RATE,
+            meta=count | {"take": take.meta, "warnings": take.warnings},
+        )
+
+    def scenes(self, track: str, sounds: Mapping[str, Corpus]) -> Scenes:
+        """The extension of a take, in room coordinates; its dry sound is the 12th microphone's."""
+        self.check_track(track)
+        take = self._take(track.removesuffix(SIM))
+        if take.source_audio is None:
+            raise InputError(
+                f"track '{track}' is simulated from Track {len(take.mics) + 1}.wav of its take, "
+                f"which is missing ({take.warnings[0]})"
+            )
+        dry = audio.highpass(take.source_audio, RUMBLE_HZ, SAMPLE_RATE)
+        start, table = self.grid(track, len(dry))
+        table["speaker"] = take.name
+        mics = take.mics + self.options.shift
+        scenes = self.scenes_of(dry, mics, self.extension(track, start, table, mics))
+        scenes.meta |= {"take": take.meta, "warnings": take.warnings}
+        return scenes
+
+    def _take(self, name: str) -> Take:
+        options = self.options
+        self.check_options()
+        require_positive(self.name, max_gap_s=options.max_gap_s, sync_reach_s=options.sync_reach_s)
+        if options.sync not in ("pulse", "search", "none"):
+            raise InputError(
+                f"datasets.{self.name}.options.sync: '{options.sync}', expected pulse, search or "
+                "none"
+            )
+        given = options.sync_offset_s
+        if not isinstance(given, Mapping) or not all(
+            isinstance(value, int | float) for value in given.values()
+        ):
+            raise InputError(
+                f"datasets.{self.name}.options.sync_offset_s: {given}, expected seconds by take"
+            )
+        sync = Sync(options.sync, options.sync_offset_s, options.sync_reach_s)
+        take = read_take(self.data_folder(), name, sync, options.max_clipped_share)
+        if take.audio.shape[1] < self.samples:
+            raise InputError(
+                f"take '{name}': {take.audio.shape[1] / SAMPLE_RATE:.3f} s, shorter than one frame "
+                f"with its margins ({self.samples / SAMPLE_RATE:.3f} s)"
+            )
+        return take
+
+    def _power(self, take: Take, start: np.ndarray) -> np.ndarray:
+        """Mean power (F,) of the microphones in the frames, without the margins."""
+        inner = _cut(take.audio, start + self.options.margin, FRAME_SAMPLES)
+        return np.square(inner).mean(axis=(1, 2))
+
+    def _source(self, take: Take, start: np.ndarray) -> np.ndarray:
+        if take.source_audio is None:
+            return np.full((len(start), self.samples), np.nan, np.float32)
+        return _cut(take.source_audio[None], start, self.samples)[:, 0]
+
+
+def _cut(sound: np.ndarray, start: np.ndarray, samples: int) -> np.ndarray:
+    """Pieces (F, M, samples) of (M, n) from each start (F,)."""
+    windows = np.lib.stride_tricks.sliding_window_view(sound, samples, axis=1)
+    return np.ascontiguousarray(windows[:, start].transpose(1, 0, 2))
