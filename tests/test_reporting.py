@@ -1,9 +1,5 @@
 """Tables, figures and the report: complete, honest about gaps, equal bytes from equal data."""
 
-import json
-import re
-from html.parser import HTMLParser
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,7 +8,6 @@ from wavloc.errors import InputError
 from wavloc.geometry import LUVIRA_MICS
 from wavloc.reporting import figures, gather, tables
 from wavloc.reporting.grid import layout
-from wavloc.reporting.report import write_report
 
 SPEC = {
     "title": "Table I",
@@ -300,79 +295,3 @@ def test_every_method_has_a_line_of_its_own():
 def assert_picture(stem):
     assert stem.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
     assert stem.with_suffix(".pdf").read_bytes().startswith(b"%PDF")
-
-
-class Page(HTMLParser):
-    """Collects what a page would load, how many rows its tables have and whether tags balance."""
-
-    VOID = ("meta", "img", "br", "link")
-
-    def __init__(self):
-        super().__init__()
-        self.loads, self.rows, self.open, self.text = [], [], [], []
-
-    def handle_starttag(self, tag, attrs):
-        self.loads += [value for name, value in attrs if name in ("src", "href")]
-        if tag not in self.VOID:
-            self.open.append(tag)
-        if tag == "table":
-            self.rows.append(0)
-        if tag == "td" and self.open[-3] == "tbody":
-            self.rows[-1] += 1
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text.append(data)
-
-
-def test_report_is_one_file_with_everything(metrics, paper, tmp_path):
-    frame = tables.assemble("table1", SPEC, METHODS, metrics, paper)
-    stem = tmp_path / "table1"
-    tables.write(stem, frame, SPEC, METHODS)
-    panels = {"split 1": {"music1": {"GNN": np.full(9, 0.2)}}}
-    figures.error_distribution(panels, tmp_path / "fig6")
-    header = "s\th:m:s\tmax_rss\tmax_vms\n"
-    for name, seconds in (("train/gnn.tsv", 12.5), ("train/dinn.tsv", 2.5), ("simulate.tsv", 1)):
-        path = tmp_path / "benchmarks" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"{header}{seconds}\t0:00:01\t100\t-\n")
-    (tmp_path / "benchmarks/short.tsv").write_text(f"{header}0.1\t0:00:00\t-\t-\n")
-    page = tmp_path / "report.html"
-    config = {"profile": "smoke", "seed": 1}
-    arguments = {
-        "title": "wavloc <test>",
-        "profile": "smoke",
-        "data_note": "Made of sound & <script>alert(1)</script>",
-        "tables": [(stem.with_suffix(".csv"), stem.with_suffix(".md"))],
-        "figures": [(tmp_path / "fig6.png", 'Errors "so far" <b>')],
-        "benchmarks": tmp_path / "benchmarks",
-        "provenance": {"git": "abc+", "packages": {"numpy": "2"}, "seed": 1},
-        "config": config,
-        "sources": [("twin", "https://example.org/<x>", "CC BY 4.0")],
-        "notes": ["Reduced networks."],
-    }
-    write_report(page, **arguments)
-    text = page.read_text()
-    read = Page()
-    read.feed(text)
-    assert read.open == []
-    assert all(load.startswith(("data:image/png;base64,", "#")) for load in read.loads)
-    assert not re.search(r"(src|href)\s*=\s*[\"']?https?:|url\(|@import", text)
-    assert "<script>alert" not in text
-    assert len(read.rows) == 6
-    assert min(read.rows) > 0
-    shown = " ".join(read.text)
-    for words in ("SRP_PHAT", REFUSAL, "CC BY 4.0", "Reduced networks", "not computed", "abc+"):
-        assert words in shown
-    assert shown.count("15.0") == 1  # train: both jobs together
-    assert json.dumps(config, indent=1, sort_keys=True) in "".join(read.text)
-    first = page.read_bytes()
-    write_report(page, **arguments)
-    assert page.read_bytes() == first
-
-
-def test_report_of_an_empty_run(tmp_path):
-    write_report(tmp_path / "r.html", "t", "p", "d", [], [], None, {}, {}, [])
-    assert "This run made no table" in (tmp_path / "r.html").read_text()

@@ -17,7 +17,7 @@ import yaml
 
 from wavloc import config, plugins
 
-COPIED = ["Snakefile", "workflow", "config", "profiles", "dvc.yaml"]
+COPIED = ["Snakefile", "workflow", "config", "profiles", "docs", "dvc.yaml"]
 SMOKE = ["--configfile", "config/smoke.yaml", "--"]
 
 

@@ -314,9 +314,9 @@ def _figures(args: argparse.Namespace) -> None:
 
 
 def _report(args: argparse.Namespace) -> None:
-    from wavloc.reporting import gather
+    from wavloc.reporting import content
 
-    gather.report(args.results, args.config, args.out)
+    content.report(args.results, args.config, args.out, args.deviations)
 
 
 def _locate(args: argparse.Namespace) -> None:
@@ -500,6 +500,7 @@ def _parser() -> argparse.ArgumentParser:
     add = command("report", _report, "write the self-contained HTML report of a results folder")
     add.add_argument("--results", type=Path, required=True)
     add.add_argument("--config", type=_json, required=True, help="resolved config, JSON or file")
+    add.add_argument("--deviations", type=Path, help="Markdown for the appendix")
     add.add_argument("--out", type=Path, required=True, help=".html to write")
 
     add = command("locate", _locate, "positions over time from a recording")

@@ -67,14 +67,16 @@ rule report:
     input:
         TABLE_FILES,
         FIGURE_FILES,
+        MODELS.keys(),
+        deviations="docs/deviations.md",
     output:
         "<results>/report.html",
     log:
         "<logs>/report.log",
     params:
-        code=provenance.code_digest("wavloc.reporting.gather"),
+        code=provenance.code_digest("wavloc.reporting.content"),
         config=json.dumps(config, sort_keys=True),
         results=lambda wc, output: Path(output[0]).parent,
     shell:
         "wavloc report --results {params.results:q} --config {params.config:q}"
-        " --out {output:q} --log {log:q}"
+        " --deviations {input.deviations:q} --out {output:q} --log {log:q}"

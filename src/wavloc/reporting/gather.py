@@ -1,18 +1,17 @@
-"""From result files to figures and the report: reads what earlier stages wrote."""
+"""From result files to figures: reads what earlier stages wrote."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from wavloc import files, frames, provenance
+from wavloc import frames
 from wavloc.errors import InputError
 from wavloc.methods import predictions
 from wavloc.reporting import figures
-from wavloc.reporting.report import write_report
 
 EXAMPLES = 4  # places shown of microphones that move from frame to frame
 
@@ -79,67 +78,3 @@ def _layout(shown: frames.Frames, out: Path) -> None:
         chosen = np.sort(np.unique(mics, axis=0, return_index=True)[1])[:EXAMPLES]
         layouts = [(mics[frame], sources[[frame]]) for frame in chosen]
     figures.array_layout(layouts, shown.meta.get("room"), out, plan=fixed)
-
-
-def report(results: Path, config: Mapping[str, Any], out: Path) -> None:
-    """Write the HTML report of a results folder made with a resolved config."""
-    tables = [
-        (results / "tables" / f"{name}.csv", results / "tables" / f"{name}.md")
-        for name in config["tables"]
-    ]
-    drawn = [
-        (results / "figures" / f"{name}.png", spec["title"])
-        for name, spec in config["figures"].items()
-    ]
-    for path in [*(csv for csv, _ in tables), *(png for png, _ in drawn)]:
-        if not path.is_file():
-            raise InputError(f"{path}: missing; make tables and figures first")
-    used = {config["roles"].get(s["dataset"], s["dataset"]) for s in config["tables"].values()}
-    notes = [_data_note(results / "data" / name) for name in sorted(used)]
-    write_report(
-        out,
-        f"wavloc: tables and figures, profile {config['profile']}",
-        config["profile"],
-        f"speech: {config['speech']}, music: {config['music']}; "
-        f"datasets: {', '.join(sorted(used))}",
-        tables,
-        drawn,
-        Path(config["pathvars"]["benchmarks"]),
-        provenance.stamp(seed=config["seed"]),
-        dict(config),
-        _sources(results, config, sorted(used)),
-        [*notes, "T60 is nominal: flat rooms decay slower than Sabine's formula says."],
-    )
-
-
-def _sources(
-    results: Path, config: Mapping[str, Any], datasets: Sequence[str]
-) -> list[tuple[str, str, str]]:
-    """(what, where from, licence) of the datasets and of the dry sound they were made of."""
-    entries = {name: config["datasets"][name] for name in datasets}
-    rows = [
-        (entry.get("label", name), entry.get("reference", ""), entry.get("licence", "not stated"))
-        for name, entry in entries.items()
-    ]
-    for path in sorted((results / "data" / "corpus").glob("*/meta.json")):
-        meta = files.read_json(path)
-        rows.append((f"dry {path.parent.name}", meta["source"], meta.get("licence", "not stated")))
-    return rows
-
-
-def _data_note(folder: Path) -> str:
-    """One sentence on a dataset's frames: how many were rendered, silent and anechoic."""
-    metas = [
-        frames.load(path).meta
-        for path in sorted(folder.glob("*"))
-        if path.is_dir() and not path.name.startswith(".")
-    ]
-    total = {
-        key: sum(int(meta.get(f"frames_{key}", 0)) for meta in metas)
-        for key in ("rendered", "silent", "anechoic")
-    }
-    return (
-        f"{folder.name}: {total['rendered']} frames simulated, "
-        f"{total['silent']} dropped as silent, "
-        f"{total['anechoic']} anechoic (nominal T60 below Sabine's bound)."
-    )

@@ -1,0 +1,150 @@
+"""From a results folder to the report: reads what earlier stages wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from wavloc import files, frames, plugins, provenance
+from wavloc.errors import InputError
+from wavloc.methods import predictions
+from wavloc.reporting.curves import Model
+from wavloc.reporting.report import Content, write_report
+from wavloc.reporting.view import View
+
+OVER_TIME = ("trajectory",)  # kinds of figures whose tracks have a view in 3-D
+
+
+def report(results: Path, config: Mapping[str, Any], out: Path, deviations: Path | None) -> None:
+    """Write the HTML report of a results folder made with a resolved config.
+
+    deviations: Markdown that is shown as an appendix.
+    """
+    tables = [
+        (results / "tables" / f"{name}.csv", results / "tables" / f"{name}.md")
+        for name in config["tables"]
+    ]
+    drawn = [
+        (results / "figures" / f"{name}.png", spec["title"])
+        for name, spec in config["figures"].items()
+    ]
+    for path in [*(csv for csv, _ in tables), *(png for png, _ in drawn)]:
+        if not path.is_file():
+            raise InputError(f"{path}: missing; make tables and figures first")
+    specs = [*config["tables"].values(), *config["figures"].values()]
+    used = sorted({config["roles"].get(spec["dataset"], spec["dataset"]) for spec in specs})
+    benchmarks = Path(config["pathvars"]["benchmarks"])
+    content = Content(
+        title=f"wavloc: tables and figures, profile {config['profile']}",
+        profile=config["profile"],
+        data_note=f"speech: {config['speech']}, music: {config['music']}; "
+        f"datasets: {', '.join(used)}",
+        tables=tables,
+        figures=drawn,
+        views=_views(results, config),
+        models=_models(results / "models", benchmarks),
+        benchmarks=benchmarks,
+        provenance=provenance.stamp(seed=config["seed"]),
+        config=config,
+        sources=_sources(results, config, used),
+        notes=[
+            *(_data_note(results / "data" / name) for name in used),
+            "T60 is nominal: flat rooms decay slower than Sabine's formula says.",
+        ],
+        deviations=deviations.read_text(encoding="utf-8") if deviations else "",
+    )
+    write_report(out, content)
+
+
+def _views(results: Path, config: Mapping[str, Any]) -> list[View]:
+    """The tracks of figures over time, with every method that was run on them.
+
+    Those of the figure are visible at first.
+    """
+    entries = sorted(config["methods"].items(), key=lambda entry: (entry[1]["order"], entry[0]))
+    labels = {name: _described("methods", name, entry, "label") for name, entry in entries}
+    views: dict[tuple[str, str, str], View] = {}
+    for spec in config["figures"].values():
+        if spec["kind"] not in OVER_TIME:
+            continue
+        dataset = config["roles"].get(spec["dataset"], spec["dataset"])
+        for track in spec["tracks"]:
+            cell = f"{spec['setup']}-{spec['mics']}"
+            folder = results / "predictions" / dataset / track / cell
+            estimates = {
+                label: predictions.load(folder / f"{name}.parquet").position
+                for name, label in labels.items()
+                if (folder / f"{name}.parquet").is_file()
+            }
+            if (dataset, track, cell) in views or not estimates:
+                continue
+            shown = frames.load(results / "data" / dataset / track)
+            chosen = spec["methods"] if isinstance(spec["methods"], list) else labels
+            views[dataset, track, cell] = View(
+                f"{track}, setup {spec['setup']}, {spec['mics']} microphones",
+                shown.table["time_s"].to_numpy(),
+                np.asarray(shown.source_position),
+                shown.mics()[0],
+                shown.room_bounds,
+                estimates,
+                {label for name, label in labels.items() if name in chosen},
+            )
+    return list(views.values())
+
+
+def _described(kind: str, name: str, entry: Mapping[str, Any], key: str) -> str:
+    """Label or reference of a method or dataset: the entry's, else that of its class."""
+    return entry.get(key, getattr(plugins.plugin_class(kind, entry.get("module", name)), key))
+
+
+def _models(folder: Path, benchmarks: Path) -> list[Model]:
+    """Every trained model of a run, with the time of its training where that was kept."""
+    models = []
+    for path in sorted(folder.glob("*/*/*/history.csv")):
+        dataset, split, name = path.parent.relative_to(folder).parts
+        timed = benchmarks / "train" / dataset / split / f"{name}.tsv"
+        try:
+            history = pd.read_csv(path)
+            seconds = float(pd.read_csv(timed, sep="\t")["s"].iloc[0]) if timed.is_file() else None
+        except (OSError, ValueError, KeyError) as error:
+            raise InputError(f"{path}: history or run time not readable ({error})") from None
+        note = files.read_json(path.parent / "method.json")
+        models.append(Model(dataset, split, name, history, note, seconds))
+    return models
+
+
+def _sources(
+    results: Path, config: Mapping[str, Any], datasets: Sequence[str]
+) -> list[tuple[str, str, str]]:
+    """(what, where from, licence) of the datasets and of the dry sound they were made of."""
+    rows = []
+    for name in datasets:
+        entry = config["datasets"][name]
+        told = [_described("datasets", name, entry, key) for key in ("label", "reference")]
+        rows.append((*told, entry.get("licence", "not stated")))
+    for path in sorted((results / "data" / "corpus").glob("*/meta.json")):
+        meta = files.read_json(path)
+        rows.append((f"dry {path.parent.name}", meta["source"], meta.get("licence", "not stated")))
+    return rows
+
+
+def _data_note(folder: Path) -> str:
+    """One sentence on a dataset's frames: how many were rendered, silent and anechoic."""
+    metas = [
+        frames.load(path).meta
+        for path in sorted(folder.glob("*"))
+        if path.is_dir() and not path.name.startswith(".")
+    ]
+    total = {
+        key: sum(int(meta.get(f"frames_{key}", 0)) for meta in metas)
+        for key in ("rendered", "silent", "anechoic")
+    }
+    return (
+        f"{folder.name}: {total['rendered']} frames simulated, "
+        f"{total['silent']} dropped as silent, "
+        f"{total['anechoic']} anechoic (nominal T60 below Sabine's bound)."
+    )
