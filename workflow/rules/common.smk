@@ -274,8 +274,10 @@ def table_models(name):
 
 def caption(spec):
     """What a table shows, and which data and profile made it."""
+    dataset = spec["dataset"]
+    label = DATASETS[dataset].get("label", plugin_of("datasets", dataset).label)
     return (
-        f"{spec['caption']} Data: {DATASETS[spec['dataset']]['label']}. Profile {config['profile']}, seed {SEED}; "
+        f"{spec['caption']} Data: {label}. Profile {config['profile']}, seed {SEED}; "
         f"speech: {config['speech']}, music: {config['music']}."
     )
 
