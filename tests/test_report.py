@@ -18,7 +18,7 @@ from wavloc import config, files
 from wavloc.errors import InputError
 from wavloc.evaluation.metrics import evaluate
 from wavloc.methods.predictions import Predictions
-from wavloc.reporting import content, curves, gather, markup, tables
+from wavloc.reporting import content, gather, histories, markup, tables
 from wavloc.reporting.report import Content, write_report
 from wavloc.training import history
 
@@ -218,7 +218,7 @@ def test_parts_of_a_table_stay_parts() -> None:
 def test_curve_of_any_history() -> None:
     note = {"training": {"best_epoch": 2}}
     frame = pd.DataFrame({"epoch": [1, 2, 3], "train_loss": [3.0, 0.0, 1.0], "loss": [2.0] * 3})
-    drawn = curves.drawing(curves.Model("d", "s", "<m>", frame, note, None))
+    drawn = histories.drawing(histories.Model("d", "s", "<m>", frame, note, None))
     assert "&lt;m&gt;, 3 epochs" in drawn
     assert "nan" not in drawn.split("<svg", 1)[1].split(">", 1)[1]
 

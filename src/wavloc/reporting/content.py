@@ -12,7 +12,7 @@ import pandas as pd
 from wavloc import files, frames, plugins, provenance
 from wavloc.errors import InputError
 from wavloc.methods import predictions
-from wavloc.reporting.curves import Model
+from wavloc.reporting.histories import Model
 from wavloc.reporting.report import Content, write_report
 from wavloc.reporting.view import View
 
@@ -41,8 +41,8 @@ def report(results: Path, config: Mapping[str, Any], out: Path, deviations: Path
     content = Content(
         title=f"wavloc: tables and figures, profile {config['profile']}",
         profile=config["profile"],
-        data_note=f"speech: {config['speech']}, music: {config['music']}; "
-        f"datasets: {', '.join(used)}",
+        data_note=f"Speech: {config['speech']}, music: {config['music']}; "
+        f"datasets: {', '.join(used)}.",
         tables=tables,
         figures=drawn,
         views=_views(results, config),

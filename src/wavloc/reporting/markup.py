@@ -94,8 +94,9 @@ class _Renderer(RendererHTML):
         return f'<th scope="col"{_right(tokens[index])}>'
 
     def td_open(self, tokens: Sequence[Token], index: int, *_: Any) -> str:
-        long = len(tokens[index + 1].content) > 60
-        return f"<td{' class=long' if long else _right(tokens[index])}>"
+        length, right = len(tokens[index + 1].content), _right(tokens[index])
+        wraps = " class=long" if length > 60 else " class=short" if length > 22 else ""
+        return f"<td{right or wraps}>"
 
     def tr_open(self, tokens: Sequence[Token], index: int, *_: Any) -> str:
         if not tokens[index].meta.get("part"):

@@ -16,7 +16,7 @@ import pandas as pd
 from wavloc import files
 from wavloc.errors import InputError
 from wavloc.provenance import digest
-from wavloc.reporting import curves, view
+from wavloc.reporting import histories, view
 from wavloc.reporting import tables as tidy
 from wavloc.reporting.markup import anchor, folded, markdown, scrolling, table, text
 from wavloc.reporting.style import SORTING, STYLE
@@ -37,7 +37,7 @@ class Content:
     tables: Sequence[tuple[Path, Path]] = ()
     figures: Sequence[tuple[Path, str]] = ()
     views: Sequence[view.View] = ()
-    models: Sequence[curves.Model] = ()
+    models: Sequence[histories.Model] = ()
     benchmarks: Path | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
@@ -102,7 +102,7 @@ def _links(headings: Sequence[str] | Mapping[str, Any]) -> str:
 
 
 def _summary(content: Content, frames: Sequence[pd.DataFrame]) -> str:
-    known = [frame["value"].notna() for frame in frames if "value" in frame]
+    known = [frame["value"].notna() for frame in frames if "note" in frame]  # of methods
     lines = [
         f"Profile: <strong>{text(content.profile)}</strong>. {text(content.data_note)}",
         f"{len(frames)} tables with {sum(int(cells.sum()) for cells in known)} of "
@@ -159,17 +159,17 @@ def _figure(png: Path, caption: str) -> str:
     )
 
 
-def _training(models: Sequence[curves.Model]) -> str:
+def _training(models: Sequence[histories.Model]) -> str:
     """A table of all models, and the curves of each split."""
     parts = [
         "<p>Each model with the epoch that did best on held-out frames; its criterion is explained "
         'under <a href="#deviations">Deviations</a>, Training.</p>',
-        table("models", curves.HEADS, map(curves.row, models), curves.NUMERIC),
+        table("models", histories.HEADS, map(histories.row, models), histories.NUMERIC),
         '<p class="soft">Curves: loss over epochs on a logarithmic scale, training (solid) and '
         "held-out frames (dashed); the dotted line marks the epoch that was kept.</p>",
     ]
     for (dataset, split), members in itertools.groupby(models, lambda m: (m.dataset, m.split)):
-        drawings = "".join(map(curves.drawing, members))
+        drawings = "".join(map(histories.drawing, members))
         shown = f'<div class="curves">{drawings}</div>'
         first = (dataset, split) == (models[0].dataset, models[0].split)
         name = f"{dataset}, split {split}"
@@ -222,7 +222,7 @@ def _gaps(frames: Sequence[pd.DataFrame]) -> str:
     empty = [
         frame[frame["value"].isna()].reindex(columns=GAP_COLUMNS, fill_value="")
         for frame in frames
-        if "value" in frame
+        if "note" in frame
     ]
     gaps = pd.concat(empty) if empty else pd.DataFrame()
     if gaps.empty:

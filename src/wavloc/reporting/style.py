@@ -21,6 +21,7 @@ table { border-collapse: separate; border-spacing: 0; width: 100%; font-size: .8
   font-variant-numeric: tabular-nums; }
 th, td { padding: .35rem .5rem; text-align: left; white-space: nowrap; vertical-align: top; }
 th.n, td.n { text-align: right; } td.long { white-space: normal; min-width: 16rem; }
+td.short { white-space: normal; min-width: 9rem; }
 thead th { background: var(--shade); border-bottom: 2px solid var(--line); position: sticky; top: 0;
   vertical-align: bottom; white-space: normal; z-index: 1; }
 thead button { all: unset; cursor: pointer; display: block; width: 100%; }
@@ -37,7 +38,7 @@ figure { margin: 1.25rem 0; }
 figure .wide { overflow-x: auto; background: #fff; border-radius: 6px; padding: .5rem; }
 figure img { display: block; max-width: 100%; height: auto; }
 .curves { display: grid; gap: .75rem;
-  grid-template-columns: repeat(auto-fill, minmax(13rem, 1fr)); }
+  grid-template-columns: repeat(auto-fill, minmax(10rem, 1fr)); }
 .curve { margin: 0; } .curve svg { display: block; width: 100%; background: var(--shade);
   border-radius: 6px; font-size: 9px; }
 .curve path { fill: none; stroke-width: 1.5; } .curve text { fill: var(--soft); }

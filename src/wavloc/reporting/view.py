@@ -175,7 +175,7 @@ const draw = () => {
   moment.textContent = view.time[+time.value].toFixed(2) + " s";
   if (!drawn) element.replaceChildren();
   drawn = true;
-  const far = element.clientWidth < element.clientHeight ? 1.7 : 1.15;
+  const far = element.clientWidth < element.clientHeight ? 2.1 : 1.35;
   return Plotly.react(element, traces(), {
     showlegend: false, uirevision: view.name, margin: {l: 0, r: 0, t: 0, b: 0},
     paper_bgcolor: "rgba(0,0,0,0)", hoverlabel: {namelength: -1},

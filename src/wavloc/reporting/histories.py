@@ -29,7 +29,7 @@ class Model:
 
 
 HEADS = (
-    *("dataset", "split", "model", "parameters", "frames", "epochs", "best epoch"),
+    *("model", "dataset", "split", "parameters", "frames", "epochs", "best epoch"),
     *("criterion", "frames/s", "time (s)", "device"),
 )
 NUMERIC = range(3, 10)
@@ -39,7 +39,7 @@ def row(model: Model) -> list[Any]:
     """What the table of models says of one, in the order of `HEADS`."""
     training = model.note["training"]
     return [
-        *(model.dataset, model.split, model.name, model.note["parameters"], training["frames"]),
+        *(model.name, model.dataset, model.split, model.note["parameters"], training["frames"]),
         *(training["epochs"], training["best_epoch"], f"{training['criterion']:.4g}"),
         f"{model.history['frames_per_s'].median():.0f}",
         "" if model.seconds is None else f"{model.seconds:.1f}",
