@@ -72,6 +72,15 @@ CELLS = {
     if found
 }
 
+# Cells whose track the report shows in 3-D, with every method that is run on them.
+VIEWED = [
+    cell
+    for spec in config["figures"].values()
+    if spec["kind"] == "trajectory"
+    for cell in cells_of(spec)
+    if cell in CELLS
+]
+
 
 def frames_of(dataset, track):
     return f"<results>/data/{dataset}/{track}"

@@ -68,6 +68,8 @@ rule report:
         TABLE_FILES,
         FIGURE_FILES,
         MODELS.keys(),
+        [frames_of(*cell[:2]) for cell in VIEWED],
+        [path for cell in VIEWED for path in predictions_of(cell)],
         deviations="docs/deviations.md",
     output:
         "<results>/report.html",

@@ -16,8 +16,6 @@ from wavloc.reporting.histories import Model
 from wavloc.reporting.report import Content, write_report
 from wavloc.reporting.view import View
 
-OVER_TIME = ("trajectory",)  # kinds of figures whose tracks have a view in 3-D
-
 
 def report(results: Path, config: Mapping[str, Any], out: Path, deviations: Path | None) -> None:
     """Write the HTML report of a results folder made with a resolved config.
@@ -61,7 +59,7 @@ def report(results: Path, config: Mapping[str, Any], out: Path, deviations: Path
 
 
 def _views(results: Path, config: Mapping[str, Any]) -> list[View]:
-    """The tracks of figures over time, with every method that was run on them.
+    """The tracks of the figures over time, with every method that was run on them.
 
     Those of the figure are visible at first.
     """
@@ -69,19 +67,19 @@ def _views(results: Path, config: Mapping[str, Any]) -> list[View]:
     labels = {name: _described("methods", name, entry, "label") for name, entry in entries}
     views: dict[tuple[str, str, str], View] = {}
     for spec in config["figures"].values():
-        if spec["kind"] not in OVER_TIME:
+        if spec["kind"] != "trajectory":
             continue
         dataset = config["roles"].get(spec["dataset"], spec["dataset"])
         for track in spec["tracks"]:
             cell = f"{spec['setup']}-{spec['mics']}"
+            if (dataset, track, cell) in views:
+                continue
             folder = results / "predictions" / dataset / track / cell
             estimates = {
                 label: predictions.load(folder / f"{name}.parquet").position
                 for name, label in labels.items()
                 if (folder / f"{name}.parquet").is_file()
             }
-            if (dataset, track, cell) in views or not estimates:
-                continue
             shown = frames.load(results / "data" / dataset / track)
             chosen = spec["methods"] if isinstance(spec["methods"], list) else labels
             views[dataset, track, cell] = View(
