@@ -35,6 +35,8 @@ def report(results: Path, config: Mapping[str, Any], out: Path, deviations: Path
             raise InputError(f"{path}: missing; make tables and figures first")
     specs = [*config["tables"].values(), *config["figures"].values()]
     used = sorted({config["roles"].get(spec["dataset"], spec["dataset"]) for spec in specs})
+    ordered = sorted(config["methods"].items(), key=lambda entry: (entry[1]["order"], entry[0]))
+    labels = {name: _described("methods", name, entry, "label") for name, entry in ordered}
     benchmarks = Path(config["pathvars"]["benchmarks"])
     content = Content(
         title=f"wavloc: tables and figures, profile {config['profile']}",
@@ -43,7 +45,8 @@ def report(results: Path, config: Mapping[str, Any], out: Path, deviations: Path
         f"datasets: {', '.join(used)}.",
         tables=tables,
         figures=drawn,
-        views=_views(results, config),
+        views=_views(results, config, labels),
+        labels=list(labels.values()),
         models=_models(results / "models", benchmarks),
         benchmarks=benchmarks,
         provenance=provenance.stamp(seed=config["seed"]),
@@ -58,13 +61,11 @@ def report(results: Path, config: Mapping[str, Any], out: Path, deviations: Path
     write_report(out, content)
 
 
-def _views(results: Path, config: Mapping[str, Any]) -> list[View]:
+def _views(results: Path, config: Mapping[str, Any], labels: Mapping[str, str]) -> list[View]:
     """The tracks of the figures over time, with every method that was run on them.
 
     Those of the figure are visible at first.
     """
-    entries = sorted(config["methods"].items(), key=lambda entry: (entry[1]["order"], entry[0]))
-    labels = {name: _described("methods", name, entry, "label") for name, entry in entries}
     views: dict[tuple[str, str, str], View] = {}
     for spec in config["figures"].values():
         if spec["kind"] != "trajectory":

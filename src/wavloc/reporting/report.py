@@ -26,9 +26,9 @@ GAP_COLUMNS = ["table", "method", "setup", "mics", "track", "metric", "note"]
 
 @dataclass(frozen=True)
 class Content:
-    """What the page shows. tables: (csv, md) pairs; figures: (png, caption) pairs; benchmarks:
-    folder of Snakemake benchmark files; sources: (what, where from, licence) of data and sound;
-    deviations: Markdown.
+    """What the page shows. tables: (csv, md) pairs; figures: (png, caption) pairs; labels: of all
+    methods; benchmarks: folder of Snakemake benchmark files; sources: (what, where from, licence)
+    of data and sound; deviations: Markdown.
     """
 
     title: str
@@ -37,6 +37,7 @@ class Content:
     tables: Sequence[tuple[Path, Path]] = ()
     figures: Sequence[tuple[Path, str]] = ()
     views: Sequence[view.View] = ()
+    labels: Sequence[str] = ()
     models: Sequence[histories.Model] = ()
     benchmarks: Path | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
@@ -57,7 +58,9 @@ def write_report(out: str | Path, content: Content) -> None:
         + "".join(map(_paper_table, headings, pages, frames))
         + ("" if frames else _none("table")),
         "Figures": "".join(itertools.starmap(_figure, content.figures)) or _none("figure"),
-        "Tracks in 3-D": view.section(content.views) if content.views else _none("track"),
+        "Tracks in 3-D": view.section(content.views, content.labels)
+        if content.views
+        else _none("track"),
         "Training": _training(content.models) if content.models else _none("model"),
         "Run times": _run_times(content.benchmarks),
         "Not computed": _gaps(frames),

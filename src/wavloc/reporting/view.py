@@ -82,9 +82,11 @@ def _styles(labels: Sequence[str]) -> dict[str, dict[str, str]]:
     return styles
 
 
-def section(views: Sequence[View]) -> str:
-    """The controls and the data of all views; `SCRIPT` draws the one that is chosen."""
-    labels = list(dict.fromkeys(label for view in views for label in view.estimates))
+def section(views: Sequence[View], labels: Sequence[str]) -> str:
+    """The controls and the data of all views; `SCRIPT` draws the one that is chosen.
+
+    labels: of all methods, in the order of the configuration; the place decides on the colour.
+    """
     data = json.dumps([view.content(_styles(labels)) for view in views], separators=(",", ":"))
     choices = "".join(f"<option>{text(view.name)}</option>" for view in views)
     chooser = f"<label>Track <select id=view-track>{choices}</select></label>"
