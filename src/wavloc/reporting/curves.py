@@ -9,6 +9,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -34,7 +35,8 @@ def sweep(
     """A metric against a condition, 95 % intervals as bands; a line per key of ``styles``.
 
     rows: tidy metrics with the columns method, metric, value, ci_low, ci_high, failure_rate and
-    the conditions, of which only ``across`` is given where frames of all others are together.
+    the conditions, of which only ``across`` is given where frames of all others are together. A
+    method that failed in every frame counts as 3 m there, as failed frames do.
     """
     others = [name for name in AXES if name in rows and name != across]
     wanted = rows["metric"].eq(metric) & rows[across].notna() & rows[others].isna().all(axis=1)
@@ -44,7 +46,7 @@ def sweep(
         axes = figure.subplots()
         for name, style in styles.items():
             part = shown[shown["method"] == name]
-            value = part[["value", "ci_low", "ci_high"]].to_numpy(float)
+            value = part[["value", "ci_low", "ci_high"]].to_numpy(float, copy=True)
             if metric in ALL_FAILED:
                 value[part["failure_rate"].to_numpy(float) == 1] = ALL_FAILED[metric]
             line = figures.line(style)
@@ -52,10 +54,11 @@ def sweep(
             axes.fill_between(
                 part[across], value[:, 1], value[:, 2], color=line["color"], alpha=0.13, lw=0
             )
-        if shown["value"].isna().all():
-            axes.text(0.5, 0.5, "not computed", transform=axes.transAxes, ha="center")
-        else:
+        if len(shown):
             axes.set_xticks(shown[across].unique())
+        if shown["value"].isna().all():
+            reasons = [*shown.get("note", pd.Series(dtype=str)).unique(), ""]
+            _empty(axes, f"not computed: {reasons[0] or 'no metrics'}")
         axes.set(xlabel=AXES[across], ylabel=LABELS[metric])
         if metric == "acc30":
             axes.set_ylim(-2, 102)
@@ -65,6 +68,13 @@ def sweep(
             axes.axhline(0, color="#999999", linewidth=0.8, zorder=1)
         figures.legend(figure, figures.handles(styles), columns=3)
         figures.save(figure, out_stem)
+
+
+def _empty(axes: Axes, reason: str) -> None:
+    """Say inside the axes why nothing is shown."""
+    axes.text(
+        0.5, 0.5, reason, transform=axes.transAxes, ha="center", va="center", wrap=True, fontsize=8
+    )  # fmt: skip
 
 
 def from_above(
@@ -107,6 +117,8 @@ def from_above(
                 )
             for index in segments:
                 axes.plot(*truth[index, :2].T, color=figures.TRUTH, linewidth=1.3, zorder=3)
+            if not np.isfinite(position).all(axis=1).any():
+                _empty(axes, "no frame located")
             axes.set(title=label, xlim=(low[0], high[0]), ylim=(low[1], high[1]))
             axes.set_aspect("equal")
         for axes in grid[-1]:

@@ -54,14 +54,14 @@ LEVELS = {
     "mics": ("setup", "track", "mics", "metric"),
     "splits": ("setup", "mics", "split", "track", "metric"),
     "costs": ("setup", "mics", "track", "metric"),
-    "ranks": ("track", "metric"),
+    "ranks": ("setup", "mics", "track", "metric"),
 }
 ALWAYS = {
     "tracks": {"track", "metric"},
     "mics": {"setup", "mics"},
     "splits": {"split", "track"},
     "costs": {"metric"},
-    "ranks": {"track"},
+    "ranks": {"track"},  # mics = 0: all of a dataset
 }
 # Layouts with a row per track, the values of all methods side by side.
 BY_TRACK = {"counts": "split", "conditions": "condition"}
@@ -171,7 +171,10 @@ def layout(
         sections=[section for section in sections if section],
         footnotes=_letter_footnotes(sections),
         constants=_constants(
-            frame, values, [name for name in levels if name not in shown], has_paper
+            frame,
+            values,
+            [name for name in levels if name not in shown and values[name] != [0]],
+            has_paper,
         ),
         references=f"References: {references}." if references and kind == "tracks" else "",
     )
