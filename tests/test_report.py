@@ -18,7 +18,7 @@ from wavloc import config, files
 from wavloc.errors import InputError
 from wavloc.evaluation.metrics import evaluate
 from wavloc.methods.predictions import Predictions
-from wavloc.reporting import content, gather, histories, markup, tables
+from wavloc.reporting import content, gather, histories, markup, reproduction, tables
 from wavloc.reporting.report import Content, write_report
 from wavloc.training import history
 
@@ -64,14 +64,18 @@ def results(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
     rows = {
         name: {
             "label": entry["label"], "paper_label": entry.get("paper_label"), "reference": "",
-            "input_types": "sound", "permutation_invariant": True, "variable_mics": True,
+            "place": list(chosen).index(name), "input_types": "sound",
+            "permutation_invariant": True, "variable_mics": True,
             "parameters": {"gnn": 9_000, "wav2pos": 1_200_000}.get(name), "control": False,
         }
         for name, entry in chosen.items()
     }  # fmt: skip
     spec = loaded["tables"]["table1"]
-    frame = tables.assemble("table1", spec, rows, [folder / "metrics.csv"])
+    paper = root / "config" / "paper_values.csv"
+    frame = tables.assemble("table1", spec, rows, [folder / "metrics.csv"], paper)
     tables.write(folder / "tables/table1", frame, spec, rows)
+    judged = reproduction.view([folder / "tables/table1.csv"], [])
+    reproduction.write(folder / "tables/reproduction", judged)
     data = {"speech3": folder / "data/luvira_twin/speech3"}
     predicted = {f"speech3/{name}": answers / f"{name}.parquet" for name in ERRORS_M}
     for name, figure in loaded["figures"].items():

@@ -26,15 +26,17 @@ def report(results: Path, config: Mapping[str, Any], out: Path, deviations: Path
         (results / "tables" / f"{name}.csv", results / "tables" / f"{name}.md")
         for name in config["tables"]
     ]
+    reproduced = [results / "tables" / f"reproduction.{kind}" for kind in ("csv", "md")]
     drawn = [
         (results / "figures" / f"{name}.png", spec["title"])
         for name, spec in config["figures"].items()
     ]
-    for path in [*(csv for csv, _ in tables), *(png for png, _ in drawn)]:
+    for path in [*(csv for csv, _ in tables), *reproduced, *(png for png, _ in drawn)]:
         if not path.is_file():
             raise InputError(f"{path}: missing; make tables and figures first")
     specs = [*config["tables"].values(), *config["figures"].values()]
-    used = sorted({config["roles"].get(spec["dataset"], spec["dataset"]) for spec in specs})
+    named = {spec["dataset"] for spec in specs if "dataset" in spec}
+    used = sorted({config["roles"].get(name, name) for name in named})
     ordered = sorted(config["methods"].items(), key=lambda entry: (entry[1]["order"], entry[0]))
     labels = {name: _described("methods", name, entry, "label") for name, entry in ordered}
     benchmarks = Path(config["pathvars"]["benchmarks"])
@@ -43,7 +45,7 @@ def report(results: Path, config: Mapping[str, Any], out: Path, deviations: Path
         profile=config["profile"],
         data_note=f"Speech: {config['speech']}, music: {config['music']}; "
         f"datasets: {', '.join(used)}.",
-        tables=tables,
+        tables=[*tables, reproduced],
         figures=drawn,
         views=_views(results, config, labels),
         labels=list(labels.values()),

@@ -11,7 +11,7 @@ import numpy as np
 from wavloc import frames
 from wavloc.errors import InputError
 from wavloc.methods import predictions
-from wavloc.reporting import figures
+from wavloc.reporting import curves, figures, tables
 
 EXAMPLES = 4  # places shown of microphones that move from frame to frame
 
@@ -22,11 +22,21 @@ def draw(
     predicted: Mapping[str, Path],
     methods: Mapping[str, Mapping[str, Any]],
     out: Path,
+    metrics: Path | None = None,
 ) -> None:
     """Draw one figure of experiments.yaml.
 
-    data: track -> Frames; predicted: ``track/method`` -> predictions; both as spec needs them.
+    data: track -> Frames; predicted: ``track/method`` -> predictions; metrics: csv by condition;
+    each as spec needs it.
     """
+    styles = {name: figures.method_style(entry["place"]) for name, entry in methods.items()}
+    if spec["kind"] == "sweep":
+        if metrics is None:
+            raise InputError("figure: no --metrics FILE given")
+        rows = tables.read(metrics, ["method", "metric", "value", "ci_low", "ci_high", spec["x"]])
+        shown = {name: {**styles[name], "label": methods[name]["label"]} for name in methods}
+        curves.sweep(rows, spec["x"], spec["metric"], shown, out)
+        return
     missing = [track for track in spec["tracks"] if track not in data]
     if missing:
         raise InputError(f"figure: no --frames {missing[0]}=PATH given")
@@ -34,7 +44,7 @@ def draw(
     found = {key: predictions.load(path).position for key, path in predicted.items()}
     chosen = {
         track: {
-            entry["label"]: found[f"{track}/{name}"]
+            entry["label"]: (found[f"{track}/{name}"], styles[name])
             for name, entry in methods.items()
             if f"{track}/{name}" in found
         }
@@ -50,20 +60,19 @@ def draw(
             split = panels.setdefault(f"split {track[-1]}", {})
             split[track] = {
                 label: np.linalg.norm(position - truth, axis=1)
-                for label, position in estimates.items()
+                for label, (position, _) in estimates.items()
             }
-        figures.error_distribution(panels, out)
+        looks = {entry["label"]: styles[name] for name, entry in methods.items()}
+        figures.error_distribution(panels, looks, out)
     else:
         track = spec["tracks"][0]
         shown = opened[track]
-        figures.trajectory(
-            track,
-            shown.table["time_s"].to_numpy(),
-            np.asarray(shown.source_position),
-            chosen[track],
-            out,
-            int(spec.get("median_frames", 0)),
-        )
+        path = (track, shown.table["time_s"].to_numpy(), np.asarray(shown.source_position))
+        width = int(spec.get("median_frames", 0))
+        if spec["kind"] == "plan":
+            curves.from_above(*path, chosen[track], shown.mics()[0], out, width)
+        else:
+            figures.trajectory(*path, chosen[track], out, width)
 
 
 def _layout(shown: frames.Frames, out: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from plotly.offline import get_plotlyjs
 
-from wavloc.reporting.figures import method_styles
+from wavloc.reporting.figures import COLOURS, method_style
 from wavloc.reporting.markup import text
 
 SYMBOLS = ("circle", "diamond", "square", "cross")
@@ -73,13 +73,13 @@ def _columns(points: np.ndarray) -> list[list[float | None]]:
 
 def _styles(labels: Sequence[str]) -> dict[str, dict[str, str]]:
     """Colours as in the figures; methods of the same colour have different symbols."""
-    used: dict[str, int] = {}
-    styles = {}
-    for label, style in method_styles(labels).items():
-        colour = str(style["color"])
-        number = used[colour] = used.get(colour, -1) + 1
-        styles[label] = {"colour": colour, "symbol": SYMBOLS[number % len(SYMBOLS)]}
-    return styles
+    return {
+        label: {
+            "colour": str(method_style(place)["color"]),
+            "symbol": SYMBOLS[place // len(COLOURS) % len(SYMBOLS)],
+        }
+        for place, label in enumerate(labels)
+    }
 
 
 def section(views: Sequence[View], labels: Sequence[str]) -> str:
