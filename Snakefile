@@ -64,7 +64,7 @@ rule figures:
         FIGURE_FILES,
 
 
-# Every table and figure is a target of its own: `snakemake table4`, `snakemake fig6`.
+# Every table and figure is a target of its own: `snakemake table4`, `snakemake fig3a`.
 for experiment in EXPERIMENTS:
 
     rule:

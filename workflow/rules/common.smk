@@ -247,6 +247,12 @@ def outputs_of(name):
     return expand(f"<results>/figures/{name}.{{kind}}", kind=["png", "pdf"])
 
 
+# Times are those of another machine, so Table V is not judged.
+JUDGED = [
+    f"<results>/tables/{name}.csv"
+    for name, spec in config["tables"].items()
+    if spec["layout"] != "costs"
+]
 REPRODUCTION = expand("<results>/tables/reproduction.{kind}", kind=["csv", "md"])
 TABLE_FILES = [path for name in config["tables"] for path in outputs_of(name)]
 TABLE_FILES += REPRODUCTION

@@ -59,6 +59,8 @@ rule costs:
         "<results>/metrics/{dataset}/{track}/{setup}-{mics}-costs.csv",
     log:
         "<logs>/costs/{dataset}/{track}/{setup}-{mics}.log",
+    benchmark:
+        "<benchmarks>/costs/{dataset}/{track}/{setup}-{mics}.tsv"
     params:
         code=provenance.code_digest("wavloc.evaluation.costs"),
         models=lambda wc, input: [
@@ -80,6 +82,8 @@ rule counts:
         "<results>/metrics/{dataset}/{table}.csv",
     log:
         "<logs>/counts/{dataset}/{table}.log",
+    benchmark:
+        "<benchmarks>/counts/{dataset}/{table}.tsv"
     params:
         code=provenance.code_digest("wavloc.evaluation.counts"),
         frames=lambda wc, input: [
@@ -139,6 +143,8 @@ rule rank:
         "<results>/metrics/{table}.csv",
     log:
         "<logs>/rank/{table}.log",
+    benchmark:
+        "<benchmarks>/rank/{table}.tsv"
     params:
         code=provenance.code_digest("wavloc.evaluation.ranking"),
         frames=lambda wc, input: [

@@ -34,11 +34,13 @@ rule table:
 
 rule reproduction:
     input:
-        expand("<results>/tables/{table}.csv", table=config["tables"]),
+        JUDGED,
     output:
         REPRODUCTION,
     log:
         "<logs>/tables/reproduction.log",
+    benchmark:
+        "<benchmarks>/tables/reproduction.tsv"
     params:
         code=provenance.code_digest("wavloc.reporting.reproduction"),
         papers=[name for name in DATASETS if DATASETS[name].get("papers_data")],
