@@ -290,7 +290,7 @@ def rows_json(experiment):
         rows[name] = {
             "label": entry.get("label", found.label),
             "paper_label": spec.get("labels", {}).get(name, entry.get("paper_label")),
-            "place": list(METHODS).index(name),
+            "place": wavloc_config.places(METHODS)[name],
             "reference": entry.get("reference", found.reference),
             "input_types": found.input_types,
             "learned": found.learned,
