@@ -390,8 +390,8 @@ def table_models(name):
 
 def caption(spec):
     """What a table shows, and which data and profile made it."""
-    shown = [spec["dataset"]] if spec["dataset"] in DATASETS else list(DATASETS)
-    labels = " and ".join(DATASETS[name]["label"] for name in shown)
+    shown = unique(cell[0] for cell in cells_of(spec))
+    labels = " and ".join(DATASETS[name].get("label", name) for name in shown)
     return f"{spec['caption']} Data: {labels}. {made_by()}"
 
 
