@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
+from wavloc import config
 from wavloc.errors import InputError
 from wavloc.geometry import LUVIRA_MICS
 from wavloc.reporting import curves, figures, gather
@@ -100,7 +101,7 @@ def test_track_from_above_breaks_at_gaps(tmp_path: Path, drawn) -> None:
     panel = drawn[0].axes[0]
     path = [line for line in panel.lines if line.get_color() == figures.TRUTH]
     assert [len(line.get_xdata()) for line in path] == [10, 10]
-    assert drawn[0].axes[1].texts[0].get_text() == "no frame located"
+    assert drawn[0].axes[1].get_title() == "Lost\nno frame located"
     for figure, outliers in zip(drawn, (1, 0), strict=True):
         dots = [line.get_xdata() for line in figure.axes[0].lines if line.get_linestyle() == "None"]
         assert (np.concatenate(dots[1:]) == 2.0).sum() == outliers
@@ -130,6 +131,14 @@ def test_a_method_looks_the_same_in_every_figure(tmp_path: Path, drawn) -> None:
         )
         assert entry.get_color() == style["color"]
         assert entry.get_marker() == style["marker"]
+
+
+def test_the_most_shown_methods_have_a_colour_of_their_own(root: Path) -> None:
+    methods = config.load(root / "config" / "config.yaml")["methods"]
+    places = config.places(methods)
+    assert sorted(places.values()) == list(range(len(methods)))
+    first = ["multilat", "multilat_ngcc", "dinn", "gnn", "wav2pos", "multilat_plus"]
+    assert len({figures.method_style(places[name])["color"] for name in first}) == len(first)
 
 
 def test_fonts_are_embedded_in_pdfs(tmp_path: Path) -> None:

@@ -210,6 +210,24 @@ def test_any_table_of_the_workflow_is_shown(tmp_path: Path) -> None:
     assert read.rows[:2] == [4, 4]
 
 
+def test_equal_gaps_stand_in_one_row(tmp_path: Path) -> None:
+    rows = [
+        {"table": "t", "method": method, "setup": "1a", "mics": mics, "track": "speech3",
+         "metric": metric, "value": float("nan") if method != "good" else 1.0, "note": why}
+        for method, why in (("one", "too few"), ("good", ""), ("two", "too few"), ("three", "lost"))
+        for mics in (5, 7)
+        for metric in ("mae", "acc30")
+    ]  # fmt: skip
+    pd.DataFrame(rows).to_csv(tmp_path / "t.csv", index=False)
+    (tmp_path / "t.md").write_text("## T\n\n| a |\n|---|\n| b |\n")
+    pair = (tmp_path / "t.csv", tmp_path / "t.md")
+    write_report(tmp_path / "r.html", Content("t", "p", "d", tables=[pair]))
+    section = (tmp_path / "r.html").read_text().split('id="not-computed"')[1].split("</section>")[0]
+    cells = [re.findall(r"<td>([^<]*)</td>", row) for row in section.split("<tr>")[2:]]
+    same = ["1a", "5, 7", "speech3", "mae, acc30"]
+    assert cells == [["t", "too few", "one, two", *same], ["t", "lost", "three", *same]]
+
+
 def test_parts_of_a_table_stay_parts() -> None:
     made = markup.markdown(
         "| m | v |\n|---|--:|\n| a | 1<sup>b</sup> |\n| *Further* |  |\n| c | 2 |"

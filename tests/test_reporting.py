@@ -295,8 +295,8 @@ def test_examples_of_a_moving_array_are_different_places(tmp_path, monkeypatch):
 def test_every_method_has_a_look_of_its_own():
     styles = [figures.method_style(place) for place in range(32)]
     assert len({tuple(style.values()) for style in styles}) == 32
-    without_colour = [(style["linestyle"], style["marker"]) for style in styles]
-    assert len(set(without_colour)) == 32
+    for two in itertools.combinations(("color", "linestyle", "marker"), 2):  # or in grey
+        assert len({tuple(style[key] for key in two) for style in styles}) == 32
     for one, two in itertools.pairwise(styles):
         assert not set(one.values()) & set(two.values())
 

@@ -206,6 +206,8 @@ SMALL = {
 def test_methods_are_as_they_say(name: str) -> None:
     """Order of microphones and their number: what a class says agrees with what it does."""
     frames = anechoic_frames(12)
+    noise = np.random.default_rng(0).standard_normal(frames.audio.shape)
+    frames.audio += (0.6 * frames.audio.std() * noise).astype(np.float32)  # delays disagree a bit
     method = methods.create(name, {"options": SMALL.get(name, {})})
     if method.learned:
         method.prepare(frames)

@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from wavloc import config, plugins
+from wavloc.evaluation.properties import EXACT_M
 from wavloc.reporting.tables import metrics_of
 
 COPIED = ["Snakefile", "workflow", "config", "profiles", "docs", "dvc.yaml"]
@@ -140,8 +141,12 @@ def test_measured_properties_are_those_of_the_classes(finished: Path, smoke: dic
         for name, measured in json.loads(path.read_text()).items():
             entry = smoke["methods"][name]
             claimed = plugins.plugin_class("methods", entry.get("module", name))
-            for key in ("permutation_invariant", "variable_mics"):
-                assert measured[key] == getattr(claimed, key), (path, name, measured)
+            assert measured["variable_mics"] == claimed.variable_mics, (path, name)
+            found = measured["permutation_invariant"]
+            if measured["moved_by_draws_m"]["mean"] < EXACT_M:
+                assert found == claimed.permutation_invariant, (path, name, measured)
+            else:  # an effect of the order may be less than that of random draws, never a claim
+                assert found or not claimed.permutation_invariant, (path, name, measured)
     rows = (finished / "results/smoke/tables/table1.md").read_text().splitlines()
     flags = {row.split("|")[1].strip(): row.split("|")[3:5] for row in rows if row.startswith("|")}
     assert [flag.strip() for flag in flags["DI-NN"]] == ["no", "no"]

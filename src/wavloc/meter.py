@@ -75,7 +75,7 @@ class Meter:
 
 
 def energy_j(gpu: Any = None) -> tuple[float | None, str]:
-    """Counted energy of the whole device in joules, or None and why there is none."""
+    """Energy of the whole device so far in joules (other work on it too), or None and why."""
     if gpu is not None:
         return _gpu_energy_j(gpu)
     packages = sorted(RAPL.glob("intel-rapl:[0-9]*/energy_uj"))

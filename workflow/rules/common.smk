@@ -299,7 +299,7 @@ def rows_json(experiment):
         rows[name] = {
             "label": entry.get("label", found.label),
             "paper_label": spec.get("labels", {}).get(name, entry.get("paper_label")),
-            "place": list(METHODS).index(name),
+            "place": wavloc_config.places(METHODS)[name],
             "reference": entry.get("reference", found.reference),
             "input_types": found.input_types,
             "learned": found.learned,
@@ -399,7 +399,7 @@ def table_models(name):
 
 def caption(spec):
     """What a table shows, and which data and profile made it."""
-    shown = [spec["dataset"]] if spec["dataset"] in DATASETS else list(DATASETS)
+    shown = unique(cell[0] for cell in cells_of(spec))
     labels = [
         DATASETS[name].get("label", plugin_of("datasets", name).label) for name in shown
     ]

@@ -24,7 +24,10 @@ def si_sdr_db(estimate: np.ndarray, reference: np.ndarray) -> np.ndarray:
 
 
 def gain_db(found: Predictions, frames: Frames, clean: Frames) -> np.ndarray:
-    """Gain (F,) in dB, mean over microphones. clean: the same frames without noise."""
+    """Gain (F,) in dB, mean over the microphones that were heard.
+
+    clean: the same frames without noise.
+    """
     if len(clean) != len(frames) or clean.audio.shape != frames.audio.shape:
         raise InputError(
             f"clean frames have audio {clean.audio.shape}, expected {frames.audio.shape}"
@@ -36,4 +39,4 @@ def gain_db(found: Predictions, frames: Frames, clean: Frames) -> np.ndarray:
     reference = clean.window().astype(np.float64)
     reconstructed = np.asarray(found.audio[:, 1:], np.float64)
     gained = si_sdr_db(reconstructed, reference) - si_sdr_db(frames.window(), reference)
-    return gained.mean(axis=1)
+    return np.nanmean(gained, axis=1)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from wavloc import files, frames, plugins, provenance
+from wavloc.config import places
 from wavloc.errors import InputError
 from wavloc.methods import predictions
 from wavloc.reporting.histories import Model
@@ -37,8 +38,8 @@ def report(results: Path, config: Mapping[str, Any], out: Path, deviations: Path
     specs = [*config["tables"].values(), *config["figures"].values()]
     named = {spec["dataset"] for spec in specs if "dataset" in spec}
     used = sorted({config["roles"].get(name, name) for name in named})
-    ordered = sorted(config["methods"].items(), key=lambda entry: (entry[1]["order"], entry[0]))
-    labels = {name: _described("methods", name, entry, "label") for name, entry in ordered}
+    methods = config["methods"]
+    labels = {name: _described("methods", name, methods[name], "label") for name in places(methods)}
     benchmarks = Path(config["pathvars"]["benchmarks"])
     content = Content(
         title=f"wavloc: tables and figures, profile {config['profile']}",

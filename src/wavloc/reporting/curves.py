@@ -118,19 +118,18 @@ def from_above(
             for index in segments:
                 axes.plot(*truth[index, :2].T, color=figures.TRUTH, linewidth=1.3, zorder=3)
             if not np.isfinite(position).all(axis=1).any():
-                _empty(axes, "no frame located")
+                label += "\nno frame located"
             axes.set(title=label, xlim=(low[0], high[0]), ylim=(low[1], high[1]))
             axes.set_aspect("equal")
         for axes in grid[-1]:
             axes.set_xlabel("x (m)")
         for axes in grid[:, 0]:
             axes.set_ylabel("y (m)")
-        suffix = f" (moving median of {median_frames} frames)" if median_frames else ""
-        figure.suptitle(f"{track} from above{suffix}")
+        width = f", moving median of {median_frames} frames" if median_frames else ""
         mic = {"color": "#777777", "marker": "^", "linestyle": ""}
         legend = [
             Line2D([], [], label="ground truth", color=figures.TRUTH, lw=2),
             Line2D([], [], label="microphone", **mic),
         ]
-        figures.legend(figure, legend)
+        figures.legend(figure, legend, title=f"{track} from above{width}")
         figures.save(figure, out_stem)

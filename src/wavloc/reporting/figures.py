@@ -21,7 +21,7 @@ from wavloc.evaluation.metrics import HIT_M
 # Okabe and Ito's colour-blind-safe palette, its yellow replaced by grey (illegible on white).
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#888888")
 DASHES = ("-", "--", ":", "-.")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")  # nine: not in step with the colours
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*", "p", "h", "d")  # 13: never in step
 STYLE = {
     "font.size": 9,
     "axes.titlesize": 9,
@@ -58,7 +58,7 @@ def method_style(place: int) -> dict[str, Any]:
     return {
         "color": COLOURS[place % len(COLOURS)],
         "linestyle": DASHES[(place + place // len(COLOURS)) % len(DASHES)],
-        "marker": MARKERS[(place + place // len(COLOURS)) % len(MARKERS)],
+        "marker": MARKERS[place % len(MARKERS)],
     }
 
 
@@ -332,8 +332,10 @@ def _limits(truth: np.ndarray) -> tuple[float, float] | None:
     return low - margin, high + margin
 
 
-def legend(figure: Figure, handles: list[Line2D], columns: int = 5) -> None:
+def legend(figure: Figure, handles: list[Line2D], columns: int = 5, title: str = "") -> None:
     """Legend below the axes, in as many rows of at most that many entries as it needs."""
     rows = math.ceil(len(handles) / columns)
     columns = math.ceil(len(handles) / rows)
-    figure.legend(handles=handles, loc="outside lower center", ncols=columns, handlelength=3)
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=columns, handlelength=3, title=title
+    )

@@ -21,7 +21,7 @@ from wavloc.reporting import tables as tidy
 from wavloc.reporting.markup import anchor, folded, markdown, scrolling, table, text
 from wavloc.reporting.style import SORTING, STYLE
 
-GAP_COLUMNS = ["table", "method", "setup", "mics", "track", "metric", "note"]
+GAP_COLUMNS = ["table", "note", "method", "setup", "mics", "track", "metric"]
 
 
 @dataclass(frozen=True)
@@ -221,23 +221,24 @@ def _run_times(folder: Path | None) -> str:
 
 
 def _gaps(frames: Sequence[pd.DataFrame]) -> str:
-    """Cells without a value, equal reasons of a method together."""
+    """Cells without a value: what has a reason, a method, then everything else in common."""
     empty = [
-        frame[frame["value"].isna()].reindex(columns=GAP_COLUMNS, fill_value="")
+        frame[frame["value"].isna()].reindex(columns=GAP_COLUMNS, fill_value="").astype(str)
         for frame in frames
         if "note" in frame
     ]
     gaps = pd.concat(empty) if empty else pd.DataFrame()
     if gaps.empty:
         return "<p>Every cell of every table was computed.</p>"
+    for joined in (["mics", "track", "metric"], ["method"]):
+        keys = [name for name in GAP_COLUMNS if name not in joined]
+        gaps = gaps.groupby(keys, sort=False)[joined].agg(_several).reset_index()
+    rows = gaps[GAP_COLUMNS].itertuples(index=False)
+    return table("not computed", GAP_COLUMNS, rows)
 
-    def several(values: pd.Series) -> str:
-        return ", ".join(dict.fromkeys(map(str, values)))
 
-    keys, together = ["table", "method", "setup", "note"], ["mics", "track", "metric"]
-    grouped = gaps.groupby(keys, sort=False, dropna=False)[together].agg(several).reset_index()
-    rows = grouped[GAP_COLUMNS].itertuples(index=False)
-    return table("not computed", [*GAP_COLUMNS[:-1], "reason"], rows)
+def _several(values: pd.Series) -> str:
+    return ", ".join(dict.fromkeys(values))
 
 
 def _provenance(stamp: Mapping[str, Any], config: Mapping[str, Any]) -> str:

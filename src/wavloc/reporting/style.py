@@ -14,6 +14,7 @@ h3 { font-size: 1.05rem; margin: 1.75rem 0 .25rem; }
 a { color: var(--link); } p { margin: .4rem 0; max-width: 60rem; }
 :focus-visible { outline: 2px solid var(--link); outline-offset: 1px; }
 nav { display: flex; flex-wrap: wrap; gap: .15rem 1rem; margin: .5rem 0; }
+sup { line-height: 0; }
 article.table > p, .soft, figcaption { color: var(--soft); font-size: .9rem; }
 .box { overflow-x: auto; margin: .75rem 0; border: 1px solid var(--line); border-radius: 6px; }
 details .box { max-height: 32rem; overflow-y: auto; }
