@@ -233,8 +233,8 @@ def _gaps(frames: Sequence[pd.DataFrame]) -> str:
     for joined in (["mics", "track", "metric"], ["method"]):
         keys = [name for name in GAP_COLUMNS if name not in joined]
         gaps = gaps.groupby(keys, sort=False)[joined].agg(_several).reset_index()
-    rows = gaps[GAP_COLUMNS].itertuples(index=False)
-    return table("not computed", GAP_COLUMNS, rows)
+    heads = ["reason" if name == "note" else name for name in GAP_COLUMNS]
+    return table("not computed", heads, gaps[GAP_COLUMNS].itertuples(index=False))
 
 
 def _several(values: pd.Series) -> str:

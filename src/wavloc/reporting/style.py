@@ -63,7 +63,7 @@ details { margin: .5rem 0; } summary { cursor: pointer; color: var(--link); }
 pre { background: var(--shade); padding: .75rem; border-radius: 6px; overflow-x: auto;
   font-size: .82rem; } code { font-size: .92em; }
 @media (max-width: 40rem) { body { padding: 1rem .75rem 3rem; } #view { height: 60vh; }
-  td.long { min-width: 13rem; } figure img { max-width: none; width: max(100%, 34rem); } }
+  td.long { min-width: 13rem; } figure img { max-width: 34rem; } }
 """
 # Sorts the rows inside each body, numbers by value, rows without one last. A heading is a button,
 # so that the keyboard reaches it.
