@@ -22,6 +22,7 @@ LABELS = {
     "acc30": "acc@30 (%)",
     "si_sdr_gain": "de-noising gain, SI-SDR (dB)",
 }
+MAE_TICKS = (0, 1, 3, 10, 30, 100, 300)  # cm
 ALL_FAILED = {"mae": 100 * CAP_M, "acc30": 0.0}  # what a method scores that fails in every frame
 
 
@@ -52,7 +53,7 @@ def sweep(
             line = figures.line(style)
             axes.plot(part[across], value[:, 0], **line)
             axes.fill_between(
-                part[across], value[:, 1], value[:, 2], color=line["color"], alpha=0.13, lw=0
+                part[across], value[:, 1], value[:, 2], color=line["color"], alpha=0.1, lw=0
             )
         if len(shown):
             axes.set_xticks(shown[across].unique())
@@ -62,8 +63,9 @@ def sweep(
         axes.set(xlabel=AXES[across], ylabel=LABELS[metric])
         if metric == "acc30":
             axes.set_ylim(-2, 102)
-        elif metric == "mae":
-            axes.set_ylim(bottom=0)
+        elif metric == "mae":  # from millimetres to metres: logarithmic above 1 cm
+            axes.set_yscale("symlog", linthresh=1, linscale=0.4)
+            axes.set(ylim=(0, 400), yticks=MAE_TICKS, yticklabels=map(str, MAE_TICKS))
         else:
             axes.axhline(0, color="#999999", linewidth=0.8, zorder=1)
         figures.legend(figure, figures.handles(styles), columns=3)

@@ -219,7 +219,7 @@ def error_distribution(
                 for label, values in by_method.items():
                     x, y = cumulative(np.asarray(values, float))
                     ends = [y[-1] if len(y) else 0.0]
-                    at = np.interp(MARKED_CM, [0, *x, 1e4], [0, *y, *ends])
+                    at = np.concatenate([[0.0], y])[np.searchsorted(x, MARKED_CM, side="right")]
                     look = dict(styles[label])
                     marker = look.pop("marker")
                     axes.step([0, *x, 1e4], [0, *y, *ends], where="post", lw=1.4, **look)
