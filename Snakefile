@@ -11,6 +11,7 @@ configfile: "config/config.yaml"
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/methods.smk"
+include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/reporting.smk"
 
 
@@ -50,7 +51,7 @@ rule predict:
 
 rule evaluate:
     input:
-        [metrics_of(cell) for cell in CELLS],
+        METRIC_FILES,
 
 
 rule tables:
@@ -63,7 +64,7 @@ rule figures:
         FIGURE_FILES,
 
 
-# Every table and figure is a target of its own: `snakemake table4`, `snakemake fig6`.
+# Every table and figure is a target of its own: `snakemake table4`, `snakemake fig3a`.
 for experiment in EXPERIMENTS:
 
     rule:

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import torch
 from conftest import anechoic_frames
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from wavloc import cli
@@ -149,8 +150,6 @@ def test_a_killed_training_ends_in_the_same_weights(stored: Path, tmp_path: Path
 
 
 def epochs_done(folder: Path) -> int:
-    from safetensors import safe_open
-
     for path in folder.glob(".killed.partial/*/state.safetensors"):
         with safe_open(path, "pt") as state:
             return json.loads(state.metadata()["note"])["epoch"]
@@ -210,7 +209,14 @@ def test_a_training_that_ran_out_of_time_goes_on(stored: Path, tmp_path: Path, c
     command = train_command(stored, tmp_path / "m", TINY, "multilat_ngcc")
     assert cli.main([*command, "--minutes", "0"]) == 1
     assert "run the same command to go on" in capsys.readouterr().err
+    (state,) = tmp_path.glob(".m.partial/*/state.safetensors")
+    with safe_open(state, "pt") as stored_state:
+        before = json.loads(stored_state.metadata()["note"])["cost"]
     assert cli.main(command) == 0
+    cost = json.loads((tmp_path / "m" / "method.json").read_text())["training"]["cost"]
+    assert cost["seconds"] > before["seconds"] > 0  # of both runs together
+    assert cost["peak_memory_mb"] >= before["peak_memory_mb"] > 0
+    assert "CPU" in cost["device"]
     assert len(pd.read_csv(tmp_path / "m" / "history.csv")) == TINY["epochs"]
 
 

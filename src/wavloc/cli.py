@@ -298,6 +298,10 @@ def _predict(args: argparse.Namespace) -> None:
     method = _method(args)
     data = frames.load(args.frames)
     setup = _setup(args, data.n_mics)
+    if args.audio:
+        if not getattr(method, "reconstructs", False):
+            raise InputError(f"--audio: method '{method.name}' reconstructs no signals")
+        method.keep_audio = True
     try:
         found = method.predict(data, setup)
     except Refusal as refusal:
@@ -311,31 +315,105 @@ def _predict(args: argparse.Namespace) -> None:
 
 
 def _evaluate(args: argparse.Namespace) -> None:
-    from wavloc import files, frames
+    from wavloc import frames
+    from wavloc.evaluation.conditions import evaluate_by
     from wavloc.evaluation.metrics import evaluate
-    from wavloc.methods import predictions
     from wavloc.setups import load_subset
 
     data = frames.load(args.frames)
+    found = _predictions(args.predictions)
+    cell = _cell(args)
+    if args.mics is None:
+        cell["mics"] = data.n_mics
+    options = {
+        "known": load_subset(args.subset) if args.subset and args.setup.startswith("2") else None,
+        "clean": frames.load(args.clean) if args.clean else None,
+        "seed": args.seed,
+        "resamples": args.resamples,
+        "block": args.block,
+    }
+    if args.by:
+        table = evaluate_by(found, data, cell, args.by, **options)
+    else:
+        table = evaluate(found, data, cell, **options)
+    if args.out:
+        _write_csv(args.out, table)
+    else:
+        print(table.drop(columns=["dataset"]).to_string(index=False))
+
+
+def _cell(args: argparse.Namespace) -> dict[str, Any]:
+    return {key: getattr(args, key) for key in ("dataset", "track", "setup", "mics")}
+
+
+def _write_csv(path: Path, table: Any) -> None:
+    from wavloc import files
+
+    text = table.to_csv(index=False, float_format="%.6f", lineterminator="\n")
+    files.write_text(path, text)
+
+
+def _predictions(paths: list[Path]) -> dict[str, Any]:
+    """Predictions by the method they name, else by file name."""
+    from wavloc.methods import predictions
+
     found = {}
-    for path in args.predictions:
+    for path in paths:
         loaded = predictions.load(path)
         name = loaded.meta.get("method", path.stem)
         if name in found:
             raise InputError(f"{path}: a second predictions file of method '{name}'")
         found[name] = loaded
-    cell = {"dataset": args.dataset, "track": args.track, "setup": args.setup, "mics": args.mics}
-    if args.mics is None:
-        cell["mics"] = data.n_mics
-    known = None
-    if args.subset and args.setup.startswith("2"):
-        known = load_subset(args.subset)
-    table = evaluate(found, data, cell, args.seed, args.resamples, args.block, known=known)
-    text = table.to_csv(index=False, float_format="%.6f", lineterminator="\n")
-    if args.out:
-        files.write_text(args.out, text)
-    else:
-        print(table.drop(columns=["dataset", "track"]).to_string(index=False))
+    return found
+
+
+def _costs(args: argparse.Namespace) -> None:
+    from wavloc import files
+    from wavloc.evaluation.costs import costs
+
+    notes = {name: files.read_json(path / "method.json")["training"] for name, path in args.models}
+    _write_csv(args.out, costs(_predictions(args.predictions), notes, _cell(args)))
+
+
+def _counts(args: argparse.Namespace) -> None:
+    from wavloc import frames
+    from wavloc.evaluation.counts import counts
+
+    opened = {track: frames.load(path) for track, path in args.frames}
+    _write_csv(args.out, counts(opened, _cell(args)))
+
+
+def _properties(args: argparse.Namespace) -> None:
+    from wavloc import files, frames, setups
+    from wavloc.evaluation.properties import measure
+
+    data = frames.load(args.frames)
+    if args.subset:
+        # The truth is there for the oracle; every other method is kept from it when it predicts.
+        data = setups.Setup("1a", setups.load_subset(args.subset)).apply(data, reveal_truth=True)
+    models, found = dict(args.models), {}
+    for name, entry in args.methods.items():
+        chosen = {"method": name, "options": entry, "model": models.get(name)}
+        found[name] = measure(_method(argparse.Namespace(**vars(args) | chosen)), data)
+    files.write_json(args.out, found)
+
+
+def _rank(args: argparse.Namespace) -> None:
+    from wavloc import frames
+    from wavloc.evaluation.metrics import ranked_errors_m
+    from wavloc.evaluation.ranking import leaderboard
+    from wavloc.methods import predictions
+
+    data = {key: frames.load(path) for key, path in args.frames}
+    errors: dict[tuple[str, str], dict[str, Any]] = {}
+    for key, path in args.predictions:
+        cell, _, method = key.rpartition("/")
+        dataset, _, track = cell.partition("/")
+        if cell not in data or not track:
+            raise InputError(f"--predictions {key}: no --frames {cell or 'DATASET/TRACK'}=PATH")
+        found = ranked_errors_m(predictions.load(path), data[cell])
+        errors.setdefault((dataset, track), {})[method] = found
+    _write_csv(args.out, leaderboard(errors, args.seed, args.resamples, args.block))
 
 
 def _tables(args: argparse.Namespace) -> None:
@@ -344,6 +422,10 @@ def _tables(args: argparse.Namespace) -> None:
 
     for name, folder in args.models:
         args.methods[name]["parameters"] = files.read_json(folder / "method.json")["parameters"]
+    measured = files.read_json(args.properties) if args.properties else {}
+    for name in set(measured) & set(args.methods):  # in place of what the method says of itself
+        for key in ("permutation_invariant", "variable_mics"):
+            args.methods[name][key] = measured[name][key]
     frame = tables.assemble(args.table, args.spec, args.methods, args.metrics, args.paper)
     tables.write(args.out, frame, args.spec, args.methods, args.caption)
 
@@ -351,13 +433,21 @@ def _tables(args: argparse.Namespace) -> None:
 def _figures(args: argparse.Namespace) -> None:
     from wavloc.reporting import gather
 
-    gather.draw(args.spec, dict(args.frames), dict(args.predictions), args.methods, args.out)
+    found = [dict(args.frames), dict(args.predictions)]
+    gather.draw(args.spec, *found, args.methods, args.out, args.metrics)
+
+
+def _reproduction(args: argparse.Namespace) -> None:
+    from wavloc.reporting import reproduction
+
+    view = reproduction.view(args.tables, args.papers_data)
+    reproduction.write(args.out, view, args.caption)
 
 
 def _report(args: argparse.Namespace) -> None:
-    from wavloc.reporting import gather
+    from wavloc.reporting import content
 
-    gather.report(args.results, args.config, args.out)
+    content.report(args.results, args.config, args.out, args.deviations)
 
 
 def _locate(args: argparse.Namespace) -> None:
@@ -521,20 +611,72 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("--frames", type=Path, required=True, help="Frames folder or .npz")
     add.add_argument("--setup", default="1a", help="what is known: 1a, 1b, 2a or 2b (1a)")
     add.add_argument("--subset", type=Path, help="microphones known in each frame, from `subset`")
+    add.add_argument(
+        "--audio", action="store_true", help="keep reconstructed signals too (wav2pos)"
+    )
     add.add_argument("--refusal-as-na", action="store_true", help="write a refusal, do not fail")
     add.add_argument("--out", type=Path, required=True, help="predictions .parquet to write")
+
+    def add_cell(parser: argparse.ArgumentParser) -> None:
+        for name in ("dataset", "track"):
+            parser.add_argument(f"--{name}", default="", help=f"{name} name for the table")
+        parser.add_argument("--setup", default="1a", help="setup name for the table")
+        parser.add_argument("--mics", type=int, help="microphones, for the table")
+
+    def add_bootstrap(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--resamples", type=int, default=2000, help="bootstrap (2000)")
+        parser.add_argument("--block", type=int, default=1, help="frames resampled together (1)")
 
     add = command("evaluate", _evaluate, "score predictions against the truth in Frames")
     add.add_argument("--frames", type=Path, required=True, help="Frames folder or .npz with truth")
     add.add_argument("--predictions", type=Path, nargs="+", required=True, help=".parquet or .csv")
-    for name in ("dataset", "track"):
-        add.add_argument(f"--{name}", default="", help=f"{name} name for the table")
-    add.add_argument("--setup", default="1a", help="setup name for the table")
-    add.add_argument("--mics", type=int, help="microphones, for the table")
+    add_cell(add)
     add.add_argument("--subset", type=Path, help="microphones known in each frame, from `subset`")
-    add.add_argument("--resamples", type=int, default=2000, help="bootstrap resamples (2000)")
-    add.add_argument("--block", type=int, default=1, help="frames resampled together (1)")
+    add.add_argument(
+        "--by", nargs="+", default=[], metavar="COLUMN",
+        help="of each value of these columns of the frames, e.g. t60_nominal_s snr_db",
+    )  # fmt: skip
+    add.add_argument(
+        "--clean", type=Path, help="the same frames without noise, for the gain of --audio"
+    )
+    add_bootstrap(add)
     add.add_argument("--out", type=Path, help="metrics .csv to write; without it, print")
+
+    add = command("properties", _properties, "measure permutation invariance and variable mics")
+    add.add_argument("--methods", type=_json, required=True, help="name -> config entry")
+    add.add_argument(
+        "--models", type=_pair, nargs="*", default=[], metavar="METHOD=FOLDER",
+        help="models of those that are trained",
+    )  # fmt: skip
+    add.add_argument("--frames", type=Path, required=True, help="Frames folder or .npz")
+    add.add_argument("--subset", type=Path, help="microphones per frame, from `subset`")
+    add_device(add)
+    add.add_argument("--out", type=Path, required=True, help=".json to write")
+
+    add = command("costs", _costs, "collect measured times, memory and energy into metrics rows")
+    add.add_argument("--predictions", type=Path, nargs="+", required=True, help=".parquet")
+    add.add_argument(
+        "--models", type=_pair, nargs="*", default=[], metavar="METHOD=FOLDER",
+        help="trained models, for what their training cost",
+    )  # fmt: skip
+    add_cell(add)
+    add.add_argument("--out", type=Path, required=True, help="metrics .csv to write")
+
+    add = command("counts", _counts, "count speakers, utterances and frames of tracks")
+    add.add_argument(
+        "--frames", type=_pair, nargs="+", required=True, metavar="TRACK=PATH", help="Frames"
+    )
+    add_cell(add)
+    add.add_argument("--out", type=Path, required=True, help="metrics .csv to write")
+
+    add = command("rank", _rank, "mean ranks of methods over datasets, with intervals")
+    add.add_argument("--frames", type=_pair, nargs="+", required=True, metavar="DATASET/TRACK=PATH")
+    add.add_argument(
+        "--predictions", type=_pair, nargs="+", required=True,
+        metavar="DATASET/TRACK/METHOD=PATH",
+    )  # fmt: skip
+    add_bootstrap(add)
+    add.add_argument("--out", type=Path, required=True, help="metrics .csv to write")
 
     def add_reporting(parser: argparse.ArgumentParser) -> None:
         parser.add_argument("--spec", type=_json, required=True, help="entry of experiments.yaml")
@@ -549,6 +691,7 @@ def _parser() -> argparse.ArgumentParser:
         "--models", type=_pair, nargs="*", default=[], metavar="METHOD=FOLDER",
         help="trained models, for their numbers of parameters",
     )  # fmt: skip
+    add.add_argument("--properties", type=Path, help="measured, from `properties`, .json")
     add.add_argument("--caption", default="", help="which data and profile made it")
     add.add_argument("--out", type=Path, required=True, help="path without suffix")
 
@@ -558,9 +701,20 @@ def _parser() -> argparse.ArgumentParser:
         add.add_argument(f"--{name}", type=_pair, nargs="*", default=[], metavar="TRACK=PATH")
     add.add_argument("--out", type=Path, required=True, help="path without suffix")
 
+    add.add_argument("--metrics", type=Path, help="metrics .csv by condition, for kind sweep")
+
+    add = command("reproduction", _reproduction, "mark cells whose interval covers the paper's")
+    add.add_argument("--tables", type=Path, nargs="+", required=True, help="tables' .csv files")
+    add.add_argument(
+        "--papers-data", nargs="*", default=[], help="datasets that are the paper's own"
+    )
+    add.add_argument("--caption", default="", help="which data and profile made it")
+    add.add_argument("--out", type=Path, required=True, help="path without suffix")
+
     add = command("report", _report, "write the self-contained HTML report of a results folder")
     add.add_argument("--results", type=Path, required=True)
     add.add_argument("--config", type=_json, required=True, help="resolved config, JSON or file")
+    add.add_argument("--deviations", type=Path, help="Markdown for the appendix")
     add.add_argument("--out", type=Path, required=True, help=".html to write")
 
     add = command("locate", _locate, "positions over time from a recording")

@@ -71,6 +71,16 @@ def resolve(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     return config
 
 
+def places(methods: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
+    """Place of each method in the whole configuration, which decides how figures show it.
+
+    By ``order``; variants (``like`` another) come last, so that the first eight, which have a
+    colour of their own, are different methods.
+    """
+    by_order = sorted(methods, key=lambda m: ("like" in methods[m], methods[m]["order"], m))
+    return {name: place for place, name in enumerate(by_order)}
+
+
 def _inherited(entries: Mapping[str, Any], name: str) -> dict[str, Any]:
     """An entry with module, pretrained model and options of the entry it is ``like`` underneath."""
     entry = dict(entries[name] or {})

@@ -48,12 +48,18 @@ def dataset_of(spec):
     return name
 
 
+def plugin_of(kind, name):
+    return plugins.plugin_class(kind, config[kind][name].get("module", name))
+
+
 def methods_of(name):
     """Methods of a table or figure: those it lists, or all that are not kept for others."""
     spec = EXPERIMENTS[name]
     chosen = spec.get("methods", "all")
     if chosen == "all":
-        return [m for m in METHODS if name in METHODS[m].get("shown_in", [name])]
+        found = [m for m in METHODS if name in METHODS[m].get("shown_in", [name])]
+        competing = [m for m in found if not plugin_of("methods", m).control]
+        return competing if spec.get("layout") == "ranks" else found
     unknown = [method for method in chosen if method not in METHODS]
     if unknown:
         sys.exit(
@@ -63,7 +69,10 @@ def methods_of(name):
 
 
 def cells_of(spec):
-    """Cells (dataset, track, setup, mics) of a table or figure."""
+    """Cells (dataset, track, setup, mics) of a table or figure; a ranking has those of tables."""
+    if spec.get("layout") == "ranks":
+        of_tables = [cells_of(config["tables"][table]) for table in spec["tables"]]
+        return unique(cell for cells in of_tables for cell in cells)
     setups, mics = spec.get("setups", [spec.get("setup")]), spec["mics"]
     mics = mics if isinstance(mics, list) else [mics]
     return list(product([dataset_of(spec)], spec["tracks"], setups, mics))
@@ -85,6 +94,15 @@ CELLS = {
     if found
 }
 
+# Cells whose track the report shows in 3-D, with every method that is run on them.
+VIEWED = [
+    cell
+    for spec in config["figures"].values()
+    if spec["kind"] == "trajectory"
+    for cell in cells_of(spec)
+    if cell in CELLS
+]
+
 
 def frames_of(dataset, track):
     return f"<results>/data/{dataset}/{track}"
@@ -104,10 +122,6 @@ def predictions_of(cell):
 
 def cell_of(wildcards):
     return (wildcards.dataset, wildcards.track, wildcards.setup, int(wildcards.mics))
-
-
-def plugin_of(kind, name):
-    return plugins.plugin_class(kind, config[kind][name].get("module", name))
 
 
 def dataset_named(name):
@@ -144,6 +158,11 @@ MODELS = {
 TRACKS = unique(
     [(cell[0], cell[1]) for spec in EXPERIMENTS.values() for cell in cells_of(spec)]
     + [
+        (dataset_of(spec), spec["reference"])
+        for spec in EXPERIMENTS.values()
+        if "reference" in spec
+    ]
+    + [
         (dataset, track)
         for dataset, split, _ in MODELS.values()
         for found in [dataset_named(dataset).splits()[split]]
@@ -179,8 +198,59 @@ def pretrained_of(wildcards):
     )
 
 
-def metrics_of(cell):
-    return "<results>/metrics/{}/{}/{}-{}.csv".format(*cell)
+def metrics_of(cell, kind=""):
+    return "<results>/metrics/{}/{}/{}-{}{}.csv".format(*cell, kind and f"-{kind}")
+
+
+# What the layout of a table, or the metric of a curve, wants besides the usual metrics.
+KINDS = {"costs": "costs", "conditions": "conditions", "si_sdr_gain": "denoising"}
+
+
+def metrics_for(name):
+    """Metrics files of a table or of a curve over a condition."""
+    spec = EXPERIMENTS[name]
+    if spec.get("layout") == "ranks":
+        return [f"<results>/metrics/{name}.csv"]
+    if spec.get("layout") == "counts":
+        return [f"<results>/metrics/{dataset_of(spec)}/{name}.csv"]
+    kind = KINDS.get(spec.get("layout"), "")
+    if "x" in spec:
+        kind = KINDS.get(spec["metric"], "conditions")
+    return [metrics_of(cell, kind) for cell in cells_of(spec)]
+
+
+def conditions_of(cell):
+    """Columns of the frames by which a cell is evaluated, over all tables and curves."""
+    specs = [spec for spec in EXPERIMENTS.values() if cell in cells_of(spec)]
+    by = [
+        spec.get("by", [spec.get("x")]) for spec in specs if "by" in spec or "x" in spec
+    ]
+    return unique(column for columns in by for column in columns)
+
+
+# Curves of reconstructed signals: cell -> (methods whose predictions hold them, clean track).
+DENOISED = {
+    cell: (methods_of(name), spec["reference"])
+    for name, spec in config["figures"].items()
+    if spec.get("metric") == "si_sdr_gain"
+    for cell in cells_of(spec)
+}
+
+
+# First cells of the tables that show properties of methods -> methods whose are measured there.
+MEASURED = {}
+for name, spec in config["tables"].items():
+    if spec["layout"] == "tracks":
+        cell = cells_of(spec)[0]
+        MEASURED[cell] = unique(MEASURED.get(cell, []) + methods_of(name))
+
+
+def table_properties(name):
+    """File of measured properties, for tables that show them."""
+    spec = config["tables"][name]
+    if spec["layout"] != "tracks":
+        return []
+    return [metrics_of(cells_of(spec)[0], "properties").replace(".csv", ".json")]
 
 
 def outputs_of(name):
@@ -190,8 +260,27 @@ def outputs_of(name):
     return expand(f"<results>/figures/{name}.{{kind}}", kind=["png", "pdf"])
 
 
+# Times are those of another machine, so Table V is not judged.
+JUDGED = [
+    f"<results>/tables/{name}.csv"
+    for name, spec in config["tables"].items()
+    if spec["layout"] != "costs"
+]
+REPRODUCTION = expand("<results>/tables/reproduction.{kind}", kind=["csv", "md"])
 TABLE_FILES = [path for name in config["tables"] for path in outputs_of(name)]
+TABLE_FILES += REPRODUCTION
 FIGURE_FILES = [path for name in config["figures"] for path in outputs_of(name)]
+METRIC_FILES = unique(
+    [metrics_of(cell) for cell in CELLS]
+    + [path for name in config["tables"] for path in metrics_for(name)]
+    + [
+        path
+        for name in config["figures"]
+        if "x" in EXPERIMENTS[name]
+        for path in metrics_for(name)
+    ]
+    + [path for name in config["tables"] for path in table_properties(name)]
+)
 
 
 def entry_of(kind, name, mics=None):
@@ -212,15 +301,18 @@ def code_of(kind, name, *modules):
     return provenance.code_digest(plugins.modules(kind)[plugin], *modules)
 
 
-def rows_json(names):
-    """Properties of methods as the reporting stage wants them."""
-    rows = {}
-    for name in names:
+def rows_json(experiment):
+    """Properties of the methods of a table or figure as the reporting stage wants them."""
+    spec, rows = EXPERIMENTS[experiment], {}
+    if spec.get("layout") == "counts":
+        return json.dumps({"data": {"label": "data"}})
+    for name in methods_of(experiment):
         entry = METHODS[name]
         found = plugin_of("methods", name)
         rows[name] = {
             "label": entry.get("label", found.label),
-            "paper_label": entry.get("paper_label"),
+            "paper_label": spec.get("labels", {}).get(name, entry.get("paper_label")),
+            "place": wavloc_config.places(METHODS)[name],
             "reference": entry.get("reference", found.reference),
             "input_types": found.input_types,
             "learned": found.learned,
@@ -283,7 +375,14 @@ def recordings_of(dataset):
 
 
 def table_spec(name):
-    return config["tables"][name] | {"dataset": dataset_of(config["tables"][name])}
+    spec = config["tables"][name]
+    if spec["layout"] == "ranks":  # over all datasets, each with all its microphones
+        return spec | {"dataset": "all", "setups": ["1a"], "mics": [0]}
+    if (
+        spec["layout"] == "conditions"
+    ):  # rows are what the metrics have instead of tracks
+        spec = spec | {"tracks": []}
+    return spec | {"dataset": dataset_of(spec)}
 
 
 def figure_spec(name):
@@ -291,7 +390,9 @@ def figure_spec(name):
 
 
 def figure_cells(name):
-    return cells_of(config["figures"][name])
+    """Cells whose frames and predictions a figure shows; curves are drawn from metrics."""
+    spec = config["figures"][name]
+    return [] if "x" in spec else cells_of(spec)
 
 
 def figure_predictions(name):
@@ -300,6 +401,30 @@ def figure_predictions(name):
         f"{cell[1]}/{method}": prediction_of(cell, method)
         for cell in figure_cells(name)
         for method in methods_of(name)
+    }
+
+
+def cell_models(cell):
+    """``method`` -> folder of the model that answers in a cell, for the learned ones."""
+    return {
+        method: model_of(cell, method)
+        for method in CELLS[cell]
+        if model_of(cell, method)
+    }
+
+
+def measured_models(cell):
+    models = cell_models(cell)
+    return {method: models[method] for method in MEASURED[cell] if method in models}
+
+
+def ranked_predictions(name):
+    """``dataset/track/method`` -> predictions file of all that a ranking compares."""
+    return {
+        "{}/{}/{}".format(*cell[:2], method): prediction_of(cell, method)
+        for cell in cells_of(EXPERIMENTS[name])
+        for method in methods_of(name)
+        if method in CELLS[cell]
     }
 
 
@@ -316,12 +441,19 @@ def table_models(name):
 
 def caption(spec):
     """What a table shows, and which data and profile made it."""
-    sounds = plugin_of("datasets", spec["dataset"]).sounds
-    told = ", ".join(f"{kind}: {config[kind]}" for kind in sounds) or "recorded sound"
-    return (
-        f"{spec['caption']} Data: {DATASETS[spec['dataset']]['label']}. Profile {config['profile']}, seed {SEED}; "
-        f"{told}."
-    )
+    shown = unique(cell[0] for cell in cells_of(spec))
+    labels = [
+        DATASETS[name].get("label", plugin_of("datasets", name).label) for name in shown
+    ]
+    return f"{spec['caption']} Data: {' and '.join(labels)}. {made_by(shown)}"
+
+
+def made_by(datasets=()):
+    """Profile and dry sound of this run, for captions; of all its datasets if none is named."""
+    used = datasets or unique(cell[0] for cell in CELLS)
+    kinds = unique(kind for name in used for kind in plugin_of("datasets", name).sounds)
+    sound = ", ".join(f"{kind}: {config[kind]}" for kind in kinds) or "recorded sound"
+    return f"Profile {config['profile']}, seed {SEED}; {sound}."
 
 
 wildcard_constraints:

@@ -54,11 +54,14 @@ rule predict_cell:
         code=lambda wc: code_of("methods", wc.method),
         options=lambda wc: entry_of("methods", wc.method),
         model=lambda wc, input: f"--model {input.model}" if input.model else "",
+        audio=lambda wc: (
+            "--audio" if wc.method in DENOISED.get(cell_of(wc), [[]])[0] else ""
+        ),
         seed=SEED,
     shell:
         "wavloc predict --method {wildcards.method} --options {params.options:q} {params.model}"
         " --frames {input.frames:q} --setup {wildcards.setup} --subset {input.subset:q}"
-        " --refusal-as-na --seed {params.seed} --out {output:q} --log {log:q}"
+        " {params.audio} --refusal-as-na --seed {params.seed} --out {output:q} --log {log:q}"
 
 
 rule evaluate_cell:

@@ -21,6 +21,7 @@ from wavloc.errors import InputError
 from wavloc.frames import FRAME_SAMPLES
 
 SPLITS = ("train", "valid", "test")
+CLEAN = "test_clean"  # the test split without noise: what de-noised signals are compared with
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Dataset(Base):
     Options = Options
 
     def tracks(self) -> list[str]:
-        return list(SPLITS)
+        return [*SPLITS, CLEAN]
 
     def splits(self) -> dict[str, Split]:
         """One split; its three parts have no speaker in common."""
@@ -60,7 +61,8 @@ class Dataset(Base):
 
     def scenes(self, track: str, sounds: Mapping[str, Corpus]) -> Scenes:
         self.check_track(track)
-        options = self.options
+        options, asked = self.options, track
+        track = "test" if asked == CLEAN else track
         count = getattr(options, track)
         require_room(self.name, options.room)
         require_positive(
@@ -77,6 +79,7 @@ class Dataset(Base):
         draws = [self._draw(track, k, long_enough, corpus, samples) for k in range(count)]
         column = {name: np.array([draw[name] for draw in draws]) for name in draws[0]}
         items = corpus.items.iloc[column.pop("item")]
+        snr_db = np.full(count, np.inf) if asked == CLEAN else column["snr"]
         begin = items["start_sample"].to_numpy()
         scenes = Scenes(
             room=np.array(options.room),
@@ -87,15 +90,15 @@ class Dataset(Base):
             dry_begin=begin,
             dry_end=begin + items["n_samples"].to_numpy(),
             t60_s=column["t60"],
-            snr_db=column["snr"],
+            snr_db=snr_db,
             table=pd.DataFrame(
                 {
                     "frame": np.arange(count),
                     "recording": items["id"].to_numpy(),
-                    "track": track,
+                    "track": asked,
                     "time_s": column["offset"] / SAMPLE_RATE,
                     "t60_nominal_s": column["t60"],
-                    "snr_db": column["snr"],
+                    "snr_db": snr_db,
                     "speaker": items["speaker"].to_numpy(),
                     "split": track,
                 }

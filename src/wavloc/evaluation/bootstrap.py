@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -49,13 +50,27 @@ def intervals(
     block > 1 resamples runs of that many consecutive frames, which widens the interval of a
     recording whose neighbouring frames are alike.
     """
-    whole = statistic(np.ones((1, len(values))), values)[0]
-    drawn = np.concatenate(
-        [statistic(weights, values) for weights in _weights(len(values), rng, resamples, block)]
-    )
+    found = resampled(statistic, values, rng, resamples, block)
     tail = 50 * (1 - confidence)
-    low, high = np.percentile(drawn, [tail, 100 - tail], axis=0)
-    return whole, low, high
+    low, high = np.percentile(found[1:], [tail, 100 - tail], axis=0)
+    return found[0], low, high
+
+
+def resampled(
+    statistic: Statistic,
+    values: np.ndarray,
+    rng: np.random.Generator,
+    resamples: int = 2000,
+    block: int = 1,
+) -> np.ndarray:
+    """The statistic of the sample itself and of each resample: values (F, K) -> (1 + R, K)."""
+    drawn = _weights(len(values), rng, resamples, block)
+    return np.concatenate(
+        [
+            statistic(weights, values)
+            for weights in itertools.chain([np.ones((1, len(values)))], drawn)
+        ]
+    )
 
 
 def _weights(

@@ -10,6 +10,7 @@ import pandas as pd
 from wavloc import seeds
 from wavloc.errors import InputError
 from wavloc.evaluation import bootstrap
+from wavloc.evaluation.denoising import gain_db
 from wavloc.frames import Frames
 from wavloc.methods.predictions import Predictions
 
@@ -29,8 +30,10 @@ METRICS = {
     "failure_rate": ("%", 100, bootstrap.weighted_mean),
     "difference_to_best": ("cm", 100, bootstrap.weighted_mean),
     "mic_mae": ("cm", 100, bootstrap.weighted_mean),  # of microphones with unknown positions
+    "si_sdr_gain": ("dB", 1, bootstrap.weighted_mean),  # of reconstructed signals
 }
 NO_MICS = "does not localize microphones"
+NO_AUDIO = "does not reconstruct signals"
 
 
 def errors_m(predictions: Predictions, frames: Frames) -> np.ndarray:
@@ -44,6 +47,13 @@ def errors_m(predictions: Predictions, frames: Frames) -> np.ndarray:
         raise InputError("the Frames have unknown source positions: nothing to evaluate against")
     error = np.linalg.norm(predictions.position - truth, axis=1)
     return np.where(np.isfinite(error), np.minimum(error, CAP_M), CAP_M)
+
+
+def ranked_errors_m(predictions: Predictions, frames: Frames) -> np.ndarray:
+    """As `errors_m`; NaN throughout where the method refused the frames."""
+    if "refused" in predictions.meta:
+        return np.full(len(frames), np.nan)
+    return errors_m(predictions, frames)
 
 
 def mic_errors_m(predictions: Predictions, frames: Frames, known: np.ndarray) -> np.ndarray:
@@ -66,12 +76,14 @@ def evaluate(
     block: int = 1,
     confidence: float = 0.95,
     known: np.ndarray | None = None,
+    clean: Frames | None = None,
 ) -> pd.DataFrame:
     """Every metric of every method on the same frames, tidy, in the columns `COLUMNS`.
 
     cell: dataset, track, setup and mics, copied into each row. known (F, K): microphones whose
-    positions were given while all were heard; the others' errors are evaluated too. A method that
-    refused the frames gets rows without values and its reason as note.
+    positions were given while all were heard; the others' errors are evaluated too. clean: the
+    same frames without noise, against which reconstructed signals are evaluated. A method that
+    refused the frames, or failed in every one, gets no values and the reason as note.
     """
     if resamples < 1000:
         raise InputError(f"evaluation.resamples: {resamples}, expected at least 1000")
@@ -80,11 +92,16 @@ def evaluate(
     failed = np.array([~np.isfinite(predictions[name].position).all(axis=1) for name in answered]).T
     computed = {}
     values: dict[str, np.ndarray] = dict.fromkeys(METRICS)
+    if clean is None:
+        del values["si_sdr_gain"]
     if answered:
         values = _per_frame(error, failed, [predictions[name].meta for name in answered])
         if known is not None and known.shape[1] < frames.n_mics:
             found = [mic_errors_m(predictions[name], frames, known) for name in answered]
             values["mic_mae"] = np.array(found).T
+        if clean is not None:
+            found = [gain_db(predictions[name], frames, clean) for name in answered]
+            values["si_sdr_gain"] = np.array(found).T
         for metric in values:
             _, factor, statistic = METRICS[metric]
             # The same stream for every metric and cell: differences between methods are paired.
@@ -95,20 +112,33 @@ def evaluate(
             computed[metric] = np.stack(bounds) * factor
     rows = []
     for name, prediction in predictions.items():
-        lacking = NO_MICS if prediction.mic_positions is None else ""
+        lacking = {
+            "mic_mae": NO_MICS if prediction.mic_positions is None else "",
+            "si_sdr_gain": NO_AUDIO if prediction.audio is None else "",
+        }
+        silent = _failure(prediction)
         for metric in values:
             row = dict(cell) | {"method": name, "metric": metric, "unit": METRICS[metric][0]}
             row |= {"n_frames": len(frames), "note": prediction.meta.get("refused", "")}
-            if metric == "mic_mae":
-                row["note"] = row["note"] or lacking
+            row["note"] = row["note"] or lacking.get(metric, "")
             if name in answered:
                 column = answered.index(name)
-                row |= dict(
-                    zip(("value", "ci_low", "ci_high"), computed[metric][:, column], strict=True)
-                )
                 row["failure_rate"] = failed[:, column].mean()
+                if silent and metric != "failure_rate":
+                    row["note"] = silent
+                else:
+                    found = computed[metric][:, column]
+                    row |= dict(zip(("value", "ci_low", "ci_high"), found, strict=True))
             rows.append(row)
     return pd.DataFrame(rows).reindex(columns=COLUMNS)
+
+
+def _failure(predictions: Predictions) -> str:
+    """Why every frame failed, most frequent status first; empty if one did not."""
+    if np.isfinite(predictions.position).all(axis=1).any():
+        return ""
+    reasons = pd.Series(predictions.status).value_counts()
+    return f"no frame located ({', '.join(f'{name}: {n}' for name, n in reasons.items())})"
 
 
 def _per_frame(

@@ -7,7 +7,6 @@ Importing a method file must be cheap: heavy packages (torch) are imported insid
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 from tqdm import tqdm
 
-from wavloc import files
+from wavloc import files, meter
 from wavloc.errors import Refusal
 from wavloc.frames import Frames
 from wavloc.methods.predictions import Predictions
@@ -51,6 +50,11 @@ class Method:
         self.name = name or type(self).__module__.rpartition(".")[2]
         self.options = make_options(type(self), options or {}, f"methods.{self.name}")
         self.seed = seed
+
+    @property
+    def gpu(self) -> Any:
+        """The torch CUDA device it computes on; None for the processor."""
+        return None
 
     def refusal(self, frames: Frames, setup: Setup) -> str | None:
         """Why this method cannot treat such frames at all, or None. Shown as a footnote."""
@@ -89,11 +93,13 @@ class Method:
         if reason:
             raise Refusal(reason)
         granted = setup.apply(frames, reveal_truth=self.needs_truth)
-        started = time.perf_counter()
+        spent = meter.Meter(self.gpu)
         found = self.locate(granted, setup)
-        found.seconds_per_frame = (time.perf_counter() - started) / max(len(frames), 1)
+        cost = spent.read()
+        found.seconds_per_frame = cost.pop("seconds") / max(len(frames), 1)
         found.meta |= {
             "method": self.name,
+            "cost": cost,
             "control": self.control,
             "options": dataclasses.asdict(self.options),
             "seed": self.seed,

@@ -74,6 +74,7 @@ class LearnedMethod(Method):
     learned = True
     min_mics = 1
     trained_as: ClassVar[str] = ""  # method that trains its model, if another
+    reconstructs: ClassVar[bool] = False  # signals, where `keep_audio` asks for them
     Options = Recipe
 
     def __init__(self, options: Mapping[str, Any] | None = None, name: str = "", seed: int = 0):
@@ -95,6 +96,7 @@ class LearnedMethod(Method):
         self.facts: Facts | None = None
         self.network: nn.Module | None = None
         self.training_note: dict[str, Any] = {}
+        self.keep_audio = False  # predictions hold reconstructed signals too
 
     def check_choice(self, key: str, known: tuple[str, ...]) -> None:
         """Raise `InputError` where an option is none of the known words."""
@@ -144,7 +146,9 @@ class LearnedMethod(Method):
         raise TypeError(f"method '{self.name}' defines no loss()")
 
     def answer(self, inputs: Batch) -> Batch:
-        """``position`` (B, 3) metres; where defined ``mic_positions`` (B, M, 3)."""
+        """``position`` (B, 3) metres; where defined ``mic_positions`` (B, M, 3); with `keep_audio`
+        ``audio`` (B, M + 1, N), standardised.
+        """
         raise TypeError(f"method '{self.name}' defines no answer()")
 
     def validate(self, inputs: Batch) -> dict[str, Tensor]:
@@ -227,6 +231,13 @@ class LearnedMethod(Method):
             part.to(device)
         return self
 
+    @property
+    def gpu(self) -> Any:
+        if self.network is None:
+            return None
+        device = next(self.network.parameters()).device
+        return device if device.type == "cuda" else None
+
     # ----------------------------------------------------------------- prediction
 
     def require_model(self) -> None:
@@ -284,7 +295,10 @@ class LearnedMethod(Method):
         status = np.where(np.isfinite(position).all(axis=1), "ok", "failed").astype(object)
         mics = joined.get("mic_positions")
         return Predictions(
-            position, status, mic_positions=None if mics is None else mics.astype(np.float64)
+            position,
+            status,
+            mic_positions=None if mics is None else mics.astype(np.float64),
+            audio=joined.get("audio"),
         )
 
     # ----------------------------------------------------------------- model folders

@@ -36,8 +36,8 @@ def solve(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Rows 2 (r_i - r_j) s + 2 x_ij d_j = |r_i|^2 - |r_j|^2 - x_ij^2, unknown s and d_1 .. d_M.
 
-    Gillette and Silverman 2008, with every microphone as a reference. As `multilat_plus.solve`;
-    seed and bounds are not used.
+    Gillette and Silverman 2008, with the second microphone of each pair as its reference. As
+    `multilat_plus.solve`; seed and bounds are not used.
     """
     options = options or Options()
     delays = delays if delays.ndim == 2 else delays[..., 0]
@@ -68,5 +68,6 @@ class Method(DelayMethod):
 
     label = "Linear LS"
     reference = "Gillette and Silverman 2008, all pairs"
+    permutation_invariant = False  # of each pair the second microphone is the reference
     Options = Options
     solver = staticmethod(solve)

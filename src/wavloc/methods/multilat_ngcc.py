@@ -55,6 +55,7 @@ class Method(LearnedMethod):
     label = "Multilat*"
     reference = "Berg et al. 2024 (wav2pos), Multilat*; NGCC-PHAT: Berg et al. 2022"
     input_types = "NGCC-PHAT"
+    permutation_invariant = False  # a pair is scored in one direction; the head is not symmetric
     min_mics = 5
     Options = Options
 

@@ -20,8 +20,9 @@ from wavloc.errors import InputError
 class Predictions:
     """position (F, 3) metres, NaN on failure; status (F,) text: ``ok``, a failure or a doubt.
 
-    covariance (F, 3, 3) m^2, mic_positions (F, M, 3) metres and audio (F, M + 1, N) are optional;
-    seconds_per_frame is measured; meta carries method, options, setup and provenance.
+    covariance (F, 3, 3) m^2, mic_positions (F, M, 3) metres and audio (F, M + 1, N), the source's
+    signal first, each with zero mean and unit deviation, are optional; seconds_per_frame is
+    measured; meta carries method, options, setup, cost and provenance.
     """
 
     position: np.ndarray
@@ -90,12 +91,15 @@ def load(path: str | Path) -> Predictions:
         covariance = np.empty((len(stored), 3, 3))
         for i, j in zip(*np.triu_indices(3), strict=True):
             covariance[:, i, j] = covariance[:, j, i] = stored[f"cov_{'xyz'[i]}{'xyz'[j]}"]
-    mic_file = path.with_suffix(".mic_positions.npy")
+    arrays = {}
+    for name in ("mic_positions", "audio"):
+        file = path.with_suffix(f".{name}.npy")
+        arrays[name] = np.load(file, mmap_mode="r") if file.is_file() else None
     return Predictions(
         position=position,
         status=status,
         covariance=covariance,
-        mic_positions=np.load(mic_file) if mic_file.is_file() else None,
+        **arrays,
         seconds_per_frame=note.pop("seconds_per_frame", float("nan")),
         meta=note,
     )

@@ -53,6 +53,7 @@ class Method(LearnedMethod):
     label = "wav2pos"
     reference = "Berg et al. 2024 (wav2pos)"
     input_types = "raw audio, NGCC-PHAT, coordinates"
+    reconstructs = True
     Options = Options
 
     def __init__(self, options: Mapping[str, Any] | None = None, name: str = "", seed: int = 0):
@@ -214,4 +215,5 @@ class Method(LearnedMethod):
         places = output.positions * spread + centre
         given = inputs["positions"][:, 1:] * spread + centre
         mics = torch.where(known[:, 1:, None], given, places[:, 1:])
-        return {"position": places[:, 0], "mic_positions": mics}
+        found = {"position": places[:, 0], "mic_positions": mics}
+        return found | ({"audio": output.audio} if self.keep_audio else {})

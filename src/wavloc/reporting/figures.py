@@ -21,6 +21,7 @@ from wavloc.evaluation.metrics import HIT_M
 # Okabe and Ito's colour-blind-safe palette, its yellow replaced by grey (illegible on white).
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#888888")
 DASHES = ("-", "--", ":", "-.")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*", "p", "h", "d")  # 13: never in step
 STYLE = {
     "font.size": 9,
     "axes.titlesize": 9,
@@ -35,6 +36,7 @@ STYLE = {
     "figure.constrained_layout.use": True,
 }
 TRUTH = "#555555"
+MARKED_CM = (10, 25, 50, 75)  # where the curves of Fig. 6 carry their method's marker
 FACES = {"walls": ("#0072B2", "o"), "floor": ("#009E73", "s"), "ceiling": ("#D55E00", "^")}
 
 Layout = tuple[np.ndarray, np.ndarray]  # microphones (M, 3) and sources (S, 3), metres
@@ -47,18 +49,30 @@ def save(figure: Figure, out_stem: str | Path) -> None:
             figure.savefig(temporary, dpi=200, metadata=empty, bbox_inches="tight")
 
 
-def method_styles(labels: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Colour and line of each method, by its place in the list.
+def method_style(place: int) -> dict[str, Any]:
+    """Colour, line and marker of the method at a place of the whole configuration.
 
-    Neighbours differ in both, so that each of two curves that coincide can be seen.
+    The place, not the figure, decides: a method looks the same everywhere. Neighbours differ in all
+    three, so that curves can be told apart in print without colour as well.
     """
     return {
-        label: {
-            "color": COLOURS[number % len(COLOURS)],
-            "linestyle": DASHES[(number + number // len(COLOURS)) % len(DASHES)],
-        }
-        for number, label in enumerate(labels)
+        "color": COLOURS[place % len(COLOURS)],
+        "linestyle": DASHES[(place + place // len(COLOURS)) % len(DASHES)],
+        "marker": MARKERS[place % len(MARKERS)],
     }
+
+
+def line(style: Mapping[str, Any]) -> dict[str, Any]:
+    """A method's style for curves of a few points."""
+    return {**style, "linewidth": 1.4, "markersize": 4.5, "markeredgewidth": 0.5}
+
+
+def handles(styles: Mapping[str, Mapping[str, Any]], **changes: Any) -> list[Line2D]:
+    """Entries of a legend, by the ``label`` of each style or else its key."""
+    return [
+        Line2D([], [], **{"label": name, **line(style), **changes})
+        for name, style in styles.items()
+    ]
 
 
 def array_layout(
@@ -84,7 +98,7 @@ def array_layout(
             for number, layout in enumerate(layouts):
                 axes = figure.add_subplot(rows, columns, number + 1, projection="3d")
                 _draw_room(axes, layout, _box(layout[0], room))
-            _legend(figure, _room_legend())
+            legend(figure, _room_legend())
         save(figure, out_stem)
 
 
@@ -172,8 +186,8 @@ def _draw_plan(figure: Figure, layout: Layout, room: Any) -> None:
         panels[1].set_ylim(bottom=min(0.0, low[2], *sources[:, 2]))
     dot = {"color": "#0072B2", "marker": "o", "linestyle": ""}
     path = {"color": "#E69F00", "marker": ".", "linestyle": ""}
-    handles = [Line2D([], [], label="microphone", **dot)]
-    _legend(figure, handles + [Line2D([], [], label="source track", **path)] * bool(len(sources)))
+    entries = [Line2D([], [], label="microphone", **dot)]
+    legend(figure, entries + [Line2D([], [], label="source track", **path)] * bool(len(sources)))
 
 
 def cumulative(errors_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -184,15 +198,15 @@ def cumulative(errors_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def error_distribution(
     panels: Mapping[str, Mapping[str, Mapping[str, np.ndarray]]],
+    styles: Mapping[str, Mapping[str, Any]],
     out_stem: str | Path,
 ) -> None:
     """Cumulative error distribution (Fig. 6): a column per split, a row per track of the split.
 
-    panels: {split: {track: {method: errors (F,) in metres, NaN on failure}}}.
+    panels: {split: {track: {method: errors (F,) in metres, NaN on failure}}}; styles: of every
+    method (`method_style`).
     """
     rows = max(len(tracks) for tracks in panels.values())
-    errors = [by_method for tracks in panels.values() for by_method in tracks.values()]
-    styles = method_styles(list(dict.fromkeys(itertools.chain.from_iterable(errors))))
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(max(2.2 * len(panels) + 0.6, 4.6), 1.9 * rows + 0.9))
         grid = figure.subplots(rows, len(panels), sharex=True, sharey=True, squeeze=False)
@@ -205,15 +219,19 @@ def error_distribution(
                 for label, values in by_method.items():
                     x, y = cumulative(np.asarray(values, float))
                     ends = [y[-1] if len(y) else 0.0]
-                    axes.step([0, *x, 1e4], [0, *y, *ends], where="post", lw=1.4, **styles[label])
+                    at = np.concatenate([[0.0], y])[np.searchsorted(x, MARKED_CM, side="right")]
+                    look = dict(styles[label])
+                    marker = look.pop("marker")
+                    axes.step([0, *x, 1e4], [0, *y, *ends], where="post", lw=1.4, **look)
+                    axes.plot(MARKED_CM, at, marker, color=look["color"], markersize=4)
                 axes.set(xlim=(0, 100), ylim=(0, 100), yticks=range(0, 101, 25))
         for axes in grid[-1]:
             axes.set_xlabel("error (cm)")
         for axes in grid[:, 0]:
             axes.set_ylabel("share of frames (%)")
-        handles = [Line2D([], [], label=label, **style) for label, style in styles.items()]
         limit = {"color": "#999999", "linestyle": "--", "linewidth": 0.8}
-        _legend(figure, [*handles, Line2D([], [], label=f"{100 * HIT_M:.0f} cm", **limit)])
+        known = Line2D([], [], label=f"{100 * HIT_M:.0f} cm", **limit)
+        legend(figure, [*handles(styles), known])
         save(figure, out_stem)
 
 
@@ -221,42 +239,44 @@ def trajectory(
     track: str,
     time_s: np.ndarray,
     truth: np.ndarray,
-    estimates: Mapping[str, np.ndarray],
+    estimates: Mapping[str, tuple[np.ndarray, Mapping[str, Any]]],
     out_stem: str | Path,
     median_frames: int = 0,
 ) -> None:
-    """x, y, z over time (Fig. 7): true (F, 3) and estimated {method: (F, 3)} positions in metres.
+    """x, y, z over time (Fig. 7): true (F, 3) and estimated positions in metres.
+
+    estimates: label -> (positions (F, 3), style).
 
     time_s: (F,) seconds, ascending. Lines break where frames are missing and where a method
     failed (NaN); estimates far off the true track lie outside the axes. median_frames: width of a
     moving median over the estimates; 0 shows single frames as dots.
     """
     time_s, truth = np.asarray(time_s, float), np.asarray(truth, float)
-    steps = np.diff(time_s)
-    jumps = np.flatnonzero(steps > 1.5 * np.median(steps)) + 1 if len(steps) else []
-    segments = np.split(np.arange(len(time_s)), jumps)
-    styles = method_styles(list(estimates))
+    parts = segments(time_s)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 5.0))
         for number, axes in enumerate(figure.subplots(3, 1, sharex=True)):
-            for label, position in estimates.items():
+            for position, style in estimates.values():
                 value = np.asarray(position, float)[:, number]
-                for index in segments:
+                for index in parts:
                     if median_frames:
-                        smooth = _moving_median(value[index], median_frames)
-                        axes.plot(time_s[index], smooth, linewidth=1.2, **styles[label])
+                        smooth = moving_median(value[index], median_frames)
+                        look = {key: style[key] for key in ("color", "linestyle")}
+                        axes.plot(time_s[index], smooth, linewidth=1.2, **look)
                     else:
-                        colour = styles[label]["color"]
-                        axes.plot(time_s[index], value[index], ".", markersize=2.5, color=colour)
-            for index in segments:
+                        look = {"color": style["color"], "marker": style["marker"]}
+                        axes.plot(
+                            time_s[index], value[index], linestyle="", ms=2.6, mew=0.3, **look
+                        )
+            for index in parts:
                 axes.plot(time_s[index], truth[index, number], color=TRUTH, linewidth=1.6, zorder=3)
             axes.set(ylabel=f"{'xyz'[number]} (m)", ylim=_limits(truth[:, number]))
         axes.set_xlabel("time (s)")
         suffix = f" (moving median of {median_frames} frames)" if median_frames else ""
         figure.suptitle(f"{track}{suffix}")
-        marker = {} if median_frames else {"marker": "o", "markersize": 4, "linestyle": ""}
-        handles = [Line2D([], [], label=name, **style | marker) for name, style in styles.items()]
-        _legend(figure, [Line2D([], [], label="ground truth", color=TRUTH, lw=2.2), *handles])
+        changes = {"marker": ""} if median_frames else {"linestyle": ""}
+        shown = handles({label: style for label, (_, style) in estimates.items()}, **changes)
+        legend(figure, [Line2D([], [], label="ground truth", color=TRUTH, lw=2.2), *shown])
         save(figure, out_stem)
 
 
@@ -285,12 +305,19 @@ def located(table: pd.DataFrame, names: Sequence[str], mics: np.ndarray, out: st
             Line2D([], [], color=COLOURS[number], label=label, **dot)
             for number, label in enumerate(("source", "microphone"))
         ]
-        _legend(figure, handles)
+        legend(figure, handles)
         with files.replacing(out) as temporary:
             figure.savefig(temporary, dpi=200, bbox_inches="tight")
 
 
-def _moving_median(values: np.ndarray, width: int) -> np.ndarray:
+def segments(time_s: np.ndarray) -> list[np.ndarray]:
+    """Row numbers of the stretches without a missing frame."""
+    steps = np.diff(time_s)
+    jumps = np.flatnonzero(steps > 1.5 * np.median(steps)) + 1 if len(steps) else []
+    return np.split(np.arange(len(time_s)), jumps)
+
+
+def moving_median(values: np.ndarray, width: int) -> np.ndarray:
     """Centred median over the known values of a window; NaN stays NaN."""
     smooth = pd.Series(values).rolling(width, center=True, min_periods=1).median().to_numpy()
     return np.where(np.isnan(values), np.nan, smooth)
@@ -305,8 +332,10 @@ def _limits(truth: np.ndarray) -> tuple[float, float] | None:
     return low - margin, high + margin
 
 
-def _legend(figure: Figure, handles: list[Line2D]) -> None:
-    """Legend below the axes, in as many rows of at most five entries as it needs."""
-    rows = math.ceil(len(handles) / 5)
+def legend(figure: Figure, handles: list[Line2D], columns: int = 5, title: str = "") -> None:
+    """Legend below the axes, in as many rows of at most that many entries as it needs."""
+    rows = math.ceil(len(handles) / columns)
     columns = math.ceil(len(handles) / rows)
-    figure.legend(handles=handles, loc="outside lower center", ncols=columns)
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=columns, handlelength=3, title=title
+    )

@@ -1,18 +1,17 @@
-"""From result files to figures and the report: reads what earlier stages wrote."""
+"""From result files to figures: reads what earlier stages wrote."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from wavloc import files, frames, provenance
+from wavloc import frames
 from wavloc.errors import InputError
 from wavloc.methods import predictions
-from wavloc.reporting import figures
-from wavloc.reporting.report import write_report
+from wavloc.reporting import curves, figures, tables
 
 EXAMPLES = 4  # places shown of microphones that move from frame to frame
 
@@ -23,11 +22,21 @@ def draw(
     predicted: Mapping[str, Path],
     methods: Mapping[str, Mapping[str, Any]],
     out: Path,
+    metrics: Path | None = None,
 ) -> None:
     """Draw one figure of experiments.yaml.
 
-    data: track -> Frames; predicted: ``track/method`` -> predictions; both as spec needs them.
+    data: track -> Frames; predicted: ``track/method`` -> predictions; metrics: csv by condition;
+    each as spec needs it.
     """
+    styles = {name: figures.method_style(entry["place"]) for name, entry in methods.items()}
+    if spec["kind"] == "sweep":
+        if metrics is None:
+            raise InputError("figure: no --metrics FILE given")
+        rows = tables.read(metrics, ["method", "metric", "value", "ci_low", "ci_high", spec["x"]])
+        shown = {name: {**styles[name], "label": methods[name]["label"]} for name in methods}
+        curves.sweep(rows, spec["x"], spec["metric"], shown, out)
+        return
     missing = [track for track in spec["tracks"] if track not in data]
     if missing:
         raise InputError(f"figure: no --frames {missing[0]}=PATH given")
@@ -35,7 +44,7 @@ def draw(
     found = {key: predictions.load(path).position for key, path in predicted.items()}
     chosen = {
         track: {
-            entry["label"]: found[f"{track}/{name}"]
+            entry["label"]: (found[f"{track}/{name}"], styles[name])
             for name, entry in methods.items()
             if f"{track}/{name}" in found
         }
@@ -51,20 +60,19 @@ def draw(
             split = panels.setdefault(f"split {track[-1]}", {})
             split[track] = {
                 label: np.linalg.norm(position - truth, axis=1)
-                for label, position in estimates.items()
+                for label, (position, _) in estimates.items()
             }
-        figures.error_distribution(panels, out)
+        looks = {entry["label"]: styles[name] for name, entry in methods.items()}
+        figures.error_distribution(panels, looks, out)
     else:
         track = spec["tracks"][0]
         shown = opened[track]
-        figures.trajectory(
-            track,
-            shown.table["time_s"].to_numpy(),
-            np.asarray(shown.source_position),
-            chosen[track],
-            out,
-            int(spec.get("median_frames", 0)),
-        )
+        path = (track, shown.table["time_s"].to_numpy(), np.asarray(shown.source_position))
+        width = int(spec.get("median_frames", 0))
+        if spec["kind"] == "plan":
+            curves.from_above(*path, chosen[track], shown.mics()[0], out, width)
+        else:
+            figures.trajectory(*path, chosen[track], out, width)
 
 
 def _layout(shown: frames.Frames, out: Path) -> None:
@@ -79,72 +87,3 @@ def _layout(shown: frames.Frames, out: Path) -> None:
         chosen = np.sort(np.unique(mics, axis=0, return_index=True)[1])[:EXAMPLES]
         layouts = [(mics[frame], sources[[frame]]) for frame in chosen]
     figures.array_layout(layouts, shown.meta.get("room"), out, plan=fixed)
-
-
-def report(results: Path, config: Mapping[str, Any], out: Path) -> None:
-    """Write the HTML report of a results folder made with a resolved config."""
-    tables = [
-        (results / "tables" / f"{name}.csv", results / "tables" / f"{name}.md")
-        for name in config["tables"]
-    ]
-    drawn = [
-        (results / "figures" / f"{name}.png", spec["title"])
-        for name, spec in config["figures"].items()
-    ]
-    for path in [*(csv for csv, _ in tables), *(png for png, _ in drawn)]:
-        if not path.is_file():
-            raise InputError(f"{path}: missing; make tables and figures first")
-    used = {config["roles"].get(s["dataset"], s["dataset"]) for s in config["tables"].values()}
-    notes = [_data_note(results / "data" / name) for name in sorted(used)]
-    write_report(
-        out,
-        f"wavloc: tables and figures, profile {config['profile']}",
-        config["profile"],
-        f"speech: {config['speech']}, music: {config['music']}; "
-        f"datasets: {', '.join(sorted(used))}",
-        tables,
-        drawn,
-        Path(config["pathvars"]["benchmarks"]),
-        provenance.stamp(seed=config["seed"]),
-        dict(config),
-        _sources(results, config, sorted(used)),
-        [*notes, "T60 is nominal: flat rooms decay slower than Sabine's formula says."],
-    )
-
-
-def _sources(
-    results: Path, config: Mapping[str, Any], datasets: Sequence[str]
-) -> list[tuple[str, str, str]]:
-    """(what, where from, licence) of the datasets and of the dry sound they were made of."""
-    entries = {name: config["datasets"][name] for name in datasets}
-    rows = [
-        (entry.get("label", name), entry.get("reference", ""), entry.get("licence", "not stated"))
-        for name, entry in entries.items()
-    ]
-    for path in sorted((results / "data" / "corpus").glob("*/meta.json")):
-        meta = files.read_json(path)
-        rows.append((f"dry {path.parent.name}", meta["source"], meta.get("licence", "not stated")))
-    return rows
-
-
-def _data_note(folder: Path) -> str:
-    """One sentence on a dataset's frames: how many were rendered, silent and anechoic."""
-    metas = [
-        frames.load(path).meta
-        for path in sorted(folder.glob("*"))
-        if path.is_dir() and not path.name.startswith(".")
-    ]
-    total = {
-        key: sum(int(meta.get(f"frames_{key}", 0)) for meta in metas)
-        for key in ("rendered", "recorded", "silent", "unlabelled", "anechoic")
-    }
-    recorded = (
-        f"{total['recorded']} frames recorded, {total['unlabelled']} of them without a label, "
-        if total["recorded"]
-        else ""
-    )
-    return (
-        f"{folder.name}: {recorded}{total['rendered']} frames simulated, "
-        f"{total['silent']} dropped as silent, "
-        f"{total['anechoic']} anechoic (nominal T60 below Sabine's bound)."
-    )

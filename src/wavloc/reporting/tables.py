@@ -11,7 +11,7 @@ import pandas as pd
 
 from wavloc import files
 from wavloc.errors import InputError
-from wavloc.reporting.grid import METRICS, NOT_COMPUTED, Cell, Grid, layout
+from wavloc.reporting.grid import EVERYWHERE, METRICS, NOT_COMPUTED, Cell, Grid, layout
 
 CELL = ["track", "setup", "method", "mics", "metric"]
 NUMBERS = ["value", "ci_low", "ci_high", "failure_rate", "paper_value", "paper_halfwidth"]
@@ -49,6 +49,17 @@ def read(path: str | Path, columns: Sequence[str] = ()) -> pd.DataFrame:
     return frame
 
 
+def metrics_of(spec: Mapping[str, Any]) -> list[str]:
+    """Metrics in the csv of a table: those shown, then the others that every cell has."""
+    errors = any(metric in EVERYWHERE for metric in spec["metrics"])
+    return list(dict.fromkeys([*spec["metrics"], *(EVERYWHERE if errors else ())]))
+
+
+def with_tracks(spec: Mapping[str, Any], found: Sequence[str]) -> dict[str, Any]:
+    """The spec; where it names no tracks, with those found, in their order."""
+    return dict(spec) | {"tracks": spec.get("tracks") or list(dict.fromkeys(found))}
+
+
 def assemble(
     name: str,
     spec: Mapping[str, Any],
@@ -59,7 +70,9 @@ def assemble(
     """One row per expected (track, setup, mics, method, metric), in the order of the spec.
 
     A cell that no metrics file holds gets an empty value and a note that starts with "not
-    computed". ``paper`` is a csv of published values, joined to exactly the cells it names.
+    computed". In tables of errors every cell has all metrics of `EVERYWHERE`, shown or not; a spec
+    without tracks has those of the metrics files. ``paper`` is a csv of published values, joined
+    to exactly the cells it names.
     """
     found: dict[tuple, dict[str, Any]] = {}
     for path in metrics:
@@ -69,6 +82,9 @@ def assemble(
             if key in found:
                 raise InputError(f"{path}: cell {key} of {spec['dataset']} is there twice")
             found[key] = row
+    spec = with_tracks(spec, [key[0] for key in found])
+    if not spec["tracks"]:
+        raise InputError(f"{name}: no metrics file has a row of data set {spec['dataset']}")
     published = _published(name, paper) if paper else {}
     computed = {key[:-1] for key in found}
     for metric in spec["metrics"]:
@@ -77,7 +93,7 @@ def assemble(
 
     table = []
     cells = itertools.product(
-        spec["tracks"], spec["setups"], spec["mics"], methods, spec["metrics"]
+        spec["tracks"], spec["setups"], spec["mics"], methods, metrics_of(spec)
     )
     for track, setup, mics, method, metric in cells:
         key = (track, setup, method, int(mics), metric)
@@ -118,7 +134,7 @@ def to_markdown(
     caption: str = "",
 ) -> str:
     """The paper-like table in Markdown. ``caption`` replaces the one of the spec."""
-    grid = layout(frame, spec, methods)
+    grid = layout(frame, with_tracks(spec, frame["track"]), methods)
 
     def line(cells: Sequence[str]) -> str:
         return "| " + " | ".join(cells) + " |"
@@ -129,7 +145,7 @@ def to_markdown(
 
     heads = [" ".join(part for part in head if part not in ("", "ours")) for head in grid.columns]
     aligned = [":--"] + ["--:"] * len(heads)
-    body = [line(["Method", *map(_pipes, grid.properties), *map(_pipes, heads)])]
+    body = [line([grid.first, *map(_pipes, grid.properties), *map(_pipes, heads)])]
     body.append(line([*aligned[:1], *[":--"] * len(grid.properties), *aligned[1:]]))
     for number, section in enumerate(grid.sections):
         if number:
@@ -155,7 +171,7 @@ def to_latex(
     caption: str = "",
 ) -> str:
     """The paper-like table as a LaTeX float (package booktabs). ``caption`` as in `to_markdown`."""
-    grid = layout(frame, spec, methods)
+    grid = layout(frame, with_tracks(spec, frame["track"]), methods)
     lead = 1 + len(grid.properties)
     width = lead + len(grid.columns)
 
@@ -195,7 +211,7 @@ def _latex_head(grid: Grid, lead: int) -> list[str]:
     levels = len(grid.columns[0])
     for level in range(levels):
         last = level == levels - 1
-        cells = ["Method", *map(escape, grid.properties)] if last else [""] * lead
+        cells = [grid.first, *map(escape, grid.properties)] if last else [""] * lead
         rules, start = [], lead + 1
         groups = itertools.groupby(grid.columns, key=lambda head, depth=level: head[: depth + 1])
         for head, members in groups:

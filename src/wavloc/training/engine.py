@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from wavloc import provenance, seeds
+from wavloc import meter, provenance, seeds
 from wavloc.errors import InputError, WorkError
 from wavloc.frames import Frames
 from wavloc.methods.learned import LearnedMethod
@@ -60,6 +60,7 @@ class Run:
 
     def _train(self, method: LearnedMethod, train: Frames, valid: Frames) -> None:
         recipe, device = method.options, self.torch_device
+        spent = meter.Meter(device if device.type == "cuda" else None)
         method.to(device)
         trained = _Data(method, train, device, "train", recipe.copies)
         checked = _Data(method, valid, device, "valid", 1)
@@ -70,10 +71,12 @@ class Run:
         self.folder.mkdir(parents=True, exist_ok=True)
 
         note: dict[str, Any] = {"epoch": 0, "best": math.inf, "best_epoch": 0, "history": []}
+        note["cost"] = {}
         best = {k: v.detach().clone() for k, v in method.network.state_dict().items()}
         resumed = state.load(self.folder, method.network, optimizer)
         if resumed:
             note, best = resumed
+        before = note["cost"]  # of the runs that this one goes on from
         network = method.network
         if self.compile:
             method.network = torch.compile(network)
@@ -100,6 +103,7 @@ class Run:
                 done = epoch + 1 == recipe.epochs
                 stop = time.monotonic() - started > self.seconds
                 if done or stop or time.monotonic() - saved >= self.save_every_s:
+                    note["cost"] = meter.add(before, spent.read())
                     state.save(self.folder, network, best, optimizer, note)
                     saved = time.monotonic()
                 if stop and not done:
@@ -114,6 +118,7 @@ class Run:
             "criterion": note["best"],
             "frames": len(train),
             "valid_frames": len(valid),
+            "cost": note["cost"],
         }
 
     def _epoch(

@@ -1,0 +1,107 @@
+"""What a piece of work costs: seconds, peak memory and, where the device counts it, energy."""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+from pathlib import Path
+from typing import Any
+
+from wavloc import provenance
+
+RAPL = Path("/sys/class/powercap")  # energy counters of processors under Linux
+
+
+def add(total: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
+    """Cost of work that was done in several parts, such as a resumed training.
+
+    Energy is the sum only where every part has it; devices that differ are all named.
+    """
+    if not total:
+        return part
+    devices = dict.fromkeys([*total["device"].split(" + "), part["device"]])
+    known = total["energy_wh"] is not None and part["energy_wh"] is not None
+    return {
+        "device": " + ".join(devices),
+        "seconds": total["seconds"] + part["seconds"],
+        "peak_memory_mb": max(total["peak_memory_mb"], part["peak_memory_mb"]),
+        "energy_wh": total["energy_wh"] + part["energy_wh"] if known else None,
+        "energy_note": "" if known else total["energy_note"] or part["energy_note"],
+    }
+
+
+class Meter:
+    """Started when made; `read` says what was spent since, as plain JSON values.
+
+    gpu: a torch CUDA device, or None for the processor. Memory is the peak of this process
+    (processor: resident, since the process began; GPU: allocated, since the start).
+    """
+
+    def __init__(self, gpu: Any = None):
+        self.gpu = gpu
+        if gpu is not None:
+            import torch
+
+            torch.cuda.reset_peak_memory_stats(gpu)
+        self._energy_j, self._energy_note = energy_j(gpu)
+        self._started = time.perf_counter()
+
+    def read(self) -> dict[str, Any]:
+        """device, seconds, peak_memory_mb, energy_wh (None with its reason in energy_note)."""
+        if self.gpu is not None:
+            import torch
+
+            torch.cuda.synchronize(self.gpu)
+            peak = torch.cuda.max_memory_allocated(self.gpu) / 2**20
+            device = torch.cuda.get_device_name(self.gpu)
+        else:
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+            device = provenance.device()
+        seconds = time.perf_counter() - self._started
+        now, note = energy_j(self.gpu)
+        spent = None
+        if now is not None and self._energy_j is not None:
+            spent = (now - self._energy_j) / 3600
+            if spent < 0:  # the counter began anew
+                spent, note = None, "the energy counter overflowed"
+        return {
+            "device": device,
+            "seconds": seconds,
+            "peak_memory_mb": peak,
+            "energy_wh": spent,
+            "energy_note": note or self._energy_note,
+        }
+
+
+def energy_j(gpu: Any = None) -> tuple[float | None, str]:
+    """Energy of the whole device so far in joules (other work on it too), or None and why."""
+    if gpu is not None:
+        return _gpu_energy_j(gpu)
+    packages = sorted(RAPL.glob("intel-rapl:[0-9]*/energy_uj"))
+    packages = [path for path in packages if path.parent.name.count(":") == 1]
+    if not packages:
+        return None, "the processor reports no energy"
+    if not all(os.access(path, os.R_OK) for path in packages):
+        return None, "the processor's energy counter may not be read"
+    return sum(int(path.read_text()) for path in packages) / 1e6, ""
+
+
+def _gpu_energy_j(gpu: Any) -> tuple[float | None, str]:
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+        identity = _uuid(gpu)
+        handle = pynvml.nvmlDeviceGetHandleByUUID(identity)
+        return pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1e3, ""
+    except ImportError:
+        return None, "the GPU's energy is read through nvidia-ml-py, which is not installed"
+    except Exception as error:  # NVML says in many ways that a card has no counter
+        return None, f"the GPU reports no energy ({error})"
+
+
+def _uuid(gpu: Any) -> str:
+    import torch
+
+    return f"GPU-{torch.cuda.get_device_properties(gpu).uuid}"

@@ -1,0 +1,88 @@
+"""Training curves as small drawings inside the page, which take its colours (dark mode as well)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from wavloc.reporting.markup import text
+from wavloc.training.history import LOSSES
+
+WIDTH, HEIGHT, MARGIN = 240, 110, 10  # of a drawing, CSS pixels
+LABELS = 34  # room for the scale on the left
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained model: where it belongs, its history (a row per epoch) and its ``method.json``."""
+
+    dataset: str
+    split: str
+    name: str
+    history: pd.DataFrame
+    note: Mapping[str, Any]
+    seconds: float | None  # of the training job, where the run kept it
+
+
+HEADS = (
+    *("model", "dataset", "split", "parameters", "frames", "epochs", "best epoch"),
+    *("criterion", "frames/s", "time (s)", "device"),
+)
+NUMERIC = range(3, 10)
+
+
+def row(model: Model) -> list[Any]:
+    """What the table of models says of one, in the order of `HEADS`."""
+    training = model.note["training"]
+    return [
+        *(model.name, model.dataset, model.split, model.note["parameters"], training["frames"]),
+        *(training["epochs"], training["best_epoch"], f"{training['criterion']:.4g}"),
+        f"{model.history['frames_per_s'].median():.0f}",
+        "" if model.seconds is None else f"{model.seconds:.1f}",
+        training.get("provenance", {}).get("device", ""),
+    ]
+
+
+def drawing(model: Model) -> str:
+    """Losses over epochs on a logarithmic scale, a mark at the epoch that was kept."""
+    history = model.history
+    epochs = history["epoch"].to_numpy(float)
+    values = np.stack([history[name].to_numpy(float) for name in LOSSES])
+    logs = np.log10(np.where(values > 0, values, np.nan))
+    known = logs[np.isfinite(logs)]
+    low, high = (known.min(), known.max()) if known.size else (0.0, 1.0)
+    if high - low < 1e-3:
+        low, high = low - 0.5, high + 0.5
+    x = LABELS + (epochs - 1) / max(epochs.max() - 1, 1) * (WIDTH - MARGIN - LABELS)
+    y = MARGIN + (high - logs) / (high - low) * (HEIGHT - 2 * MARGIN)
+    best = int(model.note["training"]["best_epoch"])
+    at = x[np.searchsorted(epochs, best)] if best in epochs else x[-1]
+    lines = "".join(
+        _line(x, heights, kind) for heights, kind in zip(y, ("train", "valid"), strict=True)
+    )
+    count = f"{len(epochs)} epoch{'s' * (len(epochs) != 1)}"
+    says = (
+        f"{model.name}: training loss {values[0][0]:.3g} to {values[0][-1]:.3g}, validation loss "
+        f"{values[1][0]:.3g} to {values[1][-1]:.3g}, epoch {best} of {len(epochs)} kept"
+    )
+    return (
+        f'<figure class="curve"><figcaption>{text(model.name)}, {count}</figcaption>'
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{text(says)}">'
+        f'<path class="kept" d="M{at:.1f} 0V{HEIGHT}"/>{lines}'
+        f'<text x="{LABELS - 6}" y="{MARGIN + 3}" text-anchor="end">{10**high:.3g}</text>'
+        f'<text x="{LABELS - 6}" y="{HEIGHT - MARGIN + 3}" text-anchor="end">{10**low:.3g}</text>'
+        "</svg></figure>"
+    )
+
+
+def _line(x: np.ndarray, y: np.ndarray, kind: str) -> str:
+    """One curve; a single epoch is a dot."""
+    points = [f"{a:.1f} {b:.1f}" for a, b in zip(x, y, strict=True) if np.isfinite(b)]
+    if len(points) == 1:
+        a, b = points[0].split()
+        return f'<circle class="{kind}" cx="{a}" cy="{b}" r="3"/>'
+    return f'<path class="{kind}" d="M{"L".join(points)}"/>' if points else ""
