@@ -61,7 +61,8 @@ class Run:
     def _train(self, method: LearnedMethod, train: Frames, valid: Frames) -> None:
         recipe, device = method.options, self.torch_device
         method.to(device)
-        trained = _Data(method, train, device, "train", recipe.copies)
+        copies = 0 if recipe.fresh else recipe.copies  # a room that is gone has no use for them
+        trained = _Data(method, train, device, "train", copies)
         checked = _Data(method, valid, device, "valid", 1)
         per_epoch = max(1, len(trained) // recipe.batch)
         optimizer = _optimizer(method)
