@@ -93,6 +93,8 @@ def test_pieces_and_integer_cells_change_nothing(monkeypatch) -> None:
     whole = responses("phase_grid", *scene)
     monkeypatch.setitem(image_source.IN_FLIGHT, "cpu", 100)
     assert np.array_equal(responses("phase_grid", *scene), whole)
+    monkeypatch.setitem(image_source.GRID, "cpu", 1)  # one microphone at a time
+    assert relative(responses("phase_grid", *scene), whole) < 1e-6
     monkeypatch.setitem(image_source.CELL_TYPE, "cpu", torch.int64)
     assert relative(responses("phase_grid", *scene), whole) < 1e-6
 
