@@ -170,7 +170,7 @@ def plot(rows: pd.DataFrame, stem: Path) -> None:
         axis.loglog(sizes, part["median"], "o-", color="#0072B2", label=f"slope {slope:.2f}")
         axis.set(xlabel=what, ylabel="CPU ms")
         axis.set_xticks(list(sizes), labels=list(sizes))
-        axis.minorticks_off()
+        axis.set_xticks([], minor=True)
         axis.legend(frameon=False)
     save(figure, stem)
 
