@@ -86,8 +86,8 @@ def comparison(rounds: int) -> list[dict]:
     rows = []
     for t60_s, cap, frames in CASES:
         made = scenes(frames, t60_s, cap)
-        absorption, order = rooms.sabine(ROOM, t60_s, SPEED)
-        order = order if cap is None else min(order, cap)
+        absorption, order = map(float, rooms.sabine(ROOM, t60_s, SPEED))
+        order = int(order) if cap is None else cap
         times = rounds_of({engine: (made, engine) for engine in ENGINES}, rounds)
         ratio = times["pyroomacoustics"] / times["phase_grid"]
         case = f"T60 {t60_s:g} s, order {order}, 11 microphones"
@@ -169,6 +169,8 @@ def plot(rows: pd.DataFrame, stem: Path) -> None:
         slope = rows.loc[rows["case"] == name, "median"].item()
         axis.loglog(sizes, part["median"], "o-", color="#0072B2", label=f"slope {slope:.2f}")
         axis.set(xlabel=what, ylabel="CPU ms")
+        axis.set_xticks(list(sizes), labels=list(sizes))
+        axis.set_xticks([], minor=True)
         axis.legend(frameon=False)
     save(figure, stem)
 

@@ -6,6 +6,7 @@ import itertools
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from test_simulation import RATE, ROOM, SPEED, make_scenes, responses
@@ -92,6 +93,8 @@ def test_pieces_and_integer_cells_change_nothing(monkeypatch) -> None:
     whole = responses("phase_grid", *scene)
     monkeypatch.setitem(image_source.IN_FLIGHT, "cpu", 100)
     assert np.array_equal(responses("phase_grid", *scene), whole)
+    monkeypatch.setitem(image_source.GRID, "cpu", 1)  # one microphone at a time
+    assert relative(responses("phase_grid", *scene), whole) < 1e-6
     monkeypatch.setitem(image_source.CELL_TYPE, "cpu", torch.int64)
     assert relative(responses("phase_grid", *scene), whole) < 1e-6
 
@@ -152,3 +155,19 @@ def test_anechoic_frames_made_elsewhere_are_rebuilt(shared: Path, name: str) -> 
         for mic, begin in enumerate(np.ceil(made["toa"][row]).astype(int) + 45):
             part = slice(begin, len(dry) - rooms.DELAY)
             assert relative(found[mic, part], wanted[mic, part]) < 0.05
+
+
+def test_benchmark_compares_and_draws(monkeypatch, root: Path, tmp_path: Path) -> None:
+    monkeypatch.syspath_prepend(str(root / "benchmarks"))
+    import simulation
+
+    monkeypatch.setattr(simulation, "CASES", ((0.1, None, 1), (0.12, 3, 1)))
+    for sizes in ("ORDERS", "MICS", "FRAMES"):
+        monkeypatch.setattr(simulation, sizes, (2, 4))
+    rows = pd.DataFrame(simulation.comparison(1) + simulation.growth(1))
+    error = rows.loc[rows["figure"] == "relative error of responses", "max"]
+    assert len(error) == 2
+    assert (error < 1e-3).all()
+    assert (rows["figure"] == "slope").sum() == 3
+    simulation.plot(rows, tmp_path / "simulation")
+    assert (tmp_path / "simulation.png").stat().st_size > 0

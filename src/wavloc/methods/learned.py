@@ -48,7 +48,8 @@ class Recipe:
     noise: str = "white"  # or coloured, as the public code
     shift_s: float = 0.05  # common time shift, uniform in +-
     copies: int = 0  # augmented copies whose features are kept; 0 = anew in every step
-    fresh: bool = False  # a new source position and new walls in every step, from the dry sound
+    # A new source position and new walls in every step, from the dry sound; no copies are kept.
+    fresh: bool = False
     fresh_t60_low_s: float = 0.0  # nominal, uniform between the two
     fresh_t60_high_s: float = 0.4
     valid_share: float = 0.1  # of each training recording, where no validation track is named
@@ -82,11 +83,6 @@ class LearnedMethod(Method):
         self.check_choice("optimizer", ("adamw", "adam"))
         self.check_choice("schedule", ("cosine", "steps", "reference"))
         self.check_choice("noise", ("white", "coloured"))
-        if self.options.fresh and self.options.copies:
-            raise InputError(
-                f"methods.{self.name}.options.copies: {self.options.copies}, expected 0 with fresh "
-                "rooms: features of a room that is gone cannot be kept"
-            )
         for key in ("epochs", "batch", "learning_rate", "predict_batch"):
             if not getattr(self.options, key) > 0:
                 raise InputError(

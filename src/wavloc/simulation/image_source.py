@@ -26,7 +26,7 @@ CELLS = STEPS + 1  # of one sample: a pulse at its end and one at the next start
 SHAPES = 7  # that span the pulses of a sample, to 6e-7
 BLOCK = 40  # samples of the grid that become sound together
 # Elements in flight: few enough for the cache of a CPU, enough to keep a GPU busy.
-IN_FLIGHT = {"cpu": 2**17, "cuda": 2**25}
+IN_FLIGHT = {"cpu": 2**16, "cuda": 2**25}
 GRID = {"cpu": 2**22, "cuda": 2**30}  # cells in flight
 # A GPU adds in any order: there cells are integers, whose sum does not depend on it.
 CELL_TYPE = {"cpu": torch.float32, "cuda": torch.int64}
@@ -57,22 +57,24 @@ def impulse_responses(
         farthest = length * speed / sample_rate
         highest = min(highest, int(farthest * math.hypot(*(1 / room))) + 3)
     blocks = _blocks(room, highest, sample_rate / speed, length)
-    squares = [
-        _squared_offsets(axis, room, mics, source, highest).mul_(scale**2) for axis in range(3)
-    ]
     hits = torch.arange(highest + 1, device=mics.device)
     reflection = (1 - absorption.double()).clamp(min=0).sqrt()[:, None] ** hits
     strength = (scale * reflection).where(hits <= order[:, None], 0).float()
 
-    grid = torch.zeros(
-        (*mics.shape[:2], blocks * BLOCK * CELLS),
-        dtype=CELL_TYPE[mics.device.type],
-        device=mics.device,
-    )
-    _add_images(grid, squares, strength)
-    if not grid.is_floating_point():
-        grid = grid.double().div_(FIXED_POINT).float()
-    return _pulses_at(grid)[..., :length]
+    def heard_at(some: Tensor) -> Tensor:
+        squares = [
+            _squared_offsets(axis, room, some, source, highest).mul_(scale**2) for axis in range(3)
+        ]
+        size = (*some.shape[:2], blocks * BLOCK * CELLS)
+        grid = torch.zeros(size, dtype=CELL_TYPE[some.device.type], device=some.device)
+        _add_images(grid, squares, strength)
+        if not grid.is_floating_point():
+            grid = grid.double().div_(FIXED_POINT).float()
+        return _pulses_at(grid)[..., :length]
+
+    cells = mics.shape[0] * mics.shape[1] * blocks * BLOCK * CELLS
+    parts = mics.chunk(math.ceil(cells / GRID[mics.device.type]), dim=1)
+    return torch.cat([heard_at(part) for part in parts], dim=1)
 
 
 def largest_batch(

@@ -62,7 +62,8 @@ class Run:
         recipe, device = method.options, self.torch_device
         spent = meter.Meter(device if device.type == "cuda" else None)
         method.to(device)
-        trained = _Data(method, train, device, "train", recipe.copies)
+        copies = 0 if recipe.fresh else recipe.copies  # a room that is gone has no use for them
+        trained = _Data(method, train, device, "train", copies)
         checked = _Data(method, valid, device, "valid", 1)
         per_epoch = max(1, len(trained) // recipe.batch)
         optimizer = _optimizer(method)
