@@ -31,6 +31,7 @@ class Options(Recipe):
     width: int = 625
     all_pairs: bool = False  # both directions of each pair: permutation invariant
     zero_pad: bool = False  # linear instead of circular correlation
+    he: bool = False  # first weights after He et al. 2015; the public code has the library's
     fewest_mics: int = 0  # training uses a random subset of this many or more; 0 = always all
 
 
@@ -47,7 +48,8 @@ class Method(LearnedMethod):
     def build(self, facts: Facts) -> RelationNet:
         from wavloc.methods.networks.gnn import RelationNet
 
-        return RelationNet(self.options.row, self.options.width, self.options.all_pairs)
+        options = self.options
+        return RelationNet(options.row, options.width, options.all_pairs, options.he)
 
     def features(self, audio: Tensor) -> dict[str, Tensor]:
         import torch

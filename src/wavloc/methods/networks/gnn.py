@@ -18,12 +18,21 @@ def _mlp(inputs: int, width: int) -> list[nn.Module]:
 class RelationNet(nn.Module):
     """Published sizes are the defaults: 2,211,253 parameters."""
 
-    def __init__(self, row: int = 1024, width: int = 625, all_pairs: bool = False):
-        """all_pairs: both directions of every pair, which makes the order of microphones void."""
+    def __init__(
+        self, row: int = 1024, width: int = 625, all_pairs: bool = False, he: bool = False
+    ):
+        """all_pairs: both directions of every pair, which makes the order of microphones void. he:
+        first weights that keep the variance through rectifiers (He et al. 2015), not the library's.
+        """
         super().__init__()
         self.all_pairs = all_pairs
         self.edge = nn.Sequential(*_mlp(row + 6, width), nn.Linear(width, width), nn.ReLU())
         self.fusion = nn.Sequential(*_mlp(width, width), nn.Linear(width, 3))
+        if he:
+            for layer in (*self.edge, *self.fusion[:-1]):
+                if isinstance(layer, nn.Linear):
+                    nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                    nn.init.zeros_(layer.bias)
 
     def forward(self, rows: Tensor, positions: Tensor, present: Tensor) -> Tensor:
         """rows (B, P, row) of `pair_rows`, positions (B, M, 3), present (B, M) bool -> (B, 3)."""
