@@ -191,6 +191,7 @@ def _train(args: argparse.Namespace) -> None:
     method = methods.create(args.method, args.options, args.seed)
     if not method.learned or method.trained_as:
         raise InputError(f"method '{args.method}' has nothing of its own to train")
+    method.cache = args.cache
     _threads(args)
     train = frames.concatenate([frames.load(path) for path in args.train])
     if args.valid:
@@ -302,7 +303,8 @@ def _tables(args: argparse.Namespace) -> None:
     from wavloc.reporting import tables
 
     for name, folder in args.models:
-        args.methods[name]["parameters"] = files.read_json(folder / "method.json")["parameters"]
+        note = files.read_json(folder / "method.json")
+        args.methods[name] |= {key: note[key] for key in ("parameters", "input_types")}
     frame = tables.assemble(args.table, args.spec, args.methods, args.metrics, args.paper)
     tables.write(args.out, frame, args.spec, args.methods, args.caption)
 
@@ -430,6 +432,7 @@ def _parser() -> argparse.ArgumentParser:
         help="Frames that choose the epoch; without them the end of each training track",
     )  # fmt: skip
     add.add_argument("--pretrained", type=Path, help="model to begin with (NGCC-PHAT of wav2pos)")
+    add.add_argument("--cache", type=Path, default=Path("data"), help="folder of fetched files")
     add.add_argument("--precision", default="float32", help="float32 or bf16 (float32)")
     add.add_argument("--compile", action="store_true", help="torch.compile the network")
     add.add_argument("--save-every", type=float, default=10.0, help="seconds between states (10)")

@@ -71,6 +71,7 @@ class LearnedMethod(Method):
     learned = True
     min_mics = 1
     trained_as: ClassVar[str] = ""  # method that trains its model, if another
+    cache: Path = Path("data")  # folder of fetched files
     Options = Recipe
 
     def __init__(self, options: Mapping[str, Any] | None = None, name: str = "", seed: int = 0):
@@ -102,6 +103,11 @@ class LearnedMethod(Method):
     def pretrained(self) -> bool:
         """Whether its training begins with the model of another entry."""
         return False
+
+    @property
+    def inputs_note(self) -> str:
+        """`input_types` of this very model, for tables."""
+        return self.input_types
 
     def begin_with(self, folder: str | Path) -> None:
         """Take what it needs from the model of another entry."""
@@ -300,6 +306,7 @@ class LearnedMethod(Method):
                 "facts": dataclasses.asdict(self.facts),
                 "parts": self.sizes(),
                 "parameters": self.parameters,
+                "input_types": self.inputs_note,
                 "training": self.training_note,
             },
         )
