@@ -40,7 +40,8 @@ class Options(Recipe):
     coherence: str = "adaptive"  # or magnitude_squared, phase, none
     alpha: float = 1.0  # power of the coherence; 0 = all pairs alike
     alpha_learned: bool = False
-    share: float = 0.3  # of pairs that a query keeps (top-T); 1 = dense attention
+    share: float = 0.3  # of pairs that are kept (top-T); 1 = dense attention
+    keep: str = "query"  # by each query its largest weights, or by the frame the most coherent
     masking: str = "random"  # or none (setup 1a)
     mask_most: int = 3  # microphones that lose position or signal, each
     mask_shared: int = 5  # microphones that keep both
@@ -68,6 +69,7 @@ class Method(wav2pos.Method):
         self.check_choice("features", ("ngcc", "gcc"))
         self.check_choice("masking", ("none", "random"))
         self.check_choice("coherence", KINDS)
+        self.check_choice("keep", ("query", "frame"))
         self.check_choice("encoder", encoders.KINDS)
         for key, low, high in (("share", 1e-6, 1), ("alpha", 0, 4), ("unlabelled", 0, 0.99)):
             if not low <= getattr(self.options, key) <= high:
@@ -75,6 +77,11 @@ class Method(wav2pos.Method):
                     f"methods.{self.name}.options.{key}: {getattr(self.options, key)}, "
                     f"expected a number from {low:g} to {high:g}"
                 )
+        if self.options.keep == "frame" and self.options.coherence == "none":
+            raise InputError(
+                f"methods.{self.name}.options.coherence: 'none', expected a metric to choose the "
+                "pairs of a frame by (keep: frame)"
+            )
         self.encoder: Encoder | None = None
 
     # ----------------------------------------------------------------- network
@@ -112,6 +119,7 @@ class Method(wav2pos.Method):
             pair_hidden=options.pair_hidden,
             head_hidden=options.head_hidden,
             share=options.share,
+            keep=options.keep,
             alpha=options.alpha,
             alpha_learned=options.alpha_learned,
         )

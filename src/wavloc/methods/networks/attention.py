@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+ROUNDING = 1e-6  # 30 % of 10 is 3, not 4
 
 
 def at_least_one(present: Tensor) -> Tensor:
@@ -31,16 +35,11 @@ def sparse_attention(
     summed where they lie: neither a weight nor a gradient exists for the others.
     """
     batch, heads, _, width = query.shape
-    count = key.shape[2]
     scores = (query * width**-0.5) @ key.transpose(-1, -2)
-    scores = scores.masked_fill(~present[:, None, None], float("-inf"))
-    most = min(count, max(1, _rounded_up(share * count)))
-    strongest, place = scores.topk(most, dim=-1)
-    number = torch.ceil(present.sum(-1) * share - 1e-6).clamp(min=1)  # of this frame
-    kept = torch.arange(most, device=query.device) < number[:, None, None, None]
-    kept = kept & torch.isfinite(strongest)
-    weight = strongest.masked_fill(~kept, torch.finfo(strongest.dtype).min).softmax(-1) * kept
-    row = torch.arange(batch * heads, device=query.device).view(batch, heads, 1, 1) * count
+    place, kept = strongest(scores, present[:, None, None], share)
+    lowest = torch.finfo(scores.dtype).min
+    weight = scores.gather(-1, place).masked_fill(~kept, lowest).softmax(-1) * kept
+    row = torch.arange(batch * heads, device=query.device).view(batch, heads, 1, 1) * key.shape[2]
     mixed = functional.embedding_bag(
         (place + row).flatten(0, 2),
         value.flatten(0, 2),
@@ -50,8 +49,18 @@ def sparse_attention(
     return mixed.view(query.shape)
 
 
-def _rounded_up(number: float) -> int:
-    return -int(-(number - 1e-6) // 1)
+@torch.no_grad()
+def strongest(scores: Tensor, present: Tensor, share: float) -> tuple[Tensor, Tensor]:
+    """Where the largest scores (..., P) lie and which of these count: two (..., k), k fixed by P.
+
+    Of those present (broadcast against scores) the largest ``share``, rounded up, and at least one.
+    """
+    count = scores.shape[-1]
+    most = min(count, max(1, math.ceil(share * count - ROUNDING)))
+    place = scores.masked_fill(~present, float("-inf")).topk(most, dim=-1).indices
+    number = torch.ceil(present.sum(-1, keepdim=True) * share - ROUNDING).clamp(min=1)
+    first = torch.arange(most, device=scores.device) < number
+    return place, first & present.expand_as(scores).gather(-1, place)
 
 
 class CrossAttention(nn.Module):

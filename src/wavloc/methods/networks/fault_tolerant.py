@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from wavloc.features import coherence
 from wavloc.features.correlation import ordered_pairs
-from wavloc.methods.networks.attention import CrossAttention, at_least_one
+from wavloc.methods.networks.attention import CrossAttention, at_least_one, strongest
 from wavloc.methods.networks.layers import Block, MaskedBatchNorm, masked_max
 from wavloc.methods.networks.wav2pos import PositionHead
 
@@ -40,12 +40,17 @@ class PairTokens(nn.Module):
         self.norm, self.out = MaskedBatchNorm(hidden), nn.Linear(hidden, width)
         self.out_norm = nn.LayerNorm(width)
 
-    def forward(self, tokens: Tensor, rows: Tensor, counted: Tensor) -> Tensor:
-        """tokens (B, K, width), rows (B, K (K - 1), row), counted (B, K (K - 1)) bool."""
-        i, j = ordered_pairs(tokens.shape[1], tokens.device)
-        hidden = self.of_first(tokens)[:, i] + self.of_second(tokens)[:, j]
+    def forward(self, tokens: Tensor, ends: Tensor, rows: Tensor, counted: Tensor) -> Tensor:
+        """tokens (B, K, width), ends (2, B, P) of pairs, their rows (B, P, row), counted (B, P)."""
+        i, j = ends
+        hidden = _taken(self.of_first(tokens), i) + _taken(self.of_second(tokens), j)
         hidden = hidden + self.of_row(rows.to(tokens.dtype))
         return self.out_norm(self.out(nn.functional.gelu(self.norm(hidden, counted))))
+
+
+def _taken(values: Tensor, place: Tensor) -> Tensor:
+    """Rows of values (B, K, n) at places (B, P) of each frame: (B, P, n)."""
+    return values.gather(1, place[..., None].expand(-1, -1, values.shape[-1]))
 
 
 def message(width: int) -> nn.Sequential:
@@ -68,11 +73,17 @@ class FaultTolerant(nn.Module):
         pair_hidden: int = 512,
         head_hidden: tuple[int, int] = (512, 256),
         share: float = 0.3,
+        keep: str = "query",
         alpha: float = 1.0,
         alpha_learned: bool = False,
     ):
-        """embedding: numbers per signal of the frozen encoder; row: length of a correlation row."""
+        """embedding: numbers per signal of the frozen encoder; row: length of a correlation row.
+
+        share: of the pairs, kept by each ``query`` and head (its largest weights) or by the
+        ``frame`` (the most coherent), before anything is computed from them.
+        """
         super().__init__()
+        self.share, self.keep = share, keep
         self.audio_in = nn.Sequential(nn.Linear(embedding, width), nn.LayerNorm(width))
         self.position_in = nn.Sequential(
             nn.Linear(3, width), nn.GELU(), nn.Linear(width, width), nn.LayerNorm(width)
@@ -88,7 +99,7 @@ class FaultTolerant(nn.Module):
         self.position_norm, self.audio_norm = nn.LayerNorm(width), nn.LayerNorm(width)
         self.pairs = PairTokens(width, row, pair_hidden)
         self.alpha = nn.Parameter(torch.tensor(float(alpha)), requires_grad=alpha_learned)
-        self.to_pairs = CrossAttention(width, heads, share)
+        self.to_pairs = CrossAttention(width, heads, share if keep == "query" else 1.0)
         self.joint_norm, self.mlp_norm = nn.LayerNorm(width), nn.LayerNorm(width)
         self.mlp = nn.Sequential(
             nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
@@ -187,9 +198,16 @@ class FaultTolerant(nn.Module):
         count = position.shape[1]
         first = 0 if rows.shape[1] == count * (count - 1) else 1
         heard, tokens = audio_known[:, first:], position[:, first:]
-        i, j = ordered_pairs(tokens.shape[1], tokens.device)
-        counted = heard[:, i] & heard[:, j]
-        agreement = agreement.float().repeat_interleave(2, dim=1)
+        ends = ordered_pairs(tokens.shape[1], tokens.device)
+        counted = heard[:, ends[0]] & heard[:, ends[1]]
+        agreement = agreement.float()
+        ends = ends[:, None].expand(-1, len(rows), -1)
+        if self.keep == "frame":  # the incoherent pairs cost nothing from here on
+            place, counted = strongest(agreement, counted[:, ::2], self.share)
+            agreement, counted = agreement.gather(1, place), counted.repeat_interleave(2, dim=1)
+            place = torch.stack([2 * place, 2 * place + 1], dim=-1).flatten(1)
+            ends, rows = ends.gather(2, place.expand(2, -1, -1)), _taken(rows, place)
+        agreement = agreement.repeat_interleave(2, dim=1)
         weight = coherence.weights(agreement, counted, self.alpha.clamp(0, 4))
-        pairs = self.pairs(tokens, rows, counted)
+        pairs = self.pairs(tokens, ends, rows, counted)
         return pairs * weight[..., None].to(pairs.dtype), counted
