@@ -118,7 +118,7 @@ class Method(LearnedMethod):
     def tensors(self, frames: Frames) -> dict[str, Tensor]:
         """The signal of the source is taken away where no mask would ever show it."""
         found = super().tensors(frames)
-        if self.options.masking == "none":
+        if self.options.masking == "none" or not self.options.mask_source:
             found["audio"][:, 0] = float("nan")
         return found
 

@@ -201,8 +201,9 @@ def _from_package(kind: str, cache: Path) -> Path:
 def _state(kind: str, path: Path) -> dict[str, Tensor]:
     """Weights of a network of ours out of a package's checkpoint, safely read."""
     # numpy scalars in the table of classes beside the weights; harmless, but must be named.
-    scalar = (np._core.multiarray.scalar, "numpy.core.multiarray.scalar")
-    allowed: list[Any] = [scalar, np.dtype, type(np.dtype("int64"))]
+    scalar = np._core.multiarray.scalar
+    old_name = (scalar, "numpy.core.multiarray.scalar")
+    allowed: list[Any] = [scalar, old_name, np.dtype, type(np.dtype("int64"))]
     whole = published.read_whole(path, allowed)
     part: Any = None
     if kind == "aisfx" and isinstance(whole, tuple) and whole:
