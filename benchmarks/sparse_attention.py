@@ -17,6 +17,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from unittest import mock
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before NumPy
 
@@ -55,22 +56,18 @@ class PairStream(torch.nn.Module):
         )  # fmt: skip
 
     def forward(self, tokens: Tensor, rows: Tensor, agreement: Tensor) -> Tensor:
-        """tokens (B, 2 M + 2, width), rows (B, M (M - 1), row), agreement (B, M (M - 1) / 2)."""
+        """tokens (B, 2 M, width), rows (B, M (M - 1), row), agreement (B, M (M - 1) / 2)."""
         count = tokens.shape[1] // 2
         heard = torch.ones(len(tokens), count, dtype=torch.bool)
         pairs, counted = self.network._pairs(tokens[:, :count], rows, agreement, heard)
-        return self.network.to_pairs(tokens, pairs, counted)
+        sparse = masked if self.way == "masked" else attention.sparse_attention
+        with mock.patch.object(attention, "sparse_attention", sparse):
+            return self.network.to_pairs(tokens, pairs, counted)
 
 
 def step(stream: PairStream, inputs: tuple[Tensor, ...]) -> None:
     """Forward and backward pass."""
-    swapped = attention.sparse_attention
-    if stream.way == "masked":
-        attention.sparse_attention = masked
-    try:
-        stream(*inputs).square().mean().backward()
-    finally:
-        attention.sparse_attention = swapped
+    stream(*inputs).square().mean().backward()
     stream.zero_grad(set_to_none=True)
 
 
@@ -97,14 +94,8 @@ def held(stream: PairStream, inputs: tuple[Tensor, ...]) -> int:
             sizes[storage.data_ptr()] = storage.nbytes()
         return value
 
-    swapped = attention.sparse_attention
-    if stream.way == "masked":
-        attention.sparse_attention = masked
-    try:
-        with torch.autograd.graph.saved_tensors_hooks(pack, lambda value: value):
-            kept = stream(*inputs)  # alive, so that no storage is used twice
-    finally:
-        attention.sparse_attention = swapped
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda value: value):
+        kept = stream(*inputs)  # alive, so that no storage is used twice
     del kept
     return sum(sizes.values())
 
