@@ -8,19 +8,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from conftest import anechoic_frames
 
-from wavloc import methods
+from wavloc import cli, methods
 from wavloc.errors import InputError
 from wavloc.features import coherence
 from wavloc.features.correlation import gcc_features
 from wavloc.features.ngcc import NGCC
+from wavloc.features.reliability import reliability
 from wavloc.frames import Frames
 from wavloc.geometry import LUVIRA_MICS
-from wavloc.methods import fault_tolerant
+from wavloc.methods import fault_tolerant, predictions
 from wavloc.methods.learned import Facts
 from wavloc.methods.networks import attention, beats, encoders, spectrogram
+from wavloc.recordings import suspicious
 from wavloc.setups import Setup
 from wavloc.training.engine import Run
 
@@ -360,6 +363,82 @@ def test_a_model_folder_says_which_encoder_it_used(tmp_path: Path) -> None:
     (tmp_path / "m" / "method.json").write_text(json.dumps(note))
     with pytest.raises(InputError, match=r"weights.safetensors: (unexpected )?weight"):
         fault_tolerant.Method.load(tmp_path / "m")
+
+
+# ------------------------------------------------------------------ faulty microphones
+
+
+FAULTS = {
+    "mute": lambda f, rng: f.audio.__setitem__((slice(None), 4), 0.0),
+    "noise": lambda f, rng: f.audio.__setitem__(
+        (slice(None), 4), rng.normal(0, f.audio[:, 4].std(), f.audio[:, 4].shape)
+    ),
+    "late": lambda f, rng: f.audio.__setitem__(
+        (slice(None), 4), np.roll(f.audio[:, 4], 60, axis=-1)
+    ),
+    "moved": lambda f, rng: f.mic_positions.__setitem__(4, f.mic_positions[4] + [1.0, 0.5, 0.0]),
+}
+
+
+def measured(frames: Frames) -> np.ndarray:
+    """Reliability (F, M) with the true position of the source."""
+    audio = torch.from_numpy(frames.window())
+    delay = coherence.delays(gcc_features(audio, 340)[:, ::2])
+    mics = torch.from_numpy(np.array(frames.mics())).float()
+    return reliability(
+        delay,
+        coherence.coherence(audio, delay),
+        torch.from_numpy(frames.source_position).float(),
+        mics,
+        torch.isfinite(audio).all(-1),
+        16000 / 343,
+    ).numpy()
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_faulty_microphone_is_told_from_the_others(fault: str) -> None:
+    rng = np.random.default_rng(0)
+    frames = anechoic_frames(30)
+    frames.audio += rng.normal(0, 0.1, frames.audio.shape).astype(np.float32)
+    good = measured(frames)
+    assert np.median(good, axis=0).min() > 0.6
+    assert suspicious(list("abcdefghijk"), good) == []
+    FAULTS[fault](frames, rng)
+    found = measured(frames)
+    named = suspicious(list("abcdefghijk"), found)
+    assert [name for name, _ in named] == ["e"]
+    worse = found[:, [4]] < np.delete(found, 4, axis=1)  # area under the ROC curve
+    assert worse.mean() > 0.95
+
+
+def test_reliability_is_stored_and_unheard_microphones_have_none(tmp_path: Path) -> None:
+    frames = anechoic_frames(3)
+    frames.audio[:, 2] = np.nan
+    method = untrained(frames)
+    for setup in ("1a", "1b"):
+        found = method.predict(frames, Setup(setup))
+        found.save(tmp_path / "p.parquet")
+        stored = predictions.load(tmp_path / "p.parquet").reliability
+        assert stored.shape == (3, 11)
+        assert np.isnan(stored[:, 2]).all()
+        assert np.array_equal(stored, found.reliability, equal_nan=True)
+        rest = np.delete(stored, 2, axis=1)
+        assert ((rest >= 0) & (rest <= 1)).all()
+
+
+def test_locate_warns_of_a_faulty_microphone_by_name(tmp_path: Path, capsys) -> None:
+    frames = anechoic_frames(1, margin=5000)
+    untrained(frames).save(tmp_path / "m")
+    sound = 0.1 * frames.audio[0] / np.abs(frames.audio[0]).max(axis=-1, keepdims=True)
+    sound[7] = np.random.default_rng(0).normal(0, 0.02, sound.shape[1])
+    soundfile.write(tmp_path / "r.wav", sound.T, 16000)
+    rows = [f"mic{k},{x},{y},{z}" for k, (x, y, z) in enumerate(frames.mic_positions)]
+    (tmp_path / "mics.csv").write_text("\n".join(["name,x,y,z", *rows]))
+    command = ["locate", "--method", "fault_tolerant", "--model", str(tmp_path / "m")]
+    command += ["--mics", str(tmp_path / "mics.csv"), "--audio", str(tmp_path / "r.wav")]
+    assert cli.main([*command, "--out", str(tmp_path / "o.csv")]) == 0
+    warned = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
+    assert "microphone 'mic7' does not agree with the others" in warned[0]
 
 
 # ------------------------------------------------------------------ spectrograms and encoders

@@ -347,6 +347,12 @@ def _locate(args: argparse.Namespace) -> None:
 
         located(table, names, mics, args.plot)
     files.write_text(args.out, table.to_csv(index=False, float_format="%.4f", lineterminator="\n"))
+    if found.reliability is not None:
+        for name, value in recordings.suspicious(names, found.reliability[~quiet]):
+            say(
+                f"locate: warning: microphone '{name}' does not agree with the others (reliability "
+                f"{value:.2f}): mute, noisy, out of step, or not where mics.csv says?"
+            )
     good = int(np.isfinite(found.position).all(axis=1).sum())
     say(f"locate: {good} of {len(table)} frames located ({int(quiet.sum())} silent) -> {args.out}")
 

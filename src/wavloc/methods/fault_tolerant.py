@@ -206,3 +206,24 @@ class Method(wav2pos.Method):
         )
         parts = {"loss_audio": sound, "loss_source": source, "loss_mics": mics}
         return loss, {name: value.detach() for name, value in parts.items()}
+
+    def answer(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Positions as wav2pos, and how far each microphone can be relied on."""
+        from wavloc.features.coherence import delays
+        from wavloc.features.correlation import pair_index
+        from wavloc.features.reliability import reliability
+
+        found = super().answer(inputs)
+        heard, rows, agreement = inputs["heard"], inputs["rows"][:, ::2], inputs["agreement"]
+        if rows.shape[1] == heard.shape[1] * (heard.shape[1] - 1) // 2:  # with the source's pairs
+            of_mics = pair_index(heard.shape[1], heard.device)[0] > 0
+            rows, agreement = rows[:, of_mics], agreement[:, of_mics]
+        found["reliability"] = reliability(
+            delays(rows),
+            agreement.float(),
+            found["position"],
+            found["mic_positions"],
+            heard[:, 1:],
+            self.facts.sample_rate / self.facts.speed_of_sound,
+        )
+        return found

@@ -142,7 +142,9 @@ class LearnedMethod(Method):
         raise TypeError(f"method '{self.name}' defines no loss()")
 
     def answer(self, inputs: Batch) -> Batch:
-        """``position`` (B, 3) metres; where defined ``mic_positions`` (B, M, 3)."""
+        """``position`` (B, 3) metres; where defined ``mic_positions`` (B, M, 3) and ``reliability``
+        (B, M).
+        """
         raise TypeError(f"method '{self.name}' defines no answer()")
 
     def validate(self, inputs: Batch) -> dict[str, Tensor]:
@@ -278,7 +280,10 @@ class LearnedMethod(Method):
         status = np.where(np.isfinite(position).all(axis=1), "ok", "failed").astype(object)
         mics = joined.get("mic_positions")
         return Predictions(
-            position, status, mic_positions=None if mics is None else mics.astype(np.float64)
+            position,
+            status,
+            mic_positions=None if mics is None else mics.astype(np.float64),
+            reliability=joined.get("reliability"),
         )
 
     # ----------------------------------------------------------------- model folders

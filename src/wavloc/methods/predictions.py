@@ -15,13 +15,16 @@ import pyarrow.parquet as pq
 from wavloc import files
 from wavloc.errors import InputError
 
+ARRAYS = ("mic_positions", "audio", "reliability")  # stored beside the parquet file
+
 
 @dataclass
 class Predictions:
     """position (F, 3) metres, NaN on failure; status (F,) text: ``ok``, a failure or a doubt.
 
-    covariance (F, 3, 3) m^2, mic_positions (F, M, 3) metres and audio (F, M + 1, N) are optional;
-    seconds_per_frame is measured; meta carries method, options, setup and provenance.
+    covariance (F, 3, 3) m^2, mic_positions (F, M, 3) metres, audio (F, M + 1, N) and reliability
+    (F, M) of microphones, from 0 to 1, NaN where not heard, are optional; seconds_per_frame is
+    measured; meta carries method, options, setup and provenance.
     """
 
     position: np.ndarray
@@ -29,6 +32,7 @@ class Predictions:
     covariance: np.ndarray | None = None
     mic_positions: np.ndarray | None = None
     audio: np.ndarray | None = None
+    reliability: np.ndarray | None = None
     seconds_per_frame: float = float("nan")
     meta: dict[str, Any] = field(default_factory=dict)
 
@@ -43,7 +47,7 @@ class Predictions:
         if self.covariance is not None:
             upper = zip(*np.triu_indices(3), strict=True)
             columns |= {f"cov_{'xyz'[i]}{'xyz'[j]}": self.covariance[:, i, j] for i, j in upper}
-        for name in ("mic_positions", "audio"):
+        for name in ARRAYS:
             array = getattr(self, name)
             if array is not None:
                 with files.replacing(path.with_suffix(f".{name}.npy")) as temporary:
@@ -90,12 +94,12 @@ def load(path: str | Path) -> Predictions:
         covariance = np.empty((len(stored), 3, 3))
         for i, j in zip(*np.triu_indices(3), strict=True):
             covariance[:, i, j] = covariance[:, j, i] = stored[f"cov_{'xyz'[i]}{'xyz'[j]}"]
-    mic_file = path.with_suffix(".mic_positions.npy")
+    arrays = {name: path.with_suffix(f".{name}.npy") for name in ARRAYS}
     return Predictions(
         position=position,
         status=status,
         covariance=covariance,
-        mic_positions=np.load(mic_file) if mic_file.is_file() else None,
+        **{name: np.load(file) for name, file in arrays.items() if file.is_file()},
         seconds_per_frame=note.pop("seconds_per_frame", float("nan")),
         meta=note,
     )
