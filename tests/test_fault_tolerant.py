@@ -428,7 +428,7 @@ def test_reliability_is_stored_and_unheard_microphones_have_none(tmp_path: Path)
 
 def test_locate_warns_of_a_faulty_microphone_by_name(tmp_path: Path, capsys) -> None:
     frames = anechoic_frames(1, margin=5000)
-    untrained(frames).save(tmp_path / "m")
+    untrained(anechoic_frames(3)).save(tmp_path / "m")
     sound = 0.1 * frames.audio[0] / np.abs(frames.audio[0]).max(axis=-1, keepdims=True)
     sound[7] = np.random.default_rng(0).normal(0, 0.02, sound.shape[1])
     soundfile.write(tmp_path / "r.wav", sound.T, 16000)
