@@ -328,16 +328,16 @@ def test_it_can_learn_64_frames_by_heart_and_leaves_its_encoder_alone(tmp_path: 
     options = SMALL | {
         "masking": "none",
         "weight_decay": 0.0,
-        "epochs": 110,
-        "batch": 16,
+        "epochs": 90,
+        "batch": 32,
         "copies": 1,
         "warmup": 0.1,
-        "learning_rate": 0.004,
-        "encoder": "random",
+        "learning_rate": 0.008,
     }
     options |= {"snr_low_db": 60, "snr_high_db": 60, "shift_s": 0.0}
     frames = anechoic_frames(64, mics=LUVIRA_MICS[:6])
     method = fault_tolerant.Method(options)
+    method.encoder = encoders.Encoder("random", width=4)
     method.prepare(frames)
     before = {k: v.clone() for k, v in method.encoder.state_dict().items()}
     run = Run(tmp_path, save_every_s=1e9)
