@@ -59,7 +59,7 @@ class PairStream(torch.nn.Module):
         """tokens (B, 2 M, width), rows (B, M (M - 1), row), agreement (B, M (M - 1) / 2)."""
         count = tokens.shape[1] // 2
         heard = torch.ones(len(tokens), count, dtype=torch.bool)
-        pairs, counted = self.network._pairs(tokens[:, :count], rows, agreement, heard)
+        pairs, counted = self.network.pair_tokens(tokens[:, :count], rows, agreement, heard)
         sparse = masked if self.way == "masked" else attention.sparse_attention
         with mock.patch.object(attention, "sparse_attention", sparse):
             return self.network.to_pairs(tokens, pairs, counted)

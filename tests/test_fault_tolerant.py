@@ -172,7 +172,7 @@ def test_pairs_that_a_frame_drops_change_nothing() -> None:
     other[:, : 2 * 27] = 9.0
     heard = torch.ones(2, 12, dtype=torch.bool)
     position = seeded(2, 12, 32)
-    one, two = (method.network._pairs(position, r, agreement, heard) for r in (rows, other))
+    one, two = (method.network.pair_tokens(position, r, agreement, heard) for r in (rows, other))
     assert one[0].shape == (2, 56, 32)
     assert torch.equal(one[0], two[0])
     with pytest.raises(InputError, match="coherence: 'none', expected a metric"):

@@ -141,12 +141,12 @@ class FaultTolerant(nn.Module):
         microphones alone.
         """
         count = positions.shape[1]
-        position_key = torch.cat(  # the source's query is a token like the known positions
-            [torch.ones_like(position_known[:, :1]), position_known[:, 1:]], dim=1
-        )
-        known = torch.cat([position_key, audio_known], dim=1)
-        position, audio = self._fused(embedding, positions, audio_known, position_known)
-        pairs, counted = self._pairs(position, rows, agreement, audio_known)
+        present = position_known.clone()
+        present[:, 0] = True  # the source's query is a token like the known positions
+        known = torch.cat([present, audio_known], dim=1)
+        position, audio = self._embedded(embedding, positions, audio_known, position_known)
+        position, audio = self._fused(position, audio, present, audio_known)
+        pairs, counted = self.pair_tokens(position, rows, agreement, audio_known)
         tokens = torch.cat([position, audio], dim=1)
         tokens = self.joint_norm(tokens + self.to_pairs(tokens, pairs, counted))
         tokens = tokens + self.mlp(self.mlp_norm(tokens))
@@ -172,29 +172,36 @@ class FaultTolerant(nn.Module):
         mics = self.mic_head(decoded[:, 1:count])
         return Output(torch.cat([source[:, None], mics], dim=1), self.audio_out(decoded[:, count:]))
 
-    def _fused(
+    def _embedded(
         self, embedding: Tensor, positions: Tensor, audio_known: Tensor, position_known: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Tokens of positions and of signals (B, M + 1, width) that have attended to each other."""
-        located = position_known[..., None]
+        """Tokens of positions and of signals (B, M + 1, width), learned ones where not known."""
+        located, heard = position_known[..., None], audio_known[..., None]
         position = self.position_in(positions.masked_fill(~located, 0))
         unknown = self.unknown_position.expand(positions.shape[1] - 1, -1)
         unknown = torch.cat([self.source_query[None], unknown])
-        position = torch.where(located, position, unknown.to(position.dtype))
-        heard = audio_known[..., None]
         audio = self.audio_in(embedding.masked_fill(~heard, 0))
-        audio = torch.where(heard, audio, self.unknown_audio.to(audio.dtype))
+        return (
+            torch.where(located, position, unknown.to(position.dtype)),
+            torch.where(heard, audio, self.unknown_audio.to(audio.dtype)),
+        )
 
+    def _fused(
+        self, position: Tensor, audio: Tensor, position_present: Tensor, audio_present: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Both kinds of tokens told their partner, then having attended to the other kind."""
         position, audio = position + self.of_audio(audio), audio + self.of_position(position)
-        key = position_known | (torch.arange(positions.shape[1], device=positions.device) == 0)
-        seen = self.audio_to_position(audio, position, key)
-        told = self.position_to_audio(position, audio, at_least_one(audio_known))
+        seen = self.audio_to_position(audio, position, position_present)
+        told = self.position_to_audio(position, audio, at_least_one(audio_present))
         return self.position_norm(position + told), self.audio_norm(audio + seen)
 
-    def _pairs(
+    def pair_tokens(
         self, position: Tensor, rows: Tensor, agreement: Tensor, audio_known: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Weighted tokens of ordered pairs (B, P, width) and which of them exist (B, P)."""
+        """Weighted tokens of the kept ordered pairs (B, P, width) and which of them exist (B, P).
+
+        position: fused tokens of positions, which describe the ends of a pair.
+        """
         count = position.shape[1]
         first = 0 if rows.shape[1] == count * (count - 1) else 1
         heard, tokens = audio_known[:, first:], position[:, first:]
