@@ -304,7 +304,7 @@ def _tables(args: argparse.Namespace) -> None:
 
     for name, folder in args.models:
         note = files.read_json(folder / "method.json")
-        args.methods[name] |= {key: note[key] for key in ("parameters", "input_types")}
+        args.methods[name] |= {k: note[k] for k in ("parameters", "input_types") if k in note}
     frame = tables.assemble(args.table, args.spec, args.methods, args.metrics, args.paper)
     tables.write(args.out, frame, args.spec, args.methods, args.caption)
 

@@ -1,8 +1,9 @@
 """Data and code out of pip packages that are not ordinary requirements of this one.
 
 pretty_midi is wanted only for the SoundFont inside its wheel, and tinysoundfont states a
-requirement (pyaudio) that cannot be built everywhere and is not needed here. So their wheels are
-fetched once, by pip and without dependencies, and unpacked into the cache; nothing is installed.
+requirement (pyaudio) that cannot be built everywhere and is not needed here; the weights of frozen
+encoders come the same way. Such wheels are fetched once, by pip and without dependencies, and what
+is wanted is put into the cache; nothing is installed.
 """
 
 from __future__ import annotations
