@@ -17,6 +17,7 @@ SMALL = {
     "multilat_ngcc": {"channels": 4, "taps": 63},
     "multilat_plus_ngcc": {"channels": 4, "taps": 63},
     "wav2pos": {"width": 16, "features": "gcc"},
+    "fault_tolerant": {"width": 16, "features": "gcc", "encoder": "logmel"},
 }
 CLASSICAL = ["multilat", "multilat_plus", "srp_phat", "tdoa_grid", "nlls", "linear_ls"]
 

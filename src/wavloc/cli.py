@@ -232,6 +232,7 @@ def _train(args: argparse.Namespace) -> None:
     method = methods.create(args.method, args.options, args.seed)
     if not method.learned or method.trained_as:
         raise InputError(f"method '{args.method}' has nothing of its own to train")
+    method.cache = args.cache
     _threads(args)
     train = frames.concatenate([frames.load(path) for path in args.train])
     if args.valid:
@@ -421,7 +422,8 @@ def _tables(args: argparse.Namespace) -> None:
     from wavloc.reporting import tables
 
     for name, folder in args.models:
-        args.methods[name]["parameters"] = files.read_json(folder / "method.json")["parameters"]
+        note = files.read_json(folder / "method.json")
+        args.methods[name] |= {k: note[k] for k in ("parameters", "input_types") if k in note}
     measured = files.read_json(args.properties) if args.properties else {}
     for name in set(measured) & set(args.methods):  # in place of what the method says of itself
         for key in ("permutation_invariant", "variable_mics"):
@@ -476,6 +478,12 @@ def _locate(args: argparse.Namespace) -> None:
 
         located(table, names, mics, args.plot)
     files.write_text(args.out, table.to_csv(index=False, float_format="%.4f", lineterminator="\n"))
+    if found.reliability is not None:
+        for name, value in recordings.suspicious(names, found.reliability[~quiet]):
+            say(
+                f"locate: warning: microphone '{name}' does not agree with the others (reliability "
+                f"{value:.2f}): mute, noisy, out of step, or not where mics.csv says?"
+            )
     good = int(np.isfinite(found.position).all(axis=1).sum())
     say(f"locate: {good} of {len(table)} frames located ({int(quiet.sum())} silent) -> {args.out}")
 
@@ -581,6 +589,7 @@ def _parser() -> argparse.ArgumentParser:
         help="Frames that choose the epoch; without them the end of each training track",
     )  # fmt: skip
     add.add_argument("--pretrained", type=Path, help="model to begin with (NGCC-PHAT of wav2pos)")
+    add.add_argument("--cache", type=Path, default=Path("data"), help="folder of fetched files")
     add.add_argument("--precision", default="float32", help="float32 or bf16 (float32)")
     add.add_argument("--compile", action="store_true", help="torch.compile the network")
     add.add_argument("--save-every", type=float, default=10.0, help="seconds between states (10)")

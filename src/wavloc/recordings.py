@@ -13,6 +13,8 @@ from wavloc.errors import InputError
 from wavloc.frames import FRAME_SAMPLES, Frames
 from wavloc.geometry import SPEED_OF_SOUND
 
+SUSPICIOUS = 0.3  # median reliability below which a microphone is named
+
 
 def read_mics(path: str | Path) -> tuple[list[str], np.ndarray]:
     """Read ``name,x,y,z`` (metres, header line first): names and positions (M, 3)."""
@@ -123,3 +125,17 @@ def cut(
 def silent(frames: Frames, below_db: float) -> np.ndarray:
     """Which frames (F,) lie over ``below_db`` under the 95th percentile of frame power."""
     return audio.silent(np.square(frames.window()).mean(axis=(1, 2)), below_db)
+
+
+def suspicious(
+    names: list[str], reliability: np.ndarray, below: float = SUSPICIOUS
+) -> list[tuple[str, float]]:
+    """Microphones whose median reliability over frames (F, M) is below a bound, worst first."""
+    typical = np.full(len(names), np.nan)
+    heard = np.isfinite(reliability).any(axis=0)
+    typical[heard] = np.nanmedian(reliability[:, heard], axis=0)
+    return [
+        (names[k], float(typical[k]))
+        for k in np.argsort(typical, kind="stable")
+        if typical[k] < below
+    ]

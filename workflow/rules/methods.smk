@@ -29,11 +29,13 @@ rule train:
             f"--pretrained {input.pretrained}" if input.pretrained else ""
         ),
         run=TRAINING,
+        cache=config["cache"],
         seed=SEED,
     shell:
         "wavloc train --method {params.method} --options {params.options:q}"
         " --train {input.train:q} {params.valid} {params.pretrained} {params.run}"
-        " --threads {threads} --seed {params.seed} --out {output:q} --log {log:q}"
+        " --threads {threads} --cache {params.cache:q} --seed {params.seed} --out {output:q}"
+        " --log {log:q}"
 
 
 rule predict_cell:

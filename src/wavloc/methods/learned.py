@@ -76,6 +76,7 @@ class LearnedMethod(Method):
     min_mics = 1
     trained_as: ClassVar[str] = ""  # method that trains its model, if another
     reconstructs: ClassVar[bool] = False  # signals, where `keep_audio` asks for them
+    cache: Path = Path("data")  # folder of fetched files
     Options = Recipe
 
     def __init__(self, options: Mapping[str, Any] | None = None, name: str = "", seed: int = 0):
@@ -108,6 +109,11 @@ class LearnedMethod(Method):
     def pretrained(self) -> bool:
         """Whether its training begins with the model of another entry."""
         return False
+
+    @property
+    def inputs_note(self) -> str:
+        """`input_types` of this very model, for tables."""
+        return self.input_types
 
     def begin_with(self, folder: str | Path) -> None:
         """Take what it needs from the model of another entry."""
@@ -142,8 +148,8 @@ class LearnedMethod(Method):
         raise TypeError(f"method '{self.name}' defines no loss()")
 
     def answer(self, inputs: Batch) -> Batch:
-        """``position`` (B, 3) metres; where defined ``mic_positions`` (B, M, 3); with `keep_audio`
-        ``audio`` (B, M + 1, N), standardised.
+        """``position`` (B, 3) metres; where defined ``mic_positions`` (B, M, 3) and ``reliability``
+        (B, M); with `keep_audio` ``audio`` (B, M + 1, N), standardised.
         """
         raise TypeError(f"method '{self.name}' defines no answer()")
 
@@ -295,6 +301,7 @@ class LearnedMethod(Method):
             status,
             mic_positions=None if mics is None else mics.astype(np.float64),
             audio=joined.get("audio"),
+            reliability=joined.get("reliability"),
         )
 
     # ----------------------------------------------------------------- model folders
@@ -322,6 +329,7 @@ class LearnedMethod(Method):
                 "facts": dataclasses.asdict(self.facts),
                 "parts": self.sizes(),
                 "parameters": self.parameters,
+                "input_types": self.inputs_note,
                 "training": self.training_note,
             },
         )

@@ -15,14 +15,17 @@ import pyarrow.parquet as pq
 from wavloc import files
 from wavloc.errors import InputError
 
+ARRAYS = ("mic_positions", "audio", "reliability")  # stored beside the parquet file
+
 
 @dataclass
 class Predictions:
     """position (F, 3) metres, NaN on failure; status (F,) text: ``ok``, a failure or a doubt.
 
-    covariance (F, 3, 3) m^2, mic_positions (F, M, 3) metres and audio (F, M + 1, N), the source's
-    signal first, each with zero mean and unit deviation, are optional; seconds_per_frame is
-    measured; meta carries method, options, setup, cost and provenance.
+    covariance (F, 3, 3) m^2, mic_positions (F, M, 3) metres, audio (F, M + 1, N), the source's
+    signal first, each with zero mean and unit deviation, and reliability (F, M) of microphones,
+    from 0 to 1, NaN where not heard, are optional; seconds_per_frame is measured; meta carries
+    method, options, setup, cost and provenance.
     """
 
     position: np.ndarray
@@ -30,6 +33,7 @@ class Predictions:
     covariance: np.ndarray | None = None
     mic_positions: np.ndarray | None = None
     audio: np.ndarray | None = None
+    reliability: np.ndarray | None = None
     seconds_per_frame: float = float("nan")
     meta: dict[str, Any] = field(default_factory=dict)
 
@@ -44,7 +48,7 @@ class Predictions:
         if self.covariance is not None:
             upper = zip(*np.triu_indices(3), strict=True)
             columns |= {f"cov_{'xyz'[i]}{'xyz'[j]}": self.covariance[:, i, j] for i, j in upper}
-        for name in ("mic_positions", "audio"):
+        for name in ARRAYS:
             array = getattr(self, name)
             if array is not None:
                 with files.replacing(path.with_suffix(f".{name}.npy")) as temporary:
@@ -91,15 +95,12 @@ def load(path: str | Path) -> Predictions:
         covariance = np.empty((len(stored), 3, 3))
         for i, j in zip(*np.triu_indices(3), strict=True):
             covariance[:, i, j] = covariance[:, j, i] = stored[f"cov_{'xyz'[i]}{'xyz'[j]}"]
-    arrays = {}
-    for name in ("mic_positions", "audio"):
-        file = path.with_suffix(f".{name}.npy")
-        arrays[name] = np.load(file, mmap_mode="r") if file.is_file() else None
+    arrays = {name: path.with_suffix(f".{name}.npy") for name in ARRAYS}
     return Predictions(
         position=position,
         status=status,
         covariance=covariance,
-        **arrays,
+        **{name: np.load(file, mmap_mode="r") for name, file in arrays.items() if file.is_file()},
         seconds_per_frame=note.pop("seconds_per_frame", float("nan")),
         meta=note,
     )

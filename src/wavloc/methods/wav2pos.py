@@ -118,24 +118,29 @@ class Method(LearnedMethod):
 
     def shown(self, audio: Tensor) -> Tensor:
         """The signal of the source is taken away where no mask would ever show it."""
-        if self.options.masking == "none":
+        if self.options.masking == "none" or not self.options.mask_source:
             audio[:, 0] = float("nan")
         return audio
 
     def features(self, audio: Tensor) -> dict[str, Tensor]:
-        import torch
-
         from wavloc.features.correlation import gcc_features
 
         if self.options.features == "none":
             return {}
-        heard = torch.isfinite(audio).all(-1)
-        # The source's pairs cost a sixth of all pairs: only where its signal is known at all.
-        first = 0 if bool(heard[:, 0].any()) else 1
-        sound = audio.masked_fill(~heard[..., None], 0)[:, first:]
+        sound, _ = self.heard(audio)
         if self.options.features == "gcc":
             return {"rows": gcc_features(sound, self.facts.max_lag)}
         return {"rows": self.ngcc.eval().all_pairs(sound, self.facts.max_lag)}
+
+    def heard(self, audio: Tensor) -> tuple[Tensor, int]:
+        """Signals with zeros for unknown ones, without the source's where no frame has it, and the
+        index of the first: its pairs cost a sixth of all.
+        """
+        import torch
+
+        known = torch.isfinite(audio).all(-1)
+        first = 0 if bool(known[:, 0].any()) else 1
+        return audio.masked_fill(~known[..., None], 0)[:, first:], first
 
     def inputs(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         import torch
@@ -174,6 +179,19 @@ class Method(LearnedMethod):
 
     # ----------------------------------------------------------------- training and answer
 
+    def reconstruct(
+        self, inputs: dict[str, Tensor], audio_known: Tensor, position_known: Tensor, **more: Any
+    ) -> Any:
+        """The network's output where only some signals and positions (B, M + 1) are known."""
+        return self.network(
+            inputs["audio"],
+            inputs["positions"],
+            audio_known,
+            position_known,
+            inputs.get("rows"),
+            **more,
+        )
+
     def loss(
         self, inputs: dict[str, Tensor], generator: torch.Generator | None
     ) -> tuple[Tensor, dict[str, Tensor]]:
@@ -183,12 +201,10 @@ class Method(LearnedMethod):
 
         located = torch.isfinite(inputs["positions"]).all(-1)
         position_known, audio_known = self._masks(inputs["heard"], located, generator)
-        output = self.network(
-            inputs["audio"],
-            inputs["positions"],
+        output = self.reconstruct(
+            inputs,
             audio_known,
             position_known,
-            inputs.get("rows"),
             counted=located if self.options.truth_in_statistics else None,
         )
         sound, place = losses(
@@ -207,10 +223,7 @@ class Method(LearnedMethod):
 
         known = torch.isfinite(inputs["positions"]).all(-1)
         known[:, 0] = False  # never shown, not even where the truth is at hand
-        heard = inputs["heard"]
-        output = self.network(
-            inputs["audio"], inputs["positions"], heard, known, inputs.get("rows")
-        )
+        output = self.reconstruct(inputs, inputs["heard"], known)
         centre, spread = self._scale(inputs["positions"])
         places = output.positions * spread + centre
         given = inputs["positions"][:, 1:] * spread + centre

@@ -1,8 +1,9 @@
 """Data and code out of pip packages that are not ordinary requirements of this one.
 
 pretty_midi is wanted only for the SoundFont inside its wheel, and tinysoundfont states a
-requirement (pyaudio) that cannot be built everywhere and is not needed here. So their wheels are
-fetched once, by pip and without dependencies, and unpacked into the cache; nothing is installed.
+requirement (pyaudio) that cannot be built everywhere and is not needed here; the weights of frozen
+encoders come the same way. Such wheels are fetched once, by pip and without dependencies, and what
+is wanted is put into the cache; nothing is installed.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ SOUNDFONT_MEMBER = "pretty_midi/TimGM6mb.sf2"
 SOUNDFONT_SHA256 = "82475b91a76de15cb28a104707d3247ba932e228bada3f47bba63c6b31aaf7a1"
 SYNTHESIZER_PIN = "tinysoundfont==0.3.7"
 _PATIENCE_S = 300
+_SILENT_CURE = "use --config music=synthetic (or music=folder)"
 
 
 def soundfont(cache: Path) -> Path:
@@ -32,21 +34,30 @@ def soundfont(cache: Path) -> Path:
     A file with another checksum is an `InputError`, one that cannot be had a `WorkError`.
     """
     path = cache / "packages" / "TimGM6mb.sf2"
-    with files.lock(cache / "packages" / ".lock"):
+    return member(SOUNDFONT_PIN, SOUNDFONT_MEMBER, SOUNDFONT_SHA256, path, _SILENT_CURE)
+
+
+def member(pin: str, name: str, sha256: str, path: Path, cure: str) -> Path:
+    """One file ``name`` out of the wheel of ``name==version``, kept at ``path`` in the cache.
+
+    cure: what else the user may do where it cannot be had (`WorkError`); another checksum than
+    ``sha256`` is an `InputError`.
+    """
+    with files.lock(path.parent / ".lock"):
         if not path.is_file():
-            cure = f"or put {PurePosixPath(SOUNDFONT_MEMBER).name} (from its wheel) at {path}"
+            cure = f"{cure}, or put {PurePosixPath(name).name} (from its wheel) at {path}"
             with tempfile.TemporaryDirectory() as folder:
-                wheel = fetch(SOUNDFONT_PIN, Path(folder), cure)
+                wheel = fetch(pin, Path(folder), cure)
                 archives.unpack(wheel, Path(folder) / "unpacked")
-                found = Path(folder) / "unpacked" / SOUNDFONT_MEMBER
+                found = Path(folder) / "unpacked" / name
                 if not found.is_file():
-                    raise WorkError(f"{wheel.name} has no {SOUNDFONT_MEMBER}")
+                    raise WorkError(f"{wheel.name} has no {name}")
                 with files.replacing(path) as temporary:
                     temporary.write_bytes(found.read_bytes())
     digest = files.sha256(path)
-    if digest != SOUNDFONT_SHA256:
+    if digest != sha256:
         raise InputError(
-            f"{path}: sha256 {digest}, expected {SOUNDFONT_SHA256} (from {SOUNDFONT_PIN}); "
+            f"{path}: sha256 {digest}, expected {sha256} (from {pin}); "
             "delete the file to fetch it again"
         )
     return path
@@ -57,7 +68,7 @@ def synthesizer(cache: Path) -> ModuleType:
     folder = synthesizer_folder(cache)
     with files.lock(cache / "packages" / ".lock"):
         if not folder.is_dir():
-            cure = f"or unpack its wheel into {folder}"
+            cure = f"{_SILENT_CURE}, or unpack its wheel into {folder}"
             with tempfile.TemporaryDirectory() as holder, files.replacing(folder) as temporary:
                 archives.unpack(fetch(SYNTHESIZER_PIN, Path(holder), cure), temporary)
     sys.path.insert(0, str(folder))
@@ -98,7 +109,5 @@ def fetch(pin: str, folder: Path, cure: str) -> Path:
         reason = type(error).__name__
     wheels = sorted(folder.glob("*.whl"))
     if not wheels:
-        raise WorkError(
-            f"cannot fetch {pin} ({reason}): use --config music=synthetic (or music=folder), {cure}"
-        )
+        raise WorkError(f"cannot fetch {pin} ({reason}): {cure}")
     return wheels[0]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pickle
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,19 +80,26 @@ BLOCK_NAMES = {
 }
 
 
-def read(path: str | Path) -> State:
-    """Tensors of a torch checkpoint by name, on the CPU; anything but plain tensors is refused."""
+def read_whole(path: str | Path, allowed: Sequence[Any] = ()) -> Any:
+    """Content of a torch checkpoint, on the CPU: tensors, plain values, ``allowed`` types."""
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such checkpoint")
     try:
-        loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(list(allowed)):
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise InputError(
             f"{path}: holds code or objects other than tensors; refused (expected a state dict)"
         ) from None
     except (RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
-        raise InputError(f"{path}: not readable as a torch checkpoint ({error})") from None
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{path}: not readable as a torch checkpoint ({reason})") from None
+
+
+def read(path: str | Path) -> State:
+    """Tensors of a torch checkpoint by name, on the CPU; anything but plain tensors is refused."""
+    loaded = read_whole(path)
     for key in ("state_dict", "model_state_dict", "model"):
         if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
             loaded = loaded[key]

@@ -225,14 +225,21 @@ def losses(
     positions (B, M + 1, 3) and clean (B, M + 1, N) are the truth, rows that are NaN do not count;
     everywhere: microphone positions count whether masked or not.
     """
+    located = torch.zeros_like(position_known) if everywhere else position_known
+    audio_loss, source_loss, mic_loss = loss_parts(output, positions, clean, audio_known, located)
+    return audio_loss, source_loss + mic_loss
+
+
+def loss_parts(
+    output: Output, positions: Tensor, clean: Tensor, audio_known: Tensor, position_known: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Losses of the known signals, the source's position and the unknown microphones' positions."""
     heard = audio_known & torch.isfinite(clean).all(-1)
     error = (output.audio - standardise(clean.nan_to_num())).square().mean(-1)
     audio_loss = (error * heard).sum() / heard.sum().clamp(min=1)
     distance = (output.positions - positions.nan_to_num()).square().mean(-1)
-    counted = torch.isfinite(positions).all(-1)
-    if not everywhere:
-        counted = counted & ~position_known
+    counted = torch.isfinite(positions).all(-1) & ~position_known
     source, mics = counted[:, 0], counted[:, 1:]
     source_loss = (distance[:, 0] * source).sum() / source.sum().clamp(min=1)
     mic_loss = (distance[:, 1:] * mics).sum() / mics.sum().clamp(min=1)
-    return audio_loss, source_loss + mic_loss
+    return audio_loss, source_loss, mic_loss
