@@ -157,7 +157,7 @@ class Method(wav2pos.Method):
         return super().tensors(frames) | {"labelled": labelled}
 
     def features(self, audio: Tensor) -> dict[str, Tensor]:
-        """Correlation rows, coherence of pairs; where the encoder is frozen, embeddings of signals."""
+        """Correlation rows, coherence of pairs, embeddings of signals by a frozen encoder."""
         from wavloc.features.coherence import coherence, delays
 
         rows = super().features(audio)["rows"]
