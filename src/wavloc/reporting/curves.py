@@ -184,10 +184,8 @@ def detection(
             axes.plot([0, 1], [0, 1], color="#AAAAAA", linewidth=0.8)
             for place, (label, (false, true)) in enumerate(lines.items()):
                 style = figures.method_style(place)
-                axes.step(
-                    false, true, where="post", label=label, color=style["color"],
-                    linestyle=style["linestyle"], linewidth=1.3,
-                )  # fmt: skip
+                look = {"color": style["color"], "linestyle": style["linestyle"], "linewidth": 1.3}
+                axes.plot(false, true, label=label, **look)  # equal ratings are a slope
             if lines:
                 axes.legend(fontsize=7, loc="lower right")
             else:
