@@ -119,7 +119,7 @@ def test_a_method_looks_the_same_in_every_figure(tmp_path: Path, drawn) -> None:
     conditions().assign(method="wav2pos").to_csv(tmp_path / "m.csv", index=False)
     spec = {"kind": "sweep", "x": "snr_db", "metric": "mae"}
     for shown in (entries, {"wav2pos": entries["wav2pos"]}):
-        gather.draw(spec, {}, {}, shown, tmp_path / "f", tmp_path / "m.csv")
+        gather.draw(spec, {}, {}, shown, tmp_path / "f", [tmp_path / "m.csv"])
     path = np.zeros((4, 3))
     own = {"wav2pos": (path, style)}
     figures.trajectory("t", np.arange(4.0), path, own, tmp_path / "f")

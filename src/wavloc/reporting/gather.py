@@ -33,7 +33,7 @@ def draw(
     each as spec needs it.
     """
     styles = {name: figures.method_style(entry["place"]) for name, entry in methods.items()}
-    if "x" in spec:
+    if spec["kind"] in ("sweep", "degradation"):
         if not metrics:
             raise InputError("figure: no --metrics FILE given")
         shown = {name: {**styles[name], "label": methods[name]["label"]} for name in methods}
