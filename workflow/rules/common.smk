@@ -82,13 +82,12 @@ def tracks_of(spec):
             f"wavloc: error: config: unknown fault '{unknown[0]}', expected one of "
             f"{', '.join(config['faults'])}"
         )
-    lowest = 1e-9 if detects(spec) else 0
     return unique(
         faults.named(track, fault, level)
         for track in spec["tracks"]
         for fault in spec["faults"]
         for level in config["faults"][fault]["levels"]
-        if level >= lowest
+        if level > 0 or not detects(spec)
     )
 
 
