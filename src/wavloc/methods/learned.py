@@ -95,6 +95,7 @@ class LearnedMethod(Method):
                 )
         self.facts: Facts | None = None
         self.network: nn.Module | None = None
+        self.start: LearnedMethod | None = None  # whose weights its training begins at
         self.training_note: dict[str, Any] = {}
         self.keep_audio = False  # predictions hold reconstructed signals too
 
@@ -170,9 +171,35 @@ class LearnedMethod(Method):
 
     # ----------------------------------------------------------------- training
 
+    @staticmethod
+    def own_options(options: Mapping[str, Any]) -> dict[str, Any]:
+        """Those that make the network what it is: not of the `Recipe`, nor of the array."""
+        others = {field.name for field in dataclasses.fields(Recipe)} | {"max_lag"}
+        return {key: value for key, value in options.items() if key not in others}
+
+    def start_from(self, folder: str | Path) -> None:
+        """Let the training begin at the weights of a model of this method with the same sizes.
+
+        `own_options` must be as in the model; the array may be another one, see `lag`.
+        """
+        self.start = type(self).load(folder)
+        for key, value in self.own_options(dataclasses.asdict(self.start.options)).items():
+            own = getattr(self.options, key)
+            if own != value:
+                raise InputError(
+                    f"methods.{self.name}.options.{key}: {own!r}, expected {value!r} as in the "
+                    f"model {folder} that the training starts from"
+                )
+        self.training_note["start"] = str(folder)
+
     def fit(self, train: Frames, valid: Frames, run: Any) -> None:
         """Train on ``train``; ``valid`` chooses the epoch that is kept. run: the training run."""
         self.prepare(train)
+        if self.start:
+            from wavloc.methods.networks.published import load_into
+
+            weights = self.start.network.state_dict()
+            load_into(self.network, weights, f"{self.training_note['start']}, its network")
         run.train(self, train, valid)
 
     def prepare(self, train: Frames) -> None:
@@ -184,6 +211,7 @@ class LearnedMethod(Method):
         source = np.asarray(train.source_position, np.float64)
         if not np.isfinite(source).all():
             raise InputError("training needs the source position of every frame")
+        spread = tuple(np.maximum(source.std(axis=0, ddof=1), 1e-3).tolist())
         self.facts = Facts(
             mics=train.n_mics,
             samples=FRAME_SAMPLES,
@@ -191,15 +219,30 @@ class LearnedMethod(Method):
             speed_of_sound=train.speed_of_sound,
             max_lag=self.lag(train),
             centre=tuple(source.mean(axis=0).tolist()),
-            spread=tuple(np.maximum(source.std(axis=0, ddof=1), 1e-3).tolist()),
+            # A network that has learned what a delay is in metres keeps its unit of length.
+            spread=self.start.facts.spread if self.start else spread,
         )
         torch.manual_seed(int(seeds.sequence(self.seed, self.name, "init").generate_state(1)[0]))
         self.network = self.build(self.facts)
 
     def lag(self, train: Frames) -> int:
-        """Largest lag in samples: the option, or what the training array allows."""
+        """Largest lag in samples: the option, or what the training array allows.
+
+        A network that starts from a model has that model's, which must not be smaller: the option
+        has to say that longer delays are to be cut off.
+        """
         chosen = int(getattr(self.options, "max_lag", 0))
-        return chosen or max_lag(train.mic_positions, train.sample_rate, train.speed_of_sound)
+        allowed = max_lag(train.mic_positions, train.sample_rate, train.speed_of_sound)
+        if not self.start:
+            return chosen or allowed
+        started = self.start.facts.max_lag
+        if chosen not in (0, started) or (not chosen and allowed > started):
+            raise InputError(
+                f"methods.{self.name}.options.max_lag: {chosen or f'{allowed} by the array'}, but "
+                f"the model {self.training_note['start']} has {started} samples; expected an array "
+                f"of at most that, or max_lag: {started} (longer delays are then cut off)"
+            )
+        return started
 
     def shown(self, audio: Tensor) -> Tensor:
         """What the method may learn from of the signals (B, 1 + M, L); the source's is first."""

@@ -76,6 +76,11 @@ class Method(LearnedMethod):
 
         self.ngcc = Pretrained.load(folder).network.requires_grad_(False)
 
+    def start_from(self, folder: str | Path) -> None:
+        """As the base; the model brings the NGCC-PHAT that its weights were trained with."""
+        super().start_from(folder)
+        self.ngcc = self.start.ngcc
+
     def prepare(self, train: Frames) -> None:
         if self.pretrained and self.ngcc is None:
             raise InputError(

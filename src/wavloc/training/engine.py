@@ -312,10 +312,9 @@ def _identity(method: LearnedMethod, train: Frames, valid: Frames) -> str:
         [len(part), np.asarray(part.source_position).sum(), np.asarray(part.audio[0]).sum()]
         for part in (train, valid)
     ]
-    data += [  # a pretrained part is data as well
+    data += [  # weights that it begins with are data as well
         [name, sum(float(value.double().sum()) for value in part.state_dict().values())]
         for name, part in method.parts().items()
-        if part is not method.network
     ]
     code = provenance.code_digest(__name__, type(method).__module__)
     described = [method.name, method.seed, dataclasses.asdict(method.options), code]
