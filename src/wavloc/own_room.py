@@ -44,7 +44,7 @@ def profile(
     """
     names, places = recordings.read_mics(mics)
     options = {
-        "mics": {mic: place.tolist() for mic, place in zip(names, places, strict=True)},
+        "mics": [[mic, *place.tolist()] for mic, place in zip(names, places, strict=True)],
         "room": list(room.size),
         "corner": list(room.corner),
         "height_low_m": min(room.heights),

@@ -7,7 +7,7 @@ coordinates of that list, wherever its origin is.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from wavloc.errors import InputError
 class Options(ExampleOptions):
     """Geometry in metres. What the room is like is the user's to say; sizes as for six faces."""
 
-    mics: Mapping[str, Sequence[float]] = dataclasses.field(default_factory=dict)  # name: [x, y, z]
+    mics: tuple[tuple[str, float, float, float], ...] = ()  # name, x, y, z of each
     corner: tuple[float, ...] = (0.0, 0.0, 0.0)  # where x, y and z of the room begin
     height_low_m: float = 1.0  # of sources, above the floor
     height_high_m: float = 1.8
@@ -40,7 +40,7 @@ class Dataset(SpeakerExamples):
 
     def array(self, rng: np.random.Generator | None = None) -> np.ndarray:
         """The microphones (M, 3) in room coordinates; nothing is drawn."""
-        return np.array(list(self.options.mics.values()), float) - np.array(self.options.corner)
+        return np.array([row[1:] for row in self.options.mics], float) - self.options.corner
 
     def source_box(self) -> tuple[np.ndarray, np.ndarray]:
         options = self.options
@@ -53,20 +53,20 @@ class Dataset(SpeakerExamples):
         options, where = self.options, f"datasets.{self.name}.options"
         require_room(self.name, options.room)
         if not options.mics:
-            raise InputError(f"{where}.mics: none, expected name: [x, y, z] of each microphone")
-        for name, place in options.mics.items():
-            if len(place) != 3:
-                raise InputError(f"{where}.mics.{name}: {place}, expected [x, y, z] in metres")
+            raise InputError(f"{where}.mics: none, expected [name, x, y, z] of each microphone")
+        for row in options.mics:
+            if len(row) != 4 or not all(isinstance(value, int | float) for value in row[1:]):
+                raise InputError(f"{where}.mics: {row}, expected [name, x, y, z] in metres")
         corner, room = np.array(options.corner), np.array(options.room)
-        for name, place in zip(options.mics, self.array(), strict=True):
+        for (name, *given), place in zip(options.mics, self.array(), strict=True):
             if (place < -1e-9).any() or (place > room + 1e-9).any():
                 box = ", ".join(
                     f"{axis} {low:g} to {high:g}"
                     for axis, low, high in zip("xyz", corner, corner + room, strict=True)
                 )
                 raise InputError(
-                    f"{where}.mics.{name}: {list(options.mics[name])} lies outside the room "
-                    f"({box} m); corner says where the room begins"
+                    f"{where}.mics: '{name}' at {given} m lies outside the room ({box} m); "
+                    "corner says where the room begins"
                 )
         low, high = self.source_box()
         if not (low[:2] >= 0).all() or not (low[:2] < high[:2]).all():
@@ -92,5 +92,5 @@ class Dataset(SpeakerExamples):
             drawn,
             mics=self.array(),
             origin=np.zeros(3) - self.options.corner,
-            meta=drawn.meta | {"mic_names": list(self.options.mics)},
+            meta=drawn.meta | {"mic_names": [name for name, *_ in self.options.mics]},
         )

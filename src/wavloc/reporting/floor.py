@@ -19,6 +19,8 @@ from wavloc.reporting import figures
 COLOURS = "cividis_r"  # even in lightness: as legible in grey, and for the colour-blind
 CELL_INCH = 0.33
 WIDEST_INCH = 14.0
+# Hollow and below the numbers, which stay legible.
+MIC = {"color": "#D55E00", "marker": "^", "linestyle": "", "markerfacecolor": "none", "ms": 8}
 
 
 def cells(low: float, high: float, side: float) -> np.ndarray:
@@ -58,16 +60,17 @@ def error_map(
     across = max(CELL_INCH * (len(x) - 1), 2.2) + 0.3
     columns = max(1, min(len(means), int(WIDEST_INCH / across)))
     rows = -(-len(means) // columns)
-    tall = max(CELL_INCH * (len(y) - 1), 1.5) + 0.5
+    tall = max(CELL_INCH * (len(y) - 1), 1.5) + 0.3
     with mpl.rc_context(figures.STYLE | {"axes.grid": False}):
-        figure = Figure(figsize=(across * columns + 1.2, tall * rows + 0.8))
+        figure = Figure(figsize=(across * columns + 1.2, tall * rows + 0.6))
         grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
         for axes in grid.flat[len(means) :]:
             axes.set_visible(False)
         for axes, (label, (mean, number)) in zip(grid.flat, means.items(), strict=False):
+            axes.spines[:].set_visible(True)  # the walls
             mesh = axes.pcolormesh(x, y, mean, cmap=COLOURS, vmin=0, vmax=most)
             _write_numbers(axes, mesh, mean, number, x, y)
-            _draw_mics(axes, frames)
+            axes.plot(*frames.mics()[0, :, :2].T, **{**MIC, "clip_on": False})
             if not np.isfinite(mean).any():
                 label += "\nno frame located"
             axes.set(title=label, xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
@@ -76,8 +79,7 @@ def error_map(
         for axes in grid[:, 0]:
             axes.set_ylabel("y (m)")
         figure.colorbar(mesh, ax=grid, label="MAE (cm)", extend="max", shrink=0.8)
-        mic = {"color": "black", "marker": "^", "linestyle": "", "markerfacecolor": "white"}
-        figures.legend(figure, [Line2D([], [], label="microphone", **mic)])
+        figures.legend(figure, [Line2D([], [], label="microphone", **MIC)])
         figures.save(figure, out_stem)
 
 
@@ -96,16 +98,4 @@ def _write_numbers(
         axes.annotate(
             str(number[row, column]), at, xytext=(0, -9), textcoords="offset points", fontsize=4.5,
             va="bottom", **look,
-        )  # fmt: skip
-
-
-def _draw_mics(axes: Axes, frames: Frames) -> None:
-    """Microphones with their names, where the frames tell them, or numbers."""
-    mics = frames.mics()[0]
-    names = frames.meta.get("mic_names", range(1, len(mics) + 1))
-    axes.plot(*mics[:, :2].T, "^", color="black", markerfacecolor="white", ms=6, clip_on=False)
-    for name, mic in zip(names, mics, strict=True):
-        axes.annotate(
-            str(name), mic[:2], xytext=(4, 4), textcoords="offset points", fontsize=7,
-            bbox={"boxstyle": "round,pad=0.1", "color": "white", "alpha": 0.7, "linewidth": 0},
         )  # fmt: skip

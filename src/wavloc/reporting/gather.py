@@ -96,4 +96,5 @@ def _layout(shown: frames.Frames, out: Path) -> None:
         # Several frames in a row may share their microphones.
         chosen = np.sort(np.unique(mics, axis=0, return_index=True)[1])[:EXAMPLES]
         layouts = [(mics[frame], sources[[frame]]) for frame in chosen]
-    figures.array_layout(layouts, shown.meta.get("room"), out, plan=fixed)
+    names = shown.meta.get("mic_names", ())
+    figures.array_layout(layouts, shown.meta.get("room"), out, plan=fixed, names=names)
