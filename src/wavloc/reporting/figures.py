@@ -171,9 +171,9 @@ def _draw_plan(figure: Figure, layout: Layout, room: Any, names: Sequence[str]) 
     for axes, across, name in zip(panels, (1, 2), ("from above", "from the side"), strict=True):
         axes.plot(*sources[:, [0, across]].T, ".", color="#E69F00", markersize=2, zorder=1)
         axes.plot(*mics[:, [0, across]].T, "o", color="#0072B2", markersize=6, zorder=2)
-        for name, mic in zip(names or range(1, len(mics) + 1), mics, strict=True):
+        for called, mic in zip(names or range(1, len(mics) + 1), mics, strict=True):
             axes.annotate(
-                str(name), mic[[0, across]], xytext=(5, 4), textcoords="offset points", fontsize=8
+                str(called), mic[[0, across]], xytext=(5, 4), textcoords="offset points", fontsize=8
             )
         if room is not None:
             axes.add_patch(
@@ -188,7 +188,7 @@ def _draw_plan(figure: Figure, layout: Layout, room: Any, names: Sequence[str]) 
     dot = {"color": "#0072B2", "marker": "o", "linestyle": ""}
     path = {"color": "#E69F00", "marker": ".", "linestyle": ""}
     entries = [Line2D([], [], label="microphone", **dot)]
-    legend(figure, entries + [Line2D([], [], label="source track", **path)] * bool(len(sources)))
+    legend(figure, entries + [Line2D([], [], label="source", **path)] * bool(len(sources)))
 
 
 def cumulative(errors_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
