@@ -180,7 +180,7 @@ class LearnedMethod(Method):
     def start_from(self, folder: str | Path) -> None:
         """Let the training begin at the weights of a model of this method with the same sizes.
 
-        `own_options` must be as in the model; the array may be another one, see `lag`.
+        `own_options` must be as in the model; the array may be another one.
         """
         self.start = type(self).load(folder)
         for key, value in self.own_options(dataclasses.asdict(self.start.options)).items():
@@ -226,23 +226,9 @@ class LearnedMethod(Method):
         self.network = self.build(self.facts)
 
     def lag(self, train: Frames) -> int:
-        """Largest lag in samples: the option, or what the training array allows.
-
-        A network that starts from a model has that model's, which must not be smaller: the option
-        has to say that longer delays are to be cut off.
-        """
+        """Largest lag in samples: the option, or what the training array allows."""
         chosen = int(getattr(self.options, "max_lag", 0))
-        allowed = max_lag(train.mic_positions, train.sample_rate, train.speed_of_sound)
-        if not self.start:
-            return chosen or allowed
-        started = self.start.facts.max_lag
-        if chosen not in (0, started) or (not chosen and allowed > started):
-            raise InputError(
-                f"methods.{self.name}.options.max_lag: {chosen or f'{allowed} by the array'}, but "
-                f"the model {self.training_note['start']} has {started} samples; expected an array "
-                f"of at most that, or max_lag: {started} (longer delays are then cut off)"
-            )
-        return started
+        return chosen or max_lag(train.mic_positions, train.sample_rate, train.speed_of_sound)
 
     def shown(self, audio: Tensor) -> Tensor:
         """What the method may learn from of the signals (B, 1 + M, L); the source's is first."""

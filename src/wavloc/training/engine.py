@@ -76,6 +76,8 @@ class Run:
         resumed = state.load(self.folder, method.network, optimizer)
         if resumed:
             note, best = resumed
+        elif method.start:  # the weights that it starts from are kept where nothing better comes
+            note["best"] = self._validate(method, checked)["criterion"]
         before = note["cost"]  # of the runs that this one goes on from
         network = method.network
         if self.compile:
