@@ -81,9 +81,10 @@ def test_no_speaker_is_in_two_parts(speech: Corpus) -> None:
         ({"mics": [["door", 3.0, 0.0]]}, ["[name, x, y, z]"]),
         ({"mics": [["door", 3.0, 0.0, "high"]]}, ["[name, x, y, z]"]),
         ({"height_high_m": 2.6}, ["height_high_m 2.6", "2.5 m"]),
-        ({"height_low_m": 1.9}, ["height_low_m 1.9"]),
+        ({"height_low_m": 1.8}, ["height_low_m 1.8", "0.1 m"]),
         ({"wall_m": 1.5}, ["wall_m: 1.5"]),
         ({"t60_low_s": 0.5}, ["t60_low_s 0.5"]),
+        ({"t60_low_s": 0.0, "t60_high_s": 0.0}, ["t60_high_s 0.0", "above 0"]),
     ],
 )
 def test_impossible_rooms_are_refused(changed: dict, words: list[str]) -> None:
@@ -154,6 +155,7 @@ def test_profile_of_a_fine_tuning_has_the_sizes_of_its_model(root, listed, tmp_p
         (["--room", "4", "3", "nan"], ["'nan'", "finite"]),
         (["--snr", "loud"], ["--snr", "'loud'"]),
         (["--heights", "1", "3"], ["height_high_m 3"]),
+        (["--t60", "0.2", "0.3", "0.4"], ["--t60: 3 values"]),
         (["--model", "nowhere"], ["nowhere", "no such model folder"]),
         (["--model", "narrow"], ["at most 100 samples", "have 2"]),
     ],
@@ -168,6 +170,22 @@ def test_profile_errors_are_one_line(
     assert all(word in said for word in words), said
     assert said.count("\n") == 1
     assert not (tmp_path / "x.yaml").exists()
+
+
+def test_no_other_config_is_written_over(listed, tmp_path, capsys) -> None:
+    (tmp_path / "smoke.yaml").write_text("profile: smoke\n")
+    for name, words in (
+        ("smoke.yaml", "not made by my-room"),
+        ("my room.yaml", "expected NAME.yaml"),
+        ("data.yaml", "expected NAME.yaml"),
+        ("room.csv", "expected NAME.yaml"),
+    ):
+        assert cli.main(command(listed, "--out", tmp_path / name)) == 2
+        assert words in capsys.readouterr().err
+    assert (tmp_path / "smoke.yaml").read_text() == "profile: smoke\n"
+    for snr in (10, 20):  # its own it may
+        assert cli.main(command(listed, "--snr", snr, "--out", tmp_path / "hall.yaml")) == 0
+    assert f"--snr 20 --out {tmp_path}/hall.yaml" in (tmp_path / "hall.yaml").read_text()
 
 
 # ------------------------------------------------------------------ the map

@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     log = raw[raw.index("--log") + 1] if "--log" in raw[:-1] else None
     try:
         args = _parser().parse_args(raw)
-        args.typed = shlex.join(["wavloc", *raw])
+        args.typed = shlex.join(raw[1:])  # options of the command
         with _logging(args.log):
             args.run(args)
         return 0
@@ -501,7 +501,8 @@ def _my_room(args: argparse.Namespace) -> None:
     from wavloc import own_room
 
     room = own_room.Room(args.room, args.corner, args.heights, args.t60, args.snr)
-    made = own_room.profile(args.mics, room, args.out.stem, args.seed, args.model)
+    name = own_room.name_of(args.out)
+    made = own_room.profile(args.mics, room, name, args.seed, args.model)
     own_room.write(args.out, made, args.typed)
     results = made["pathvars"]["results"]
     model = f"{results}/models/own_room/speakers/{own_room.METHOD}"

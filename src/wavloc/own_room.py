@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,12 @@ from wavloc.geometry import max_lag
 METHOD = "wav2pos"  # whose model the profile leaves
 MAPPED = [METHOD, "multilat_plus", "multilat_ngcc"]
 COMPARED = ["srp_phat", "multilat_plus_ngcc", "center", "oracle"]
+MADE_BY = "# Made by: wavloc my-room"
+# Folders of results/ that are not a profile's.
+TAKEN = {
+    *("data", "models", "predictions", "metrics", "tables", "figures", "logs", "benchmarks"),
+    "published",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +49,8 @@ def profile(
     mics: csv ``name,x,y,z``; name: of the profile, its results go to ``results/<name>``; model:
     folder of a wav2pos model to be fine-tuned.
     """
+    if len(room.t60_s) > 2:
+        raise InputError(f"--t60: {len(room.t60_s)} values, expected one, or lowest and highest")
     names, places = recordings.read_mics(mics)
     options = {
         "mics": [[mic, *place.tolist()] for mic, place in zip(names, places, strict=True)],
@@ -136,12 +145,24 @@ class _Plain(yaml.SafeDumper):
         return True
 
 
-def write(path: Path, made: dict[str, Any], command: str) -> None:
-    """Write the profile as YAML, with the command that made it."""
+def name_of(path: Path) -> str:
+    """The profile's name, which is that of its file; no other config file is written over."""
+    name = path.stem
+    if path.suffix != ".yaml" or not re.fullmatch(r"[\w-]+", name) or name in TAKEN:
+        raise InputError(
+            f"--out {path}: expected NAME.yaml of letters, digits, '_' and '-', for results/NAME"
+        )
+    if path.exists() and not path.read_bytes().startswith(MADE_BY.encode()):
+        raise InputError(f"--out {path}: is there and was not made by my-room, expected a new name")
+    return name
+
+
+def write(path: Path, made: dict[str, Any], options: str) -> None:
+    """Write the profile as YAML, with the options of the command that made it."""
     style = {"sort_keys": False, "default_flow_style": None, "width": 100, "allow_unicode": True}
     text = yaml.dump(made, Dumper=_Plain, **style)
     head = (
-        f"# Made by: {command}\n"
+        f"{MADE_BY} {options}\n"
         "# Differences from config.yaml; edit as you like. What each key means: README.md here,\n"
         "# options of the room: src/wavloc/datasets/own_room.py.\n"
     )

@@ -74,15 +74,16 @@ class Dataset(SpeakerExamples):
                 f"{where}.wall_m: {options.wall_m}, expected at least 0 m and less than half of "
                 f"the room's {options.room[0]:g} and {options.room[1]:g} m"
             )
-        if not 0 <= low[2] <= high[2] <= room[2]:
+        # Networks take the spread of the sources along each axis as their unit of length.
+        if not 0 <= low[2] <= high[2] - 0.1 <= room[2] - 0.1:
             raise InputError(
                 f"{where}: sources from height_low_m {low[2]:g} to height_high_m {high[2]:g}, "
-                f"expected 0 <= low <= high <= {room[2]:g} m, the height of the room"
+                f"expected at least 0.1 m between them, within 0 and the room's {room[2]:g} m"
             )
-        if not 0 <= options.t60_low_s <= options.t60_high_s:
+        if not 0 <= options.t60_low_s <= options.t60_high_s or not options.t60_high_s > 0:
             raise InputError(
                 f"{where}: T60 from t60_low_s {options.t60_low_s} to t60_high_s "
-                f"{options.t60_high_s}, expected 0 <= low <= high"
+                f"{options.t60_high_s}, expected 0 <= low <= high, high above 0"
             )
 
     def scenes(self, track: str, sounds: Mapping[str, Corpus]) -> Scenes:
