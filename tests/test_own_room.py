@@ -254,6 +254,7 @@ def test_the_page_leads_to_a_map_a_model_and_positions(root: Path, tmp_path: Pat
     assert "luvira" not in planned
     (planned,) = reader.type("snakemake --cores 8", "--dry-run", "--printshellcmds")
     assert '"train": 20000' in planned
+    assert '"epochs": 500' in planned
     (folder / "results/my_room").mkdir()
     results.joinpath("models").rename(folder / "results/my_room/models")
 

@@ -16,8 +16,9 @@ from wavloc.errors import InputError
 from wavloc.geometry import max_lag
 
 METHOD = "wav2pos"  # whose model the profile leaves
-MAPPED = [METHOD, "multilat_plus", "multilat_ngcc"]
-COMPARED = ["srp_phat", "multilat_plus_ngcc", "center", "oracle"]
+MAPPED = [METHOD, "multilat_plus", "multilat_plus_ngcc"]
+COMPARED = ["multilat_ngcc", "srp_phat", "center", "oracle"]
+TRAINED = {"epochs": 24, "copies": 4}  # one room is quickly learnt by heart from a single copy
 MADE_BY = "# Made by: wavloc my-room"
 # Folders of results/ that are not a profile's.
 TAKEN = {
@@ -118,8 +119,8 @@ def profile(
             },
         },
     }
-    if model:
-        made["methods"] = {METHOD: _fine_tuned(model, places)}
+    entry = _fine_tuned(model, places) if model else {"options": {}}
+    made["methods"] = {METHOD: {**entry, "options": entry["options"] | TRAINED}}
     return made
 
 
