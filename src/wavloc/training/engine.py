@@ -77,6 +77,8 @@ class Run:
         resumed = state.load(self.folder, method.network, optimizer)
         if resumed:
             note, best = resumed
+        elif method.start:  # the weights that it starts from are kept where nothing better comes
+            note["best"] = self._validate(method, checked)["criterion"]
         before = note["cost"]  # of the runs that this one goes on from
         network = method.network
         if self.compile:
@@ -313,10 +315,9 @@ def _identity(method: LearnedMethod, train: Frames, valid: Frames) -> str:
         [len(part), np.asarray(part.source_position).sum(), np.asarray(part.audio[0]).sum()]
         for part in (train, valid)
     ]
-    data += [  # a pretrained part is data as well
+    data += [  # weights that it begins with are data as well
         [name, sum(float(value.double().sum()) for value in part.state_dict().values())]
         for name, part in method.parts().items()
-        if part is not method.network
     ]
     code = provenance.code_digest(__name__, type(method).__module__)
     described = [method.name, method.seed, dataclasses.asdict(method.options), code]
