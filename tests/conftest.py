@@ -24,7 +24,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if not config.getoption("--slurm"):
         for item in items:
-            if "slurm" in item.keywords:
+            if item.get_closest_marker("slurm"):
                 item.add_marker(pytest.mark.skip(reason="make test-slurm runs it"))
 
 

@@ -68,10 +68,10 @@ class Node:
         for path in (folder, folder / "key"):
             shutil.chown(path, "munge", "munge")
         files = {"key-file": "key", "socket": "socket", "pid-file": "pid", "log-file": "log"}
+        files["seed-file"] = "seed"
         options = [f"--{option}={folder / name}" for option, name in files.items()]
         subprocess.run(
-            ["runuser", "-u", "munge", "--", "munged", "--force", *options]
-            + [f"--seed-file={folder / 'seed'}"],
+            ["runuser", "-u", "munge", "--", "munged", "--force", *options],
             check=True,
             capture_output=True,
         )
@@ -123,14 +123,18 @@ PartitionName=gpu Nodes=ALL
         only = ["-t", ",".join(states or ["all"])]
         return _said("squeue", "-h", "-o", "%A", *only).split()
 
-    def lose(self) -> None:
-        """The node vanishes: its daemon and all it runs are killed, and Slurm is told it is down."""
+    def lose(self) -> list[str]:
+        """The node vanishes: its daemon and all it runs are killed; Slurm is told it is down.
+
+        Ids of the jobs that were lost with it.
+        """
         _kill(self.folder / "slurmd.pid")
-        for job in self.jobs("running"):
-            for process in _processes_of(job):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(process, signal.SIGKILL)
+        lost = self.jobs("running")
+        for process in [process for job in lost for process in _processes_of(job)]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
         _said("scontrol", "update", f"NodeName={self.name}", "State=DOWN", "Reason=lost")
+        return lost
 
     def come_back(self) -> None:
         _said("scontrol", "update", f"NodeName={self.name}", "State=RESUME")

@@ -72,7 +72,7 @@ def test_node_lost_in_the_middle_of_a_job(
             assert started.poll() is None, (tmp_path / "log").read_text()[-3000:]
             assert time.monotonic() < deadline, "no simulation was begun in 300 s"
             time.sleep(0.02)
-        node.lose()
+        assert node.lose()
         assert node.state() not in ("idle", "mix", "alloc")
         time.sleep(1)
         node.come_back()
