@@ -91,18 +91,23 @@ class Run:
         steps = re.findall(r"(\d+) of (\d+) steps", self.log.read_text(errors="replace"))
         return (int(steps[-1][0]), int(steps[-1][1])) if steps else (0, 0)
 
-    def made(self) -> dict[str, tuple[int, int]]:
-        """Finished files of the results -> what changes when one is written anew."""
+    def made(self) -> dict[str, int]:
+        """Finished files of the results -> their inode, another one when it is written anew."""
         found = {}
-        for path in sorted((self.folder / RESULTS).rglob("*")):
-            parts = path.relative_to(self.folder / RESULTS).parts
-            hidden = any(part.startswith(".") for part in parts)
-            if parts[0] not in ("logs", "benchmarks") and not hidden:
-                with contextlib.suppress(FileNotFoundError):
-                    status = path.stat()
-                    if path.is_file():
-                        found["/".join(parts)] = (status.st_ino, status.st_mtime_ns)
+        for place, folders, names in os.walk(self.folder / RESULTS):
+            folders[:] = [name for name in folders if name not in ("logs", "benchmarks")]
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            for path in (Path(place, name) for name in names if not name.startswith(".")):
+                with contextlib.suppress(FileNotFoundError):  # a job may still be at work
+                    found[str(path)] = path.stat().st_ino
         return found
+
+    def keep(self, paths: dict[str, int]) -> None:
+        """Hold files by a second name, so that no file that is made later gets their inodes."""
+        (self.folder / "kept").mkdir()
+        for number, path in enumerate(paths):
+            with contextlib.suppress(FileNotFoundError):
+                os.link(path, self.folder / "kept" / str(number))
 
     def tables(self) -> dict[str, bytes]:
         """All tables but the one that measures time."""
@@ -269,13 +274,14 @@ def one(fault: str, number: int, folder: Path, undisturbed: Run, args: argparse.
             run = Run(folder, args.targets, args.cores)
             row["happened"] = DISTURB[fault](run, jobs, rng)
             before = run.made()
+            run.keep(before)
             code, after = run.finish(), run.made()
             wanted, have = undisturbed.tables(), run.tables()
             differ = sorted(name for name in wanted if wanted[name] != have.get(name))
             row["recovered"] = code == 0 and not differ and "NOT" not in row["happened"]
             row["tables_lost"] = len(differ)
             row["finished_before"] = len(before)
-            row["made_again"] = sum(after.get(name) != stamp for name, stamp in before.items())
+            row["made_again"] = sum(after.get(path) != inode for path, inode in before.items())
             if not row["recovered"]:
                 shutil.copy(run.folder / "rerun.log", folder.with_suffix(".log"))
     except Skipped as reason:
