@@ -108,9 +108,13 @@ def main() -> int:
         for count in sorted(args.sizes):
             data, found = folder / f"frames{count}", []
             repeated(folder / f"rooms{max(args.rooms)}", count, data)
+            subset = str(folder / "subset.npy")
+            drawn = ["--frames", str(data), "--mics", "6", "--dataset", "growth", "--seed", "0"]
+            costs.setdefault("subset", {})[count] = measured("subset", *drawn, "--out", subset)
             for method in args.methods:
                 out = str(folder / f"{method}{count}.parquet")
-                asked = ["--method", method, "--frames", str(data), "--setup", "1a", "--out", out]
+                asked = ["--method", method, "--frames", str(data), "--out", out]
+                asked += ["--setup", "1a", "--subset", subset]
                 costs.setdefault(f"predict {method}", {})[count] = measured("predict", *asked)
                 found.append(out)
             asked = ["--frames", str(data), "--predictions", *found, "--resamples", "1000"]

@@ -74,7 +74,7 @@ def test_results_are_pushed_deleted_pulled_and_not_made_again(project: Path) -> 
     table = (project / "results/tables/table_simulated.csv").read_bytes()
 
     shown = json.loads(dvc(project, "metrics", "show", "--json"))
-    metrics = shown[""]["results/tables/summary.json"]["data"]
+    metrics = shown[""]["data"]["results/tables/summary.json"]["data"]
     assert set(metrics["table_simulated"]["mae (cm)"]) == {"center", "gnn"}
     dvc(project, "plots", "show", "--out", "plots", "results/figures/fig4.png")
     assert "fig4.png" in (project / "plots" / "index.html").read_text()
