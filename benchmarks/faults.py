@@ -16,8 +16,9 @@ Kinds of faults; the first three share the rounds, each of the others has one:
     everything  SIGKILL of the whole run, as when the power fails
     disk        the file system is full (a small tmpfs; wants root); space is made, then rerun
     memory      the kernel kills for memory (a memory control group; wants root)
-    clock       stopped, and all files made so far are dated a day ahead or 3 days back, as if the
-                clock had been wrong until then (the clock of the machine itself is left alone)
+    ahead       stopped, and all files so far are dated a day ahead, as if the clock had been wrong
+                until then and set back (the clock of the machine itself is left alone)
+    behind      the same, dated three days back
     two         a second run is started on the folder of the first, which has to refuse
 
 A node that is lost is a fault of a cluster: `make test-slurm` loses one.
@@ -176,13 +177,20 @@ def disturb_everything(run: Run, jobs: int, rng: np.random.Generator) -> str:
     return f"after {after} of {jobs} jobs"
 
 
-def disturb_clock(run: Run, jobs: int, rng: np.random.Generator) -> str:
+def redated(run: Run, jobs: int, rng: np.random.Generator, days: int) -> str:
     moment = disturb_everything(run, jobs, rng)
-    shift_s = DAY_S if rng.random() < 0.5 else -3 * DAY_S
-    for path in [*run.folder.rglob("*"), *(run.folder / ".snakemake").rglob("*")]:
-        now = path.lstat().st_mtime
-        os.utime(path, (now + shift_s, now + shift_s), follow_symlinks=False)
-    return f"{moment}, by {shift_s / DAY_S:+.0f} days"
+    for path in run.folder.rglob("*"):
+        date = path.lstat().st_mtime + days * DAY_S
+        os.utime(path, (date, date), follow_symlinks=False)
+    return f"{moment}, by {days:+d} days"
+
+
+def disturb_ahead(run: Run, jobs: int, rng: np.random.Generator) -> str:
+    return redated(run, jobs, rng, 1)
+
+
+def disturb_behind(run: Run, jobs: int, rng: np.random.Generator) -> str:
+    return redated(run, jobs, rng, -3)
 
 
 def disturb_two(run: Run, jobs: int, rng: np.random.Generator) -> str:
@@ -237,7 +245,8 @@ DISTURB = {
     "everything": disturb_everything,
     "disk": disturb_disk,
     "memory": disturb_memory,
-    "clock": disturb_clock,
+    "ahead": disturb_ahead,
+    "behind": disturb_behind,
     "two": disturb_two,
 }
 

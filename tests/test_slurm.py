@@ -20,7 +20,7 @@ from test_workflow import SMOKE, environment, fresh, snakemake, tables
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 # What is asked of a real cluster may be more than this machine has.
 SMALL = ["--set-resources", "train:slurm_partition=gpu", "train:gpu=1", "train:mem_mb=2000"]
-CLUSTER = ["--workflow-profile", "profiles/slurm", *SMALL, *SMOKE]
+CLUSTER = ["--workflow-profile", "profiles/slurm", "--cores", "2", *SMALL, *SMOKE]
 # Targets of the whole comparison; fewer for a quick look.
 TARGETS = os.environ.get("WAVLOC_SLURM_TARGETS", "tables").split()
 
