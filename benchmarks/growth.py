@@ -2,12 +2,13 @@
 
     python benchmarks/growth.py [--sizes 1000 3000 10000] [--methods multilat_plus ...] --json OUT
 
-Six-face rooms are simulated once; larger sets repeat them in one memory-mapped file. Each stage
-runs as its `wavloc` command in a process of its own: seconds, and memory of its own (pages of
-mapped files, which the kernel takes back when it wants to, do not count). A line through the
-measured points gives seconds and memory per frame; `flat` is the slope of the last two sizes over
-that of the whole line, 1 where a frame costs the same at every size. 10^6 is that line, not
-measured.
+Six-face rooms are simulated once; larger sets repeat them in one memory-mapped file. The stages
+that read no sound (subsets, evaluation of one method) are measured up to 10^6 frames themselves,
+whose sound is a hole in its file. Each stage runs as its `wavloc` command in a process of its own:
+seconds, and memory of its own (pages of mapped files, which the kernel takes back when it wants to,
+do not count). A line through the measured points gives seconds and memory per frame; `flat` is the
+slope of the last two sizes over that of the whole line, 1 where a frame costs the same at every
+size, and means nothing where frames hardly cost anything. 10^6 is that line unless it is a size.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -52,8 +54,11 @@ def measured(*arguments: str) -> tuple[float, float]:
     return spent.ru_utime + spent.ru_stime, peak_mib
 
 
-def repeated(source: Path, count: int, target: Path) -> None:
-    """A Frames folder with ``count`` frames, those of another one again and again."""
+def repeated(source: Path, count: int, target: Path, sound: bool = True) -> None:
+    """A Frames folder with ``count`` frames, those of another one again and again.
+
+    Without ``sound`` the arrays of audio are holes: zeros that take no room on the disk.
+    """
     few = frames.load(source)
     index = np.arange(count) % len(few)
     target.mkdir()
@@ -64,7 +69,7 @@ def repeated(source: Path, count: int, target: Path) -> None:
             continue
         shape = (count, *array.shape[1:])
         many = np.lib.format.open_memmap(target / f"{name}.npy", "w+", array.dtype, shape)
-        for start in range(0, count, len(few)):
+        for start in range(0, count if sound or "audio" not in name else 0, len(few)):
             many[start : start + len(few)] = array[: count - start]
         many.flush()
     table = few.table.iloc[index].reset_index(drop=True).assign(frame=np.arange(count))
@@ -83,13 +88,17 @@ def line(sizes: list[int], values: list[float]) -> tuple[float, float, float]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 3000, 10000])
+    parser.add_argument(
+        "--silent-sizes", type=int, nargs="+", default=[10_000, 100_000, 1_000_000],
+        help="of the stages that read no sound",
+    )  # fmt: skip
     parser.add_argument("--rooms", type=int, nargs="+", default=[50, 100, 200], help="simulated")
     parser.add_argument("--methods", nargs="+", default=["multilat_plus", "srp_phat", "nlls"])
     parser.add_argument("--max-order", type=int, default=12, help="of the images, 0 = all")
     parser.add_argument("--folder", type=Path, help="where frames are written (default: temporary)")
     parser.add_argument("--json", type=Path, help="also write the rows here")
     args = parser.parse_args()
-    if len(args.sizes) < 2 or len(args.rooms) < 2:
+    if min(map(len, (args.sizes, args.rooms, args.silent_sizes))) < 2:
         parser.error("a slope wants two sizes or more")
     costs: dict[str, dict[int, tuple[float, float]]] = {}
     with tempfile.TemporaryDirectory(prefix="wavloc-growth-", dir=args.folder) as name:
@@ -105,22 +114,29 @@ def main() -> int:
             costs.setdefault("simulate", {})[count] = measured(
                 "simulate", *made, "--out", str(target)
             )
+        source = folder / f"rooms{max(args.rooms)}"
+        drawn = ["--mics", "6", "--dataset", "growth", "--seed", "0"]
         for count in sorted(args.sizes):
-            data, found = folder / f"frames{count}", []
-            repeated(folder / f"rooms{max(args.rooms)}", count, data)
-            subset = str(folder / "subset.npy")
-            drawn = ["--frames", str(data), "--mics", "6", "--dataset", "growth", "--seed", "0"]
-            costs.setdefault("subset", {})[count] = measured("subset", *drawn, "--out", subset)
+            data, subset = folder / f"frames{count}", folder / f"subset{count}.npy"
+            repeated(source, count, data)
+            measured("subset", "--frames", str(data), *drawn, "--out", str(subset))
             for method in args.methods:
-                out = str(folder / f"{method}{count}.parquet")
-                asked = ["--method", method, "--frames", str(data), "--out", out]
-                asked += ["--setup", "1a", "--subset", subset]
-                costs.setdefault(f"predict {method}", {})[count] = measured("predict", *asked)
-                found.append(out)
-            asked = ["--frames", str(data), "--predictions", *found, "--resamples", "1000"]
-            out = str(folder / "metrics.csv")
-            costs.setdefault("evaluate", {})[count] = measured("evaluate", *asked, "--out", out)
-            (data / "audio.npy").unlink()  # the largest file; the next set has its own
+                asked = ["--method", method, "--frames", str(data), "--subset", str(subset)]
+                out = ["--setup", "1a", "--out", str(folder / "found.parquet")]
+                costs.setdefault(f"predict {method}", {})[count] = measured("predict", *asked, *out)
+            shutil.rmtree(data)
+        for count in sorted(args.silent_sizes):
+            data, found = str(folder / f"silent{count}"), str(folder / "center.parquet")
+            repeated(source, count, Path(data), sound=False)
+            out = ["--out", str(folder / "subset.npy")]
+            costs.setdefault("subset", {})[count] = measured(
+                "subset", "--frames", data, *drawn, *out
+            )
+            measured("predict", "--method", "center", "--frames", data, "--out", found)
+            asked = ["--frames", data, "--predictions", found, "--resamples", "1000"]
+            out = ["--out", str(folder / "metrics.csv")]
+            costs.setdefault("evaluate", {})[count] = measured("evaluate", *asked, *out)
+            shutil.rmtree(data)
     rows = []
     for stage, points in costs.items():
         at, (seconds, memory) = list(points), zip(*points.values(), strict=True)

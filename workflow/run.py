@@ -46,9 +46,10 @@ def main() -> None:
     settle_dates()
     os.set_inheritable(handle, True)  # kept by the process that replaces this one
     config = sys.argv[1:]
-    subprocess.run(
-        ["snakemake", "--unlock", *config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    if Path(".snakemake/locks").exists():  # it is removed when a run ends
+        subprocess.run(
+            ["snakemake", "--unlock", *config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
     os.execvp("snakemake", ["snakemake", *config])
 
 
