@@ -149,9 +149,11 @@ def wait(ready: Callable[[], bool], running: subprocess.Popen) -> None:
 
 def at_a_moment(run: Run, jobs: int, rng: np.random.Generator) -> tuple[subprocess.Popen, int]:
     """Start a run and wait for a random moment of it; the number of jobs finished by then."""
-    running, after = run.start(), int(rng.integers(jobs))
+    running, after = run.start(), int(rng.integers(jobs - 1))
     wait(lambda: run.jobs()[0] >= after, running)
     time.sleep(rng.uniform(0, 2))
+    if running.poll() is not None:
+        raise Skipped("the run ended before the fault")
     return running, run.jobs()[0]
 
 
