@@ -463,6 +463,13 @@ def _reproduction(args: argparse.Namespace) -> None:
     reproduction.write(args.out, view, args.caption)
 
 
+def _summary(args: argparse.Namespace) -> None:
+    from wavloc import files
+    from wavloc.reporting.summary import summary
+
+    files.write_json(args.out, summary(args.tables))
+
+
 def _report(args: argparse.Namespace) -> None:
     from wavloc.reporting import content
 
@@ -755,6 +762,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     add.add_argument("--caption", default="", help="which data and profile made it")
     add.add_argument("--out", type=Path, required=True, help="path without suffix")
+
+    add = command("summary", _summary, "one number per method and table, as JSON")
+    add.add_argument("--tables", type=Path, nargs="+", required=True, help="tables' .csv files")
+    add.add_argument("--out", type=Path, required=True, help=".json to write")
 
     add = command("report", _report, "write the self-contained HTML report of a results folder")
     add.add_argument("--results", type=Path, required=True)

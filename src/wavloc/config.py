@@ -54,6 +54,8 @@ def resolve(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     }
     schema = read_yaml(folder / "config.schema.yaml")
     _fill_defaults(config, schema)
+    for entry in config["methods"].values():
+        _fill_defaults(entry, schema["$defs"]["plugin"])
     problems = sorted(
         jsonschema.Draft202012Validator(schema).iter_errors(config),
         key=lambda problem: [str(part) for part in problem.absolute_path],

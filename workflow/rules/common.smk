@@ -283,7 +283,7 @@ JUDGED = [
 ]
 REPRODUCTION = expand("<results>/tables/reproduction.{kind}", kind=["csv", "md"])
 TABLE_FILES = [path for name in config["tables"] for path in outputs_of(name)]
-TABLE_FILES += REPRODUCTION
+TABLE_FILES += [*REPRODUCTION, "<results>/tables/summary.json"]
 FIGURE_FILES = [path for name in config["figures"] for path in outputs_of(name)]
 METRIC_FILES = unique(
     [metrics_of(cell) for cell in CELLS]
