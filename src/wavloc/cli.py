@@ -248,15 +248,20 @@ def _train(args: argparse.Namespace) -> None:
         args.compile,
         args.save_every,
         args.minutes * 60,
+        args.accumulate,
     )
     started = time.perf_counter()
-    with files.lock(args.out.parent / f".{args.out.name}.lock"):
+    alone = files.lock(args.out.parent / f".{args.out.name}.lock")
+    with alone if run.group.first else contextlib.nullcontext():
         method.fit(train, valid, run)
+        run.group.leave()
         if not run.finished:
             raise WorkError(
                 f"training of '{args.method}' stopped after {args.minutes:g} minutes in epoch "
                 f"{run.rows[-1]['epoch']} of {method.options.epochs}; run the same command to go on"
             )
+        if not run.group.first:
+            return
         method.training_note["provenance"] = provenance.stamp(
             device=run.describe(), precision=args.precision
         )
@@ -590,8 +595,14 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     add.add_argument("--pretrained", type=Path, help="model to begin with (NGCC-PHAT of wav2pos)")
     add.add_argument("--cache", type=Path, default=Path("data"), help="folder of fetched files")
-    add.add_argument("--precision", default="float32", help="float32 or bf16 (float32)")
+    add.add_argument(
+        "--precision", default="float32",
+        help="float32, tf32, bf16 (the network) or bf16_all (its features too) (float32)",
+    )  # fmt: skip
     add.add_argument("--compile", action="store_true", help="torch.compile the network")
+    add.add_argument(
+        "--accumulate", type=int, default=1, help="parts that a batch passes the network in (1)"
+    )
     add.add_argument("--save-every", type=float, default=10.0, help="seconds between states (10)")
     add.add_argument(
         "--minutes", type=float, default=float("inf"), help="stop after this long, resumable"
