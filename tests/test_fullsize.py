@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 import torch
 from conftest import anechoic_frames
+from safetensors.torch import load_file
 
+from wavloc import cli
 from wavloc.errors import InputError
 from wavloc.features import correlation
 from wavloc.features.ngcc import NGCC
@@ -57,3 +59,56 @@ def test_a_batch_in_parts_trains_the_same_weights(tmp_path: Path) -> None:
     assert_close(trained(tmp_path / "c", accumulate=3), whole, 1e-5)  # parts of 3, 3 and 2
     with pytest.raises(InputError, match="accumulate 0, expected 1"):
         Run(tmp_path, accumulate=0)
+
+
+@pytest.mark.slow
+def test_two_processes_train_the_weights_of_one_and_resume(tmp_path: Path) -> None:
+    """Through torch's launcher and the command line, stopped after the first epoch."""
+    frames = frames_of(24)
+    frames.table["track"] = "a"
+    frames.save(tmp_path / "frames")
+
+    def command(out: str, *more: str) -> list[str]:
+        options = json.dumps({"options": RELATION})
+        told = ["train", "--method", "gnn", "--options", options, "--device", "cpu"]
+        given = ["--train", str(tmp_path / "frames"), "--save-every", "0"]
+        return [*told, *given, "--out", str(tmp_path / out), *more]
+
+    def together(*more: str) -> subprocess.CompletedProcess:
+        launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+        return subprocess.run(
+            [sys.executable, *launcher, "-m", "wavloc.cli", *command("two", *more)],
+            capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+
+    assert cli.main(command("one")) == 0
+    stopped = together("--minutes", "0")
+    assert stopped.returncode != 0
+    assert "in epoch 1 of 2; run the same command to go on" in stopped.stderr
+    assert not (tmp_path / "two").exists()
+    ended = together()
+    assert ended.returncode == 0, ended.stderr
+    one, two = (load_file(tmp_path / name / "weights.safetensors") for name in ("one", "two"))
+    assert_close(two, one, 1e-5)
+    with pytest.raises(InputError, match="a batch of 8 frames, expected a multiple of the 3"):
+        parallel.Group(0, 3).share(torch.arange(8))
+
+
+def test_half_precision_is_near(tmp_path: Path) -> None:
+    """The losses of two epochs, and the features of NGCC-PHAT."""
+    losses = {}
+    for kind in ("float32", "bf16"):
+        run, frames = Run(tmp_path / kind, precision=kind), frames_of(24)
+        wav2pos.Method(SMALL, "small").fit(frames, frames.select(np.arange(8)), run)
+        losses[kind] = [row[name] for row in run.rows for name in ("train_loss", "loss")]
+    assert losses["bf16"] == pytest.approx(losses["float32"], rel=0.02)
+    assert losses["bf16"] != losses["float32"]
+    torch.manual_seed(0)
+    network, audio = NGCC(channels=8, taps=255).eval(), torch.randn(2, 4, 1024)
+    rows = network.all_pairs(audio, 40)
+    with precision.products(torch.device("cpu"), torch.bfloat16, True):
+        near = network.all_pairs(audio, 40)
+    assert near.dtype == rows.dtype
+    assert 0 < (near - rows).abs().max() < 0.05 * rows.abs().max()
+    with pytest.raises(InputError, match="precision 'half', expected float32, tf32"):
+        Run(tmp_path, precision="half")
