@@ -15,10 +15,11 @@ from safetensors.torch import load_file
 
 from wavloc import cli
 from wavloc.errors import InputError
-from wavloc.features import correlation
+from wavloc.features import correlation, memory
 from wavloc.features.ngcc import NGCC
 from wavloc.frames import Frames
-from wavloc.methods import gnn, multilat_ngcc, wav2pos
+from wavloc.methods import batching, dinn, gnn, multilat_ngcc, wav2pos
+from wavloc.setups import Setup
 from wavloc.training import parallel, precision
 from wavloc.training.engine import Run
 
@@ -137,3 +138,38 @@ def test_limited_lags_give_the_same_positions(tmp_path: Path) -> None:
         method.prepare(frames)
         positions.append(method.predict(frames).position)
     np.testing.assert_allclose(positions[1], positions[0], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("module", "options"),
+    [
+        (dinn, {"channels": [4, 4, 4, 4], "recurrent": 8}),
+        (gnn, RELATION),
+        (multilat_ngcc, {"channels": 4, "taps": 63}),
+        (wav2pos, SMALL),
+    ],
+)
+def test_answers_do_not_depend_on_the_block(module, options: dict) -> None:
+    frames = frames_of(7)
+    method = module.Method(options, "m")
+    method.prepare(frames)
+    answers = []
+    for size in ("1", "3", "auto"):
+        chosen = batching.choose(method, frames, Setup(), size)
+        assert chosen == method.options.predict_batch == (16 if size == "auto" else int(size))
+        answers.append(method.predict(frames).position)
+        if size == "3":
+            method = module.Method(options, "m")
+            method.prepare(frames)
+    for found in answers[1:]:
+        np.testing.assert_allclose(found, answers[0], atol=1e-4)
+    with pytest.raises(InputError, match="--batch 0, expected auto or a number"):
+        batching.choose(method, frames, Setup(), "0")
+
+
+def test_the_block_is_extrapolated_from_two_small_ones() -> None:
+    """A fixed 10 bytes and 5 for each frame."""
+    assert batching.fitting([20, 50], 1010, frames=1000) == 200
+    assert batching.fitting([20, 50], 1010, frames=50) == 50
+    assert batching.fitting([20, 50], 0, frames=50) == 2
+    assert memory.fitting(torch.device("cpu"), 10, 100, 7) == 7

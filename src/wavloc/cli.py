@@ -300,6 +300,7 @@ def _parity(args: argparse.Namespace) -> None:
 
 def _predict(args: argparse.Namespace) -> None:
     from wavloc import frames, provenance
+    from wavloc.methods import batching
 
     method = _method(args)
     data = frames.load(args.frames)
@@ -308,6 +309,9 @@ def _predict(args: argparse.Namespace) -> None:
         if not getattr(method, "reconstructs", False):
             raise InputError(f"--audio: method '{method.name}' reconstructs no signals")
         method.keep_audio = True
+    if args.batch:
+        size = batching.choose(method, data, setup, args.batch)
+        say(f"predict {method.name}: {size} frames at once")
     try:
         found = method.predict(data, setup)
     except Refusal as refusal:
@@ -634,6 +638,10 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument(
         "--audio", action="store_true", help="keep reconstructed signals too (wav2pos)"
     )
+    add.add_argument(
+        "--batch", metavar="N",
+        help="frames at once of a learned method, or auto: as many as memory holds",
+    )  # fmt: skip
     add.add_argument("--refusal-as-na", action="store_true", help="write a refusal, do not fail")
     add.add_argument("--out", type=Path, required=True, help="predictions .parquet to write")
 

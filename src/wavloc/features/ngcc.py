@@ -207,9 +207,7 @@ class NGCC(nn.Module):
             ]
             return torch.cat(parts)
         most = MOST_ELEMENTS // (2 * samples * channels)
-        fitting = memory.fitting(
-            device, ROW_BYTES * samples * channels, most, CPU_ROWS // channels
-        )
+        fitting = memory.fitting(device, ROW_BYTES * samples * channels, most, CPU_ROWS // channels)
         chunk = chunk or fitting
         parts = audio.reshape(batch * count, samples).split(chunk)
         spectrum = torch.cat([self.spectra(part) for part in parts])

@@ -248,7 +248,7 @@ class _Data:
         index: Tensor,
         epoch: int,
         generator: torch.Generator | None,
-        group: parallel.Group = parallel.Group(),
+        group: parallel.Group = parallel.ALONE,
     ) -> Batch:
         """Inputs of a process's share of some frames; without generator (validation) always the
         same.
