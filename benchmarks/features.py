@@ -1,6 +1,7 @@
 """What pair features cost, and what that costs a training step of wav2pos; published sizes.
 
-    python benchmarks/features.py [--frames FILE.npz] [--checkpoint FILE] [--json OUT] [--out FOLDER]
+    python benchmarks/features.py [--frames FILE.npz] [--checkpoint FILE] [--json OUT]
+        [--out FOLDER]
 
 NGCC-PHAT features of all pairs (`NGCC.all_pairs`) stand against the loop over pairs as the wav2pos
 paper describes it, against plain GCC-PHAT and against features kept from before. Each of them

@@ -4,7 +4,7 @@
 
 White noise, delayed exactly to microphones at random places of a room of 7 x 8 x 2.5 m. Networks
 have published sizes and random weights. All sizes of a method take turns; growth is the slope of
-log time over log size (microphones; samples, where a method takes other frames than 2,048; frames).
+log time over log size (microphones; samples, where a method takes shorter frames; frames).
 Peak memory is that of a process of its own. CPU seconds of one thread, or the clock's on a GPU.
 """
 
@@ -144,7 +144,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     parser.add_argument("--mics", type=int, nargs="+", default=[5, 8, 16, 32, 64])
-    parser.add_argument("--samples", type=int, nargs="+", default=[1024, 2048, 4096, 8192])
+    parser.add_argument("--samples", type=int, nargs="+", default=[640, 1024, 1536, 2048])
     parser.add_argument("--counts", type=int, nargs="+", default=[8, 16, 32], help="of frames")
     parser.add_argument("--frames", type=int, default=4, help="frames of the other measurements")
     parser.add_argument("--rounds", type=int, default=3)

@@ -1,4 +1,4 @@
-"""What the benchmarks share: ways that take turns, figures of their ratios, growth, csv and plot."""
+"""What the benchmarks share: ways that take turns, ratios, growth, memory, csv and plot."""
 
 from __future__ import annotations
 
@@ -61,8 +61,12 @@ def slopes(times: dict[int, np.ndarray]) -> np.ndarray:
 
 def peak_mb(work: Callable[..., object], *given: object) -> float:
     """Peak memory of a process of its own that does ``work(*given)``."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
+    pool = multiprocessing.get_context("spawn").Pool(1)
+    try:
         return pool.apply(_peak_mb, (work, *given))
+    finally:
+        pool.close()
+        pool.join()
 
 
 def _peak_mb(work: Callable[..., object], *given: object) -> float:
