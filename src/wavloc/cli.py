@@ -265,15 +265,20 @@ def _train(args: argparse.Namespace) -> None:
         args.compile,
         args.save_every,
         args.minutes * 60,
+        args.accumulate,
     )
     started = time.perf_counter()
-    with files.lock(args.out.parent / f".{args.out.name}.lock"):
+    alone = files.lock(args.out.parent / f".{args.out.name}.lock")
+    with alone if run.group.first else contextlib.nullcontext():
         method.fit(train, valid, run)
+        run.group.leave()
         if not run.finished:
             raise WorkError(
                 f"training of '{args.method}' stopped after {args.minutes:g} minutes in epoch "
                 f"{run.rows[-1]['epoch']} of {method.options.epochs}; run the same command to go on"
             )
+        if not run.group.first:
+            return
         method.training_note["provenance"] = provenance.stamp(
             device=run.describe(), precision=args.precision
         )
@@ -312,6 +317,7 @@ def _parity(args: argparse.Namespace) -> None:
 
 def _predict(args: argparse.Namespace) -> None:
     from wavloc import frames, provenance
+    from wavloc.methods import batching
 
     method = _method(args)
     data = frames.load(args.frames)
@@ -320,6 +326,9 @@ def _predict(args: argparse.Namespace) -> None:
         if not getattr(method, "reconstructs", False):
             raise InputError(f"--audio: method '{method.name}' reconstructs no signals")
         method.keep_audio = True
+    if args.batch:
+        size = batching.choose(method, data, setup, args.batch)
+        say(f"predict {method.name}: {size} frames at once")
     try:
         found = method.predict(data, setup)
     except Refusal as refusal:
@@ -633,8 +642,14 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument(
         "--start", type=Path, help="model of the same method and sizes whose weights to begin at"
     )
-    add.add_argument("--precision", default="float32", help="float32 or bf16 (float32)")
+    add.add_argument(
+        "--precision", default="float32",
+        help="float32, tf32, bf16 (the network) or bf16_all (its features too) (float32)",
+    )  # fmt: skip
     add.add_argument("--compile", action="store_true", help="torch.compile the network")
+    add.add_argument(
+        "--accumulate", type=int, default=1, help="parts that a batch passes the network in (1)"
+    )
     add.add_argument("--save-every", type=float, default=10.0, help="seconds between states (10)")
     add.add_argument(
         "--minutes", type=float, default=float("inf"), help="stop after this long, resumable"
@@ -666,6 +681,10 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument(
         "--audio", action="store_true", help="keep reconstructed signals too (wav2pos)"
     )
+    add.add_argument(
+        "--batch", metavar="N",
+        help="frames at once of a learned method, or auto: as many as memory holds",
+    )  # fmt: skip
     add.add_argument("--refusal-as-na", action="store_true", help="write a refusal, do not fail")
     add.add_argument("--out", type=Path, required=True, help="predictions .parquet to write")
 
