@@ -23,6 +23,7 @@ localrules:
     evaluate,
     tables,
     figures,
+    faults,
 
 
 rule all:
@@ -62,6 +63,11 @@ rule tables:
 rule figures:
     input:
         FIGURE_FILES,
+
+
+rule faults:
+    input:
+        [path for name in EXPERIMENTS if "fault" in name for path in outputs_of(name)],
 
 
 # Every table and figure is a target of its own: `snakemake table4`, `snakemake fig3a`.

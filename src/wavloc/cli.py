@@ -194,6 +194,16 @@ def _say_warnings(meta: dict[str, Any]) -> None:
         say(f"warning: {line}")
 
 
+def _fault(args: argparse.Namespace) -> None:
+    from wavloc import frames
+    from wavloc.simulation import faults
+
+    data = frames.load(args.frames)
+    given = (args.kind, args.level, args.mics, args.seed, args.dataset)
+    faults.apply(data, *given).save(args.out)
+    say(f"fault {args.kind} {args.level:g} {faults.KINDS[args.kind].unit}: {len(data)} frames")
+
+
 def _subset(args: argparse.Namespace) -> None:
     import numpy as np
 
@@ -392,6 +402,15 @@ def _predictions(paths: list[Path]) -> dict[str, Any]:
             raise InputError(f"{path}: a second predictions file of method '{name}'")
         found[name] = loaded
     return found
+
+
+def _detect(args: argparse.Namespace) -> None:
+    from wavloc import frames
+    from wavloc.evaluation.detection import detection
+
+    data, found = frames.load(args.frames), _predictions(args.predictions)
+    bootstrap = (args.seed, args.resamples, args.block)
+    _write_csv(args.out, detection(found, data, _cell(args), *bootstrap))
 
 
 def _costs(args: argparse.Namespace) -> None:
@@ -611,6 +630,18 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("--data", type=Path, help="folder of the recordings, if the dataset has some")
     add.add_argument("--out", type=Path, required=True, help="Frames folder to write")
 
+    add = command("fault", _fault, "make microphones of Frames faulty, without saying which")
+    add.add_argument("--frames", type=Path, required=True, help="Frames folder or .npz")
+    add.add_argument(
+        "--kind", required=True,
+        help="shift (m), rotation (degrees), swapped (pairs), moved (m), dead (microphones), "
+        "noisy (deviation of the noise over that of the signal), clipped (dB), delayed (ms)",
+    )  # fmt: skip
+    add.add_argument("--level", type=float, required=True, help="how bad, in the kind's unit")
+    add.add_argument("--mics", type=int, default=1, help="faulty microphones per frame (1)")
+    add.add_argument("--dataset", default="", help="name that enters the seed")
+    add.add_argument("--out", type=Path, required=True, help="Frames folder to write")
+
     add = command("subset", _subset, "draw the microphones that are known in each frame")
     add.add_argument("--frames", type=Path, required=True)
     add.add_argument("--mics", type=int, required=True, help="microphones per frame")
@@ -713,6 +744,13 @@ def _parser() -> argparse.ArgumentParser:
     add_bootstrap(add)
     add.add_argument("--out", type=Path, help="metrics .csv to write; without it, print")
 
+    add = command("detect", _detect, "score how well reliabilities tell faulty microphones")
+    add.add_argument("--frames", type=Path, required=True, help="Frames, made by `fault`")
+    add.add_argument("--predictions", type=Path, nargs="+", required=True, help=".parquet")
+    add_cell(add)
+    add_bootstrap(add)
+    add.add_argument("--out", type=Path, required=True, help="metrics .csv to write")
+
     add = command("properties", _properties, "measure permutation invariance and variable mics")
     add.add_argument("--methods", type=_json, required=True, help="name -> config entry")
     add.add_argument(
@@ -772,7 +810,9 @@ def _parser() -> argparse.ArgumentParser:
         add.add_argument(f"--{name}", type=_pair, nargs="*", default=[], metavar="TRACK=PATH")
     add.add_argument("--out", type=Path, required=True, help="path without suffix")
 
-    add.add_argument("--metrics", type=Path, help="metrics .csv by condition, for kind sweep")
+    add.add_argument(
+        "--metrics", type=Path, nargs="*", default=[], help="metrics .csv files, for curves"
+    )
 
     add = command("reproduction", _reproduction, "mark cells whose interval covers the paper's")
     add.add_argument("--tables", type=Path, nargs="+", required=True, help="tables' .csv files")

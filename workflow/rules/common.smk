@@ -9,6 +9,7 @@ from wavloc import config as wavloc_config
 from wavloc import plugins, provenance
 from wavloc.datasets import fetch
 from wavloc.errors import WavlocError
+from wavloc.simulation import faults
 
 try:
     config.update(wavloc_config.resolve(config, Path(workflow.basedir) / "config"))
@@ -69,6 +70,34 @@ def methods_of(name):
     return [method for method in METHODS if method in chosen]
 
 
+def tracks_of(spec):
+    """Tracks of a table or figure; with faults, each at every level of each fault.
+
+    Level 0, the track itself, has no faulty microphone to be detected.
+    """
+    if "faults" not in spec:
+        return spec["tracks"]
+    unknown = [fault for fault in spec["faults"] if fault not in config["faults"]]
+    if unknown:
+        sys.exit(
+            f"wavloc: error: config: unknown fault '{unknown[0]}', expected one of "
+            f"{', '.join(config['faults'])}"
+        )
+    lowest = 1e-9 if detects(spec) else 0
+    return unique(
+        faults.named(track, fault, level)
+        for track in spec["tracks"]
+        for fault in spec["faults"]
+        for level in config["faults"][fault]["levels"]
+        if level >= lowest
+    )
+
+
+def detects(spec):
+    """Whether a table or figure is about telling faulty microphones from others."""
+    return "auc" in spec.get("metrics", []) or spec.get("kind") == "roc"
+
+
 def cells_of(spec):
     """Cells (dataset, track, setup, mics) of a table or figure; a ranking has those of tables."""
     if spec.get("layout") == "ranks":
@@ -76,7 +105,7 @@ def cells_of(spec):
         return unique(cell for cells in of_tables for cell in cells)
     setups, mics = spec.get("setups", [spec.get("setup")]), spec["mics"]
     mics = mics if isinstance(mics, list) else [mics]
-    return list(product([dataset_of(spec)], spec["tracks"], setups, mics))
+    return list(product([dataset_of(spec)], tracks_of(spec), setups, mics))
 
 
 def unique(items):
@@ -129,6 +158,11 @@ def dataset_named(name):
     return plugin_of("datasets", name)(DATASETS[name].get("options"), name, SEED)
 
 
+def split_of(cell):
+    """Split that keeps the cell's track for testing, with or without a fault."""
+    return dataset_named(cell[0]).split_of(faults.parted(cell[1])[0])
+
+
 def model_key(cell, method):
     """Dataset, split and name of the model that answers in a cell; None for one that learns nothing.
 
@@ -140,7 +174,7 @@ def model_key(cell, method):
         return None
     name = METHODS[method].get("model", method)
     name += "" if found.variable_mics else f"-{cell[3]}"
-    return (cell[0], dataset_named(cell[0]).split_of(cell[1]), name)
+    return (cell[0], split_of(cell), name)
 
 
 def model_of(cell, method):
@@ -228,8 +262,8 @@ def metrics_for(name):
         return [f"<results>/metrics/{name}.csv"]
     if spec.get("layout") == "counts":
         return [f"<results>/metrics/{dataset_of(spec)}/{name}.csv"]
-    kind = KINDS.get(spec.get("layout"), "")
-    if "x" in spec:
+    kind = "detection" if detects(spec) else KINDS.get(spec.get("layout"), "")
+    if spec.get("kind") == "sweep":
         kind = KINDS.get(spec["metric"], "conditions")
     return [metrics_of(cell, kind) for cell in cells_of(spec)]
 
@@ -238,7 +272,9 @@ def conditions_of(cell):
     """Columns of the frames by which a cell is evaluated, over all tables and curves."""
     specs = [spec for spec in EXPERIMENTS.values() if cell in cells_of(spec)]
     by = [
-        spec.get("by", [spec.get("x")]) for spec in specs if "by" in spec or "x" in spec
+        spec.get("by", [spec.get("x")])
+        for spec in specs
+        if "by" in spec or spec.get("kind") == "sweep"
     ]
     return unique(column for columns in by for column in columns)
 
@@ -250,6 +286,14 @@ DENOISED = {
     if spec.get("metric") == "si_sdr_gain"
     for cell in cells_of(spec)
 }
+
+
+# Tables of detected faults: cell -> methods whose reliabilities they judge.
+DETECTED = {}
+for name, spec in config["tables"].items():
+    if detects(spec):
+        for cell in cells_of(spec):
+            DETECTED[cell] = unique(DETECTED.get(cell, []) + methods_of(name))
 
 
 # First cells of the tables that show properties of methods -> methods whose are measured there.
@@ -397,11 +441,15 @@ def table_spec(name):
         spec["layout"] == "conditions"
     ):  # rows are what the metrics have instead of tracks
         spec = spec | {"tracks": []}
+    elif "faults" in spec:
+        spec = spec | {"tracks": tracks_of(spec)}
     return spec | {"dataset": dataset_of(spec)}
 
 
 def figure_spec(name):
-    return config["figures"][name] | {"dataset": dataset_of(config["figures"][name])}
+    spec = config["figures"][name]
+    more = {"dataset": dataset_of(spec)}
+    return spec | more | ({"tracks": tracks_of(spec)} if "faults" in spec else {})
 
 
 def figure_cells(name):
@@ -481,5 +529,7 @@ wildcard_constraints:
     setup="1a|1b|2a|2b",
     mics=r"\d+",
     track="[^/]+",
+    fault=alternatives(config["faults"]),
+    level=r"[\d.]+",
     split="[^/]+",
     model="[^/]+",

@@ -55,6 +55,8 @@ rule simulate:
         "<logs>/simulate/{dataset}/{track}.log",
     benchmark:
         "<benchmarks>/simulate/{dataset}/{track}.tsv"
+    wildcard_constraints:
+        track="[^/@]+",
     resources:
         mem_mb=4000,
         runtime=240,
@@ -72,6 +74,28 @@ rule simulate:
         "wavloc simulate --dataset {wildcards.dataset} --track {wildcards.track}"
         " --options {params.options:q} {params.sound} {params.recordings}"
         " --engine {params.engine} --seed {params.seed} --out {output:q} --log {log:q}"
+
+
+rule fault:
+    input:
+        "<results>/data/{dataset}/{track}",
+    output:
+        directory("<results>/data/{dataset}/{track}@{fault}-{level}"),
+    log:
+        "<logs>/fault/{dataset}/{track}@{fault}-{level}.log",
+    benchmark:
+        "<benchmarks>/fault/{dataset}/{track}@{fault}-{level}.tsv"
+    wildcard_constraints:
+        track="[^/@]+",
+    params:
+        code=provenance.code_digest("wavloc.simulation.faults"),
+        kind=lambda wc: config["faults"][wc.fault].get("kind", wc.fault),
+        mics=lambda wc: config["faults"][wc.fault].get("mics", 1),
+        seed=SEED,
+    shell:
+        "wavloc fault --frames {input:q} --kind {params.kind} --level {wildcards.level}"
+        " --mics {params.mics} --dataset {wildcards.dataset}/{wildcards.track}"
+        " --seed {params.seed} --out {output:q} --log {log:q}"
 
 
 rule subset:

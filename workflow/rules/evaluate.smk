@@ -51,6 +51,30 @@ rule evaluate_denoising:
         " --out {output:q} --log {log:q}"
 
 
+rule evaluate_detection:
+    input:
+        frames="<results>/data/{dataset}/{track}",
+        predictions=lambda wc: [
+            prediction_of(cell_of(wc), method) for method in DETECTED[cell_of(wc)]
+        ],
+    output:
+        "<results>/metrics/{dataset}/{track}/{setup}-{mics}-detection.csv",
+    log:
+        "<logs>/evaluate/{dataset}/{track}/{setup}-{mics}-detection.log",
+    benchmark:
+        "<benchmarks>/evaluate/{dataset}/{track}/{setup}-{mics}-detection.tsv"
+    params:
+        code=provenance.code_digest("wavloc.evaluation.detection"),
+        resamples=config["evaluation"]["resamples"],
+        block=config["evaluation"]["block"],
+        seed=SEED,
+    shell:
+        "wavloc detect --frames {input.frames:q} --predictions {input.predictions:q}"
+        " --dataset {wildcards.dataset} --track {wildcards.track} --setup {wildcards.setup}"
+        " --mics {wildcards.mics} --resamples {params.resamples} --block {params.block}"
+        " --seed {params.seed} --out {output:q} --log {log:q}"
+
+
 rule costs:
     input:
         predictions=lambda wc: predictions_of(cell_of(wc)),

@@ -36,6 +36,7 @@ class Options(Recipe):
     head_hidden: tuple[int, int] = (512, 256)
     encoder: str = "auto"  # auto (beats where a file is given, else aisfx), beats, aisfx, ...
     encoder_file: str = ""  # checkpoint of the encoder; empty = out of its pip package
+    encoder_trained: bool = False  # with the rest, not frozen
     features: str = "ngcc"  # of pairs: ngcc or gcc
     coherence: str = "adaptive"  # or magnitude_squared, phase, none
     alpha: float = 1.0  # power of the coherence; 0 = all pairs alike
@@ -92,7 +93,8 @@ class Method(wav2pos.Method):
         from wavloc.methods.networks.encoders import NAMES
 
         rows = {"ngcc": "NGCC-PHAT", "gcc": "GCC-PHAT"}[self.options.features]
-        return f"raw audio ({NAMES[self.encoder.kind]}), {rows}, coordinates"
+        trained = ", trained" * self.options.encoder_trained
+        return f"raw audio ({NAMES[self.encoder.kind]}{trained}), {rows}, coordinates"
 
     def prepare(self, train: Frames) -> None:
         from wavloc import seeds
@@ -108,7 +110,7 @@ class Method(wav2pos.Method):
         from wavloc.methods.networks.fault_tolerant import FaultTolerant
 
         options = self.options
-        return FaultTolerant(
+        network = FaultTolerant(
             self.encoder.dim,
             samples=facts.samples,
             width=options.width,
@@ -123,9 +125,13 @@ class Method(wav2pos.Method):
             alpha=options.alpha,
             alpha_learned=options.alpha_learned,
         )
+        if options.encoder_trained:  # a part of the network: its optimizer and its best epoch
+            network.acoustic = self.encoder.thaw()
+        return network
 
     def parts(self) -> dict[str, nn.Module]:
-        return super().parts() | ({"encoder": self.encoder} if self.encoder is not None else {})
+        apart = self.encoder is not None and not self.options.encoder_trained
+        return super().parts() | ({"encoder": self.encoder} if apart else {})
 
     def sizes(self) -> dict[str, Any]:
         return super().sizes() | {"encoder": self.encoder.sizes}
@@ -151,9 +157,7 @@ class Method(wav2pos.Method):
         return super().tensors(frames) | {"labelled": labelled}
 
     def features(self, audio: Tensor) -> dict[str, Tensor]:
-        """Correlation rows, coherence of pairs, and an embedding of every signal."""
-        from torch.nn import functional
-
+        """Correlation rows, coherence of pairs, embeddings of signals by a frozen encoder."""
         from wavloc.features.coherence import coherence, delays
 
         rows = super().features(audio)["rows"]
@@ -161,8 +165,16 @@ class Method(wav2pos.Method):
         agreement = coherence(
             sound, delays(rows[:, ::2]), self.options.coherence, self.facts.sample_rate
         )
-        embedding = functional.pad(self.encoder(sound), (0, 0, first, 0))
-        return {"rows": rows, "agreement": agreement, "embedding": embedding}
+        found = {"rows": rows, "agreement": agreement}
+        if self.options.encoder_trained:  # in every step, see `reconstruct`
+            return found
+        return found | {"embedding": self.embedded(sound, first)}
+
+    def embedded(self, sound: Tensor, first: int) -> Tensor:
+        """Embeddings (B, 1 + M, dim) of signals from the ``first`` on; zeros before."""
+        from torch.nn import functional
+
+        return functional.pad(self.encoder(sound), (0, 0, first, 0))
 
     def inputs(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         found = super().inputs(batch)
@@ -173,8 +185,12 @@ class Method(wav2pos.Method):
     def reconstruct(
         self, inputs: dict[str, Tensor], audio_known: Tensor, position_known: Tensor, **more: Any
     ) -> Any:
+        embedding = inputs.get("embedding")
+        if embedding is None:
+            first = 0 if bool(inputs["heard"][:, 0].any()) else 1
+            embedding = self.embedded(inputs["audio"][:, first:], first)
         return self.network(
-            inputs["embedding"],
+            embedding,
             inputs["positions"],
             audio_known,
             position_known,

@@ -41,7 +41,36 @@ def sweep(
     """
     others = [name for name in AXES if name in rows and name != across]
     wanted = rows["metric"].eq(metric) & rows[across].notna() & rows[others].isna().all(axis=1)
-    shown = rows[wanted].sort_values(across)
+    _curves(rows[wanted].sort_values(across), across, AXES[across], metric, styles, out_stem)
+
+
+def degradation(
+    rows: pd.DataFrame,
+    across: str,
+    label: str,
+    metric: str,
+    styles: Mapping[str, Mapping[str, Any]],
+    out_stem: str | Path,
+) -> None:
+    """A metric against the level of a fault or the number of microphones, as `sweep`.
+
+    rows: tidy metrics with a column ``across``; label: of that axis. Fewer microphones are further
+    to the right.
+    """
+    shown = rows[rows["metric"].eq(metric)].sort_values(across)
+    _curves(shown, across, label, metric, styles, out_stem, reverse=across == "mics")
+
+
+def _curves(
+    shown: pd.DataFrame,
+    across: str,
+    label: str,
+    metric: str,
+    styles: Mapping[str, Mapping[str, Any]],
+    out_stem: str | Path,
+    reverse: bool = False,
+) -> None:
+    """Lines and bands of sorted rows of one metric; see `sweep`."""
     with mpl.rc_context(figures.STYLE):
         figure = Figure(figsize=(4.8, 3.4 + 0.18 * (len(styles) // 3)))
         axes = figure.subplots()
@@ -60,7 +89,9 @@ def sweep(
         if shown["value"].isna().all():
             reasons = [*shown.get("note", pd.Series(dtype=str)).unique(), ""]
             _empty(axes, f"not computed: {reasons[0] or 'no metrics'}")
-        axes.set(xlabel=AXES[across], ylabel=LABELS[metric])
+        axes.set(xlabel=label, ylabel=LABELS[metric])
+        if reverse:
+            axes.invert_xaxis()
         if metric == "acc30":
             axes.set_ylim(-2, 102)
         elif metric == "mae":  # from millimetres to metres: logarithmic above 1 cm
@@ -134,4 +165,35 @@ def from_above(
             Line2D([], [], label="microphone", **mic),
         ]
         figures.legend(figure, legend, title=f"{track} from above{width}")
+        figures.save(figure, out_stem)
+
+
+def detection(
+    panels: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]], out_stem: str | Path
+) -> None:
+    """ROC curves: panel title -> label of a line -> shares of false and of true alarms (T,)."""
+    count = max(len(panels), 1)
+    columns = min(count, 3)
+    rows = -(-count // columns)
+    with mpl.rc_context(figures.STYLE):
+        figure = Figure(figsize=(2.5 * columns + 0.4, 2.6 * rows + 0.3))
+        grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+        for axes in grid.flat[len(panels) :]:
+            axes.set_visible(False)
+        for axes, (title, lines) in zip(grid.flat, panels.items(), strict=False):
+            axes.plot([0, 1], [0, 1], color="#AAAAAA", linewidth=0.8)
+            for place, (label, (false, true)) in enumerate(lines.items()):
+                style = figures.method_style(place)
+                look = {"color": style["color"], "linestyle": style["linestyle"], "linewidth": 1.3}
+                axes.plot(false, true, label=label, **look)  # equal ratings are a slope
+            if lines:
+                axes.legend(fontsize=7, loc="lower right")
+            else:
+                _empty(axes, "no method rates microphones")
+            axes.set(title=title, xlim=(0, 1), ylim=(0, 1))
+            axes.set_aspect("equal")
+        for axes in grid[-1]:
+            axes.set_xlabel("false alarms")
+        for axes in grid[:, 0]:
+            axes.set_ylabel("faulty ones found")
         figures.save(figure, out_stem)

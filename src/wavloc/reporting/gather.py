@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from wavloc import frames
 from wavloc.errors import InputError
+from wavloc.evaluation import detection
 from wavloc.evaluation.metrics import ranked_errors_m
 from wavloc.methods import predictions
 from wavloc.reporting import curves, figures, floor, tables
+from wavloc.simulation import faults
 
 CELL_M = 0.5  # side of the squares of a map
 EXAMPLES = 4  # places shown of microphones that move from frame to frame
@@ -24,25 +27,34 @@ def draw(
     predicted: Mapping[str, Path],
     methods: Mapping[str, Mapping[str, Any]],
     out: Path,
-    metrics: Path | None = None,
+    metrics: Sequence[Path] = (),
 ) -> None:
     """Draw one figure of experiments.yaml.
 
-    data: track -> Frames; predicted: ``track/method`` -> predictions; metrics: csv by condition;
+    data: track -> Frames; predicted: ``track/method`` -> predictions; metrics: csv files;
     each as spec needs it.
     """
     styles = {name: figures.method_style(entry["place"]) for name, entry in methods.items()}
-    if spec["kind"] == "sweep":
-        if metrics is None:
+    if "x" in spec:
+        if not metrics:
             raise InputError("figure: no --metrics FILE given")
-        rows = tables.read(metrics, ["method", "metric", "value", "ci_low", "ci_high", spec["x"]])
         shown = {name: {**styles[name], "label": methods[name]["label"]} for name in methods}
-        curves.sweep(rows, spec["x"], spec["metric"], shown, out)
+        columns = ["track", "mics", "method", "metric", "value", "ci_low", "ci_high"]
+        if spec["kind"] == "sweep":
+            rows = tables.read(metrics[0], [*columns[2:], spec["x"]])
+            curves.sweep(rows, spec["x"], spec["metric"], shown, out)
+        else:
+            rows = pd.concat([tables.read(path, columns) for path in metrics])
+            rows["level"] = [faults.parted(track)[2] for track in rows["track"]]
+            curves.degradation(rows, spec["x"], spec["axis"], spec["metric"], shown, out)
         return
     missing = [track for track in spec["tracks"] if track not in data]
     if missing:
         raise InputError(f"figure: no --frames {missing[0]}=PATH given")
     opened = {track: frames.load(data[track]) for track in spec["tracks"]}
+    if spec["kind"] == "roc":
+        curves.detection(_rated(opened, predicted, methods), out)
+        return
     loaded = {key: predictions.load(path) for key, path in predicted.items()}
     found = {key: one.position for key, one in loaded.items()}
     chosen = {
@@ -83,6 +95,25 @@ def draw(
             curves.from_above(*path, chosen[track], shown.mics()[0], out, width)
         else:
             figures.trajectory(*path, chosen[track], out, width)
+
+
+def _rated(
+    opened: Mapping[str, frames.Frames],
+    predicted: Mapping[str, Path],
+    methods: Mapping[str, Mapping[str, Any]],
+) -> dict[str, dict[str, tuple[np.ndarray, np.ndarray]]]:
+    """ROC curves of every method that rates microphones: track and fault -> level -> curve."""
+    panels: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]] = {}
+    for track, shown in opened.items():
+        base, fault, level = faults.parted(track)
+        panel = panels.setdefault(f"{base}, {fault}", {})
+        for name, entry in methods.items():
+            found = predictions.load(predicted[f"{track}/{name}"]).reliability
+            if found is not None:
+                label = f"{level:g} {shown.meta['fault']['unit']}"
+                label = f"{entry['label']}, {label}" if len(methods) > 1 else label
+                panel[label] = detection.roc(found, faults.faulty_mics(shown))
+    return panels
 
 
 def _layout(shown: frames.Frames, out: Path) -> None:

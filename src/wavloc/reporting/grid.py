@@ -36,6 +36,7 @@ METRICS = {
     "failure_rate": Metric("failures (%)", "%", min),
     "difference_to_best": Metric("to best (cm)", "cm", min),
     "mic_mae": Metric("mic. MAE (cm)", "cm", min),
+    "auc": Metric("area under ROC curve", "share", max, ".3f"),
     "mean_rank": Metric("mean rank", "rank", min, ".2f"),
     "train_hours": Metric("training (h)", "h", min, ".3g"),
     "ms_per_frame": Metric("inference (ms/frame)", "ms", min, ".3g"),
@@ -64,7 +65,7 @@ ALWAYS = {
     "ranks": {"track"},  # mics = 0: all of a dataset
 }
 # Layouts with a row per track, the values of all methods side by side.
-BY_TRACK = {"counts": "split", "conditions": "condition"}
+BY_TRACK = {"counts": "split", "conditions": "condition", "faults": "fault"}
 PROPERTIES = ("Input types", "Variable mics", "Perm. inv.", "Params")
 
 

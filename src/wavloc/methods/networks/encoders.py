@@ -125,7 +125,7 @@ NETWORKS = {
 
 
 class Encoder(nn.Module):
-    """A frozen network and what a model folder must know to build it again.
+    """A frozen network (see `thaw`) and what a model folder must know to build it again.
 
     sizes: ``kind``, ``sha256`` of the file the weights came from (or none), and constructor
     arguments.
@@ -135,8 +135,14 @@ class Encoder(nn.Module):
         super().__init__()
         self.sizes = {"kind": kind, "sha256": sha256, **sizes}
         self.network = NETWORKS[kind](**sizes)
+        self.trained = False
         self.requires_grad_(False)
         self.eval()
+
+    def thaw(self) -> Encoder:
+        """Let it be trained with the rest."""
+        self.trained = True
+        return self.requires_grad_(True)
 
     @property
     def kind(self) -> str:
@@ -146,15 +152,15 @@ class Encoder(nn.Module):
     def dim(self) -> int:
         return self.network.dim
 
-    @torch.no_grad()
     def forward(self, audio: Tensor) -> Tensor:
         """Standardised signals (B, C, N) -> embeddings (B, C, dim)."""
         parts = audio.flatten(0, 1).float().split(SIGNALS)
-        return torch.cat([self.network(part) for part in parts]).unflatten(0, audio.shape[:2])
+        with torch.set_grad_enabled(self.trained and torch.is_grad_enabled()):
+            return torch.cat([self.network(part) for part in parts]).unflatten(0, audio.shape[:2])
 
     def train(self, mode: bool = True) -> Encoder:
         """Frozen: always in eval mode."""
-        return super().train(False)
+        return super().train(mode and self.trained)
 
 
 def load(kind: str, file: str, cache: Path, seed: int) -> Encoder:
