@@ -5,9 +5,9 @@ CORES  ?= all
 BIN    := $(VENV)/bin
 RUN    := PATH="$(abspath $(BIN)):$$PATH"
 
-.PHONY: help env results smoke test lint format lock clean
+.PHONY: help env results smoke test test-slurm pull lint format lock clean
 help:                            ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/'
 
 env: $(VENV)/.stamp              ## virtual environment with the locked packages and wavloc
 $(VENV)/.stamp: requirements.txt pyproject.toml
@@ -26,6 +26,12 @@ smoke: env                       ## the same DAG, small, in results/smoke
 
 test: env                        ## all tests
 	$(RUN) python -m pytest -q -n 2 --dist worksteal tests
+
+test-slurm: env                  ## the smoke profile through a Slurm node of its own (root, apt-get install slurm-wlm munge)
+	$(RUN) python -m pytest -q --slurm tests/test_slurm.py
+
+pull: env                        ## results from the DVC remote, marked as up to date for Snakemake
+	$(RUN) dvc pull && $(RUN) python workflow/run.py --touch --cores 1 all
 
 lint: env                        ## formatting and style of Python and Snakemake files
 	$(RUN) ruff format --check . && $(RUN) ruff check . && $(RUN) snakefmt --check Snakefile workflow

@@ -1,6 +1,7 @@
 """What pair features cost, and what that costs a training step of wav2pos; published sizes.
 
-    python benchmarks/features.py [--frames FILE.npz] [--checkpoint FILE] --json OUT
+    python benchmarks/features.py [--frames FILE.npz] [--checkpoint FILE] [--json OUT]
+        [--out FOLDER]
 
 NGCC-PHAT features of all pairs (`NGCC.all_pairs`) stand against the loop over pairs as the wav2pos
 paper describes it, against plain GCC-PHAT and against features kept from before. Each of them
@@ -24,15 +25,16 @@ import numpy as np
 import pandas as pd
 import torch
 from localization import read
+from measuring import add_output, bars, canvas, finish, spread
 from torch import Tensor
 from torch.nn import functional
 
-from wavloc import files, provenance
 from wavloc.errors import InputError
 from wavloc.features import correlation
 from wavloc.features.ngcc import NGCC, SLOPE
 from wavloc.methods.networks import masking, published
 from wavloc.methods.networks.wav2pos import Wav2Pos, losses, standardise
+from wavloc.reporting.figures import save
 
 SAMPLES, TAU = 2048, 314
 AUDIO_WEIGHT = 0.1
@@ -127,9 +129,9 @@ def ngcc(checkpoint: Path | None, generator: torch.Generator) -> NGCC:
 def stepper(audio: Tensor, generator: torch.Generator) -> Callable[[Tensor], None]:
     """A training step of wav2pos on these frames as a function of their features."""
     count, mics, _ = audio.shape
-    network = Wav2Pos().train()
+    network = Wav2Pos().train().to(audio.device)
     optimizer = torch.optim.AdamW(network.parameters(), lr=5e-4, weight_decay=0.1)
-    positions = torch.randn(count, mics + 1, 3, generator=generator)
+    positions = torch.randn(count, mics + 1, 3, generator=generator).to(audio.device)
     signals = torch.cat([torch.zeros_like(audio[:, :1]), audio], dim=1)
     position_known, audio_known = masking.nothing_masked(count, mics, audio.device)
 
@@ -184,15 +186,14 @@ def run(network: NGCC, audio: Tensor, rounds: int, generator: torch.Generator) -
     return result
 
 
-def spread(label: str, values: np.ndarray) -> dict:
-    """Least, median and largest of a figure."""
-    return {
-        "figure": label,
-        "min": float(values.min()),
-        "median": float(np.median(values)),
-        "max": float(values.max()),
-        "rounds": len(values),
-    }
+def plot(rows: pd.DataFrame, stem: Path) -> None:
+    """Ratios of the largest case."""
+    figure, axes = canvas(1, 9)
+    part = rows[(rows["mics"] == rows["mics"].max()) & (rows["batch"] == rows["batch"].max())]
+    part = part[part["figure"].str.contains(" / ")]
+    labels = part["figure"].str.replace(": ", "\n").str.replace(" / ", " /\n")
+    bars(axes[0, 0], part, labels, "ratio of CPU times")
+    save(figure, stem)
 
 
 def main() -> None:
@@ -202,7 +203,7 @@ def main() -> None:
     parser.add_argument("--mics", type=int, nargs="+", default=[11])
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 2, 8])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", type=Path)
+    add_output(parser)
     args = parser.parse_args()
     if min(args.mics) < 2 or min(args.batch) < 1 or args.rounds < 1:
         parser.error("expected two microphones, one frame and one round at least")
@@ -218,10 +219,7 @@ def main() -> None:
                 rows += run(network, audio, args.rounds, generator)
     except InputError as error:
         raise SystemExit(f"wavloc: error: {error}") from None
-    print(pd.DataFrame(rows).to_string(index=False, float_format=lambda value: f"{value:.3g}"))
-    print("load of the machine (1, 5, 15 min):", *(f"{load:.2f}" for load in os.getloadavg()))
-    if args.json:
-        files.write_json(args.json, {"rows": rows, "provenance": provenance.stamp()})
+    finish(rows, args, "features", plot)
 
 
 if __name__ == "__main__":

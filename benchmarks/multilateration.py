@@ -1,9 +1,11 @@
 """Position solvers on tables of delays with known answers, one row per case and solver.
 
-    python benchmarks/multilateration.py --cases FILE.npz --json OUT
+    python benchmarks/multilateration.py [--cases FILE.npz] [--json OUT] [--out FOLDER]
 
 The file holds mics_m, fs_hz, c_m_s, case_names and per case tdoa (samples), mic_index and source_m.
-Times are CPU milliseconds per frame of one thread, the least of three repeats.
+Without a file: LuViRA's microphones, one delay per pair of which a fifth are wrong, and four
+candidates per pair of which one is right in 60 % of the pairs. Times are CPU milliseconds per frame
+of one thread, the least of three repeats.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import argparse
 import os
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before NumPy
@@ -20,18 +23,23 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 import numpy as np
 import pandas as pd
 from localization import rows_of
+from measuring import add_output, canvas, finish
 
-from wavloc import files, plugins, provenance
+from wavloc import plugins
 from wavloc.errors import InputError
+from wavloc.geometry import LUVIRA_MICS, pairs, tdoa
+from wavloc.reporting.figures import save
 
 SOLVERS = "multilat_plus,tdoa_grid,multilat,nlls,linear_ls"
 REPEATS = 3
+RATE, SPEED = 16000, 343.0
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--cases", type=Path, required=True)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--cases", type=Path)
+    parser.add_argument("--frames", type=int, default=300, help="of a case that is made (300)")
+    add_output(parser)
     parser.add_argument("--solvers", default=SOLVERS)
     parser.add_argument(
         "--cases-only",
@@ -42,7 +50,7 @@ def main() -> None:
     )
     args = parser.parse_args()
     try:
-        stored = np.load(args.cases, allow_pickle=False)
+        stored = np.load(args.cases, allow_pickle=False) if args.cases else made(args.frames)
         names = [str(name) for name in stored["case_names"]]
     except (OSError, ValueError, KeyError) as error:
         raise SystemExit(f"wavloc: error: {args.cases}: not a file of cases ({error})") from None
@@ -55,12 +63,42 @@ def main() -> None:
                 rows.append(run(stored, case, solver))
             except InputError as error:
                 raise SystemExit(f"wavloc: error: {error}") from None
-    print(pd.DataFrame(rows).to_string(index=False, float_format=lambda value: f"{value:.2f}"))
-    if args.json:
-        files.write_json(args.json, {"rows": rows, "provenance": provenance.stamp()})
+    finish(rows, args, "multilateration", plot)
 
 
-def run(stored: np.lib.npyio.NpzFile, case: str, solver: str) -> dict:
+def made(frames: int) -> dict[str, np.ndarray]:
+    """Cases with errors of 0.3 samples, as a file holds them."""
+    rng = np.random.default_rng(0)
+    low, high = LUVIRA_MICS.min(axis=0), LUVIRA_MICS.max(axis=0)
+    source = rng.uniform(low, high, (frames, 3))
+    exact = tdoa(source, LUVIRA_MICS[None], RATE, SPEED)
+    first, second = pairs(len(LUVIRA_MICS)).T
+    span = np.linalg.norm(LUVIRA_MICS[first] - LUVIRA_MICS[second], axis=-1) * RATE / SPEED
+    found = {"mics_m": LUVIRA_MICS, "fs_hz": np.array(RATE), "c_m_s": np.array(SPEED)}
+    found["case_names"] = np.array(["one peak, 20 % wrong", "four peaks, 60 % right"])
+    for case, peaks, right in zip(found["case_names"], (1, 4), (0.8, 0.6), strict=True):
+        size = (*exact.shape, peaks)
+        delays = rng.uniform(-1, 1, size) * span[:, None]
+        good = rng.random(exact.shape) < right
+        place = rng.integers(peaks, size=exact.shape)[..., None]
+        heard = np.where(good, exact + rng.normal(0, 0.3, exact.shape), delays[..., 0])
+        np.put_along_axis(delays, place, heard[..., None], -1)
+        found[f"{case}/tdoa"] = delays if peaks > 1 else delays[..., 0]
+        found[f"{case}/mic_index"] = np.tile(np.arange(len(LUVIRA_MICS)), (frames, 1))
+        found[f"{case}/source_m"] = source
+    return found
+
+
+def plot(rows: pd.DataFrame, stem: Path) -> None:
+    """Milliseconds per frame."""
+    table = rows.pivot(index="case", columns="solver", values="ms")
+    figure, axes = canvas(1, 7)
+    table.plot.bar(ax=axes[0, 0], logy=True, rot=10, ylabel="CPU ms per frame", xlabel="")
+    axes[0, 0].legend(frameon=False, fontsize=6)
+    save(figure, stem)
+
+
+def run(stored: Mapping[str, np.ndarray], case: str, solver: str) -> dict:
     """Solve all frames of a case and score them. The search box is that of the whole array."""
     method = plugins.plugin_class("methods", solver)
     array = stored["mics_m"]

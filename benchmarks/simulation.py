@@ -12,11 +12,8 @@ which renders that many frames. --out writes simulation.csv and simulation.png.
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import os
-import resource
 import sys
-import time
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before NumPy
@@ -24,9 +21,8 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before NumPy
 import numpy as np
 import pandas as pd
 import torch
-from features import spread
+from measuring import add_output, bars, canvas, finish, peak_mb, slopes, spread, take_turns
 
-from wavloc import files, provenance
 from wavloc.datasets.base import Scenes
 from wavloc.geometry import LUVIRA_MICS
 from wavloc.reporting.figures import save
@@ -63,22 +59,14 @@ def scenes(frames: int, t60_s: float, cap: int | None = None, mics: int = 11) ->
     )
 
 
-def seconds(made: Scenes, engine: str) -> float:
-    """CPU seconds per frame."""
-    started = time.process_time()
-    render.render_frames(made, range(len(made)), engine)
-    return (time.process_time() - started) / len(made)
-
-
 def rounds_of(ways: dict[object, tuple[Scenes, str]], rounds: int) -> dict[object, np.ndarray]:
-    """Seconds per frame (rounds,) of each way, scenes and an engine; all take turns."""
-    for way in ways.values():
-        seconds(*way)  # tables and what is allocated once
-    times = {name: [] for name in ways}
-    for number in range(rounds):
-        for name in list(ways)[:: -1 if number % 2 else 1]:
-            times[name].append(seconds(*ways[name]))
-    return {name: np.array(found) for name, found in times.items()}
+    """CPU seconds per frame (rounds,) of each way, scenes and an engine; all take turns."""
+    times = take_turns({name: lambda way=way: rendered(*way) for name, way in ways.items()}, rounds)
+    return {name: times[name] / len(made) for name, (made, _) in ways.items()}
+
+
+def rendered(made: Scenes, engine: str) -> None:
+    render.render_frames(made, range(len(made)), engine)
 
 
 def comparison(rounds: int) -> list[dict]:
@@ -123,25 +111,20 @@ def growth(rounds: int) -> list[dict]:
         times = {size: 1000 * len(made[size]) * found[size] for size in made}  # all frames
         for size in times:
             rows.append({"case": f"phase_grid, {what} {size}"} | spread("ms", times[size]))
-        # The slope of each round, from all of its sizes.
-        slopes = np.polyfit(np.log(list(times)), np.log(list(times.values())), 1)[0]
-        rows.append({"case": f"phase_grid, {what}"} | spread("slope", slopes))
+        rows.append({"case": f"phase_grid, {what}"} | spread("slope", slopes(times)))
     return rows
 
 
-def peak_mb(frames: int) -> float:
-    """Peak memory of this process after rendering frames of T60 0.4 s."""
-    torch.set_num_threads(1)
+def work(frames: int) -> None:
+    """Frames of T60 0.4 s."""
     render.render_frames(scenes(frames, 0.4), range(frames))
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def memory() -> list[dict]:
     """Peak memory, each in a fresh process."""
     rows = []
     for frames in MEMORY_FRAMES:
-        with multiprocessing.get_context("spawn").Pool(1) as pool:
-            used = np.array(pool.map(peak_mb, [frames]))
+        used = np.array([peak_mb(work, frames)])
         case = f"phase_grid, T60 0.4 s, {frames} frames of 11 microphones"
         rows.append({"case": case} | spread("peak memory, MB", used))
     return rows
@@ -149,19 +132,11 @@ def memory() -> list[dict]:
 
 def plot(rows: pd.DataFrame, stem: Path) -> None:
     """Ratios by T60, and times over sizes."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(1, 4, figsize=(14, 3.2), constrained_layout=True)
+    figure, (axes,) = canvas(4)
     ratios = rows[rows["figure"] == "ratio of times"]
     labels = ratios["case"].str.replace(", 11 microphones", "").str.replace(", ", "\n")
-    axes[0].bar(labels, ratios["median"], color="#0072B2")
-    axes[0].vlines(labels, ratios["min"], ratios["max"], color="#000000")
-    axes[0].set(ylabel="pyroomacoustics / phase grid, times", yscale="log")
+    bars(axes[0], ratios, labels, "pyroomacoustics / phase grid, times")
     axes[0].axhline(1, color="#888888")
-    axes[0].tick_params(axis="x", labelsize=6)
     for axis, what in zip(axes[1:], ("order", "microphones", "frames"), strict=True):
         name = f"phase_grid, {what}"
         part = rows[rows["case"].str.startswith(name + " ") & (rows["figure"] == "ms")]
@@ -178,23 +153,13 @@ def plot(rows: pd.DataFrame, stem: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--out", type=Path, help="folder of csv and plot")
+    add_output(parser)
     args = parser.parse_args()
     if args.rounds < 1:
         parser.error("expected one round at least")
     torch.set_num_threads(1)
     rows = comparison(args.rounds) + growth(args.rounds) + memory()
-    table = pd.DataFrame(rows)
-    print(table.to_string(index=False, na_rep="", float_format=lambda value: f"{value:.3g}"))
-    print("load of the machine (1, 5, 15 min):", *(f"{load:.2f}" for load in os.getloadavg()))
-    if args.json:
-        files.write_json(args.json, {"rows": rows, "provenance": provenance.stamp()})
-    if args.out:
-        args.out.mkdir(parents=True, exist_ok=True)
-        text = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
-        files.write_text(args.out / "simulation.csv", text)
-        plot(table, args.out / "simulation")
+    finish(rows, args, "simulation", plot)
 
 
 if __name__ == "__main__":

@@ -83,12 +83,21 @@ def test_entries_like_others(root: Path) -> None:
         ({"datasets": {"six_faces": {"options": {"rooom": 1}}}}, "unknown key 'rooom'"),
         ({"evaluation": {"resamples": 10}}, "evaluation.resamples"),
         ({"tables": {"table1": {"metrics": ["mea"]}}}, "tables.table1.metrics"),
+        ({"shown": ["table1", "tabel2"]}, "shown: 'tabel2', expected tables and figures out of"),
+        ({"shown": ["leaderboard"]}, "shown: 'leaderboard' ranks 'table7', which is not shown"),
     ],
 )
 def test_mistakes_are_named(root: Path, change: dict, words: str) -> None:
     given = config.merge(config.read_yaml(root / "config" / "config.yaml"), change)
     with pytest.raises(InputError, match=words):
         config.resolve(given, root / "config")
+
+
+def test_only_what_is_shown_is_made(root: Path) -> None:
+    base = config.read_yaml(root / "config" / "config.yaml")
+    found = config.resolve(base | {"shown": ["fig4", "table7", "table1"]}, root / "config")
+    assert (list(found["tables"]), list(found["figures"])) == (["table1", "table7"], ["fig4"])
+    assert config.resolve(base, root / "config")["tables"].keys() > found["tables"].keys()
 
 
 def test_words_of_the_command_line_become_what_they_mean(root: Path) -> None:

@@ -376,7 +376,8 @@ def test_lint_has_only_the_environment_hint(root: Path, tmp_path: Path) -> None:
 def test_dvc_stages_are_snakemake_targets(root: Path, tmp_path: Path) -> None:
     """Each stage calls one target, every out persists, and all final files are somebody's out."""
     folder = fresh(root, tmp_path / "wavloc")
-    stages = yaml.safe_load((folder / "dvc.yaml").read_text())["stages"]
+    pipeline = yaml.safe_load((folder / "dvc.yaml").read_text())
+    stages = pipeline["stages"]
     outs = [next(iter(out)) for stage in stages.values() for out in stage["outs"]]
     assert all(out[name]["persist"] for s in stages.values() for out in s["outs"] for name in out)
     targets = snakemake(folder, "--list-target-rules").stdout.split()
@@ -390,3 +391,9 @@ def test_dvc_stages_are_snakemake_targets(root: Path, tmp_path: Path) -> None:
     for file in files:
         homes = [out for out in outs if file == out or file.startswith(f"{out}/")]
         assert len(homes) == 1, file
+    assert set(pipeline["metrics"]) <= set(files)
+    assert pipeline["plots"] == [
+        f"results/figures/{name}.png"
+        for name in config.load(root / "config" / "config.yaml")["figures"]
+    ]
+    assert all((folder / file).is_file() for file in pipeline["params"])

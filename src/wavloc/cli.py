@@ -9,7 +9,9 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import math
 import os
+import shlex
 import sys
 import time
 import traceback
@@ -32,6 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     log = raw[raw.index("--log") + 1] if "--log" in raw[:-1] else None
     try:
         args = _parser().parse_args(raw)
+        args.typed = shlex.join(raw[1:])  # options of the command
         with _logging(args.log):
             args.run(args)
         return 0
@@ -98,6 +101,16 @@ def _json(text: str) -> Any:
     from wavloc.config import read_yaml
 
     return read_yaml(Path(text))
+
+
+def _finite(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"'{text}', expected a finite number")
+    return value
 
 
 def _pair(text: str) -> tuple[str, Path]:
@@ -249,8 +262,12 @@ def _train(args: argparse.Namespace) -> None:
         valid = frames.concatenate([frames.load(path) for path in args.valid])
     else:
         train, valid = train.hold_out(method.options.valid_share)
+    if args.pretrained and args.start:
+        raise InputError("--pretrained and --start: expected one; --start brings its own NGCC-PHAT")
     if args.pretrained:
         method.begin_with(args.pretrained)
+    if args.start:
+        method.start_from(args.start)
     run = Run(
         args.out.parent / f".{args.out.name}.partial",
         args.device,
@@ -258,15 +275,20 @@ def _train(args: argparse.Namespace) -> None:
         args.compile,
         args.save_every,
         args.minutes * 60,
+        args.accumulate,
     )
     started = time.perf_counter()
-    with files.lock(args.out.parent / f".{args.out.name}.lock"):
+    alone = files.lock(args.out.parent / f".{args.out.name}.lock")
+    with alone if run.group.first else contextlib.nullcontext():
         method.fit(train, valid, run)
+        run.group.leave()
         if not run.finished:
             raise WorkError(
                 f"training of '{args.method}' stopped after {args.minutes:g} minutes in epoch "
                 f"{run.rows[-1]['epoch']} of {method.options.epochs}; run the same command to go on"
             )
+        if not run.group.first:
+            return
         method.training_note["provenance"] = provenance.stamp(
             device=run.describe(), precision=args.precision
         )
@@ -305,6 +327,7 @@ def _parity(args: argparse.Namespace) -> None:
 
 def _predict(args: argparse.Namespace) -> None:
     from wavloc import frames, provenance
+    from wavloc.methods import batching
 
     method = _method(args)
     data = frames.load(args.frames)
@@ -313,6 +336,9 @@ def _predict(args: argparse.Namespace) -> None:
         if not getattr(method, "reconstructs", False):
             raise InputError(f"--audio: method '{method.name}' reconstructs no signals")
         method.keep_audio = True
+    if args.batch:
+        size = batching.choose(method, data, setup, args.batch)
+        say(f"predict {method.name}: {size} frames at once")
     try:
         found = method.predict(data, setup)
     except Refusal as refusal:
@@ -465,6 +491,13 @@ def _reproduction(args: argparse.Namespace) -> None:
     reproduction.write(args.out, view, args.caption)
 
 
+def _summary(args: argparse.Namespace) -> None:
+    from wavloc import files
+    from wavloc.reporting.summary import summary
+
+    files.write_json(args.out, summary(args.tables))
+
+
 def _report(args: argparse.Namespace) -> None:
     from wavloc.reporting import content
 
@@ -505,6 +538,22 @@ def _locate(args: argparse.Namespace) -> None:
             )
     good = int(np.isfinite(found.position).all(axis=1).sum())
     say(f"locate: {good} of {len(table)} frames located ({int(quiet.sum())} silent) -> {args.out}")
+
+
+def _my_room(args: argparse.Namespace) -> None:
+    from wavloc import own_room
+
+    room = own_room.Room(args.room, args.corner, args.heights, args.t60, args.snr)
+    name = own_room.name_of(args.out)
+    made = own_room.profile(args.mics, room, name, args.seed, args.model)
+    own_room.write(args.out, made, args.typed)
+    results = made["pathvars"]["results"]
+    model = f"{results}/models/own_room/speakers/{own_room.METHOD}"
+    say(
+        f"my-room: {len(made['datasets']['own_room']['options']['mics'])} microphones -> "
+        f"{args.out}; `snakemake --cores 2 --configfile {args.out} -- all` makes {results} and "
+        f"{model}"
+    )
 
 
 def _list(args: argparse.Namespace) -> None:
@@ -621,8 +670,17 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     add.add_argument("--pretrained", type=Path, help="model to begin with (NGCC-PHAT of wav2pos)")
     add.add_argument("--cache", type=Path, default=Path("data"), help="folder of fetched files")
-    add.add_argument("--precision", default="float32", help="float32 or bf16 (float32)")
+    add.add_argument(
+        "--start", type=Path, help="model of the same method and sizes whose weights to begin at"
+    )
+    add.add_argument(
+        "--precision", default="float32",
+        help="float32, tf32, bf16 (the network) or bf16_all (its features too) (float32)",
+    )  # fmt: skip
     add.add_argument("--compile", action="store_true", help="torch.compile the network")
+    add.add_argument(
+        "--accumulate", type=int, default=1, help="parts that a batch passes the network in (1)"
+    )
     add.add_argument("--save-every", type=float, default=10.0, help="seconds between states (10)")
     add.add_argument(
         "--minutes", type=float, default=float("inf"), help="stop after this long, resumable"
@@ -654,6 +712,10 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument(
         "--audio", action="store_true", help="keep reconstructed signals too (wav2pos)"
     )
+    add.add_argument(
+        "--batch", metavar="N",
+        help="frames at once of a learned method, or auto: as many as memory holds",
+    )  # fmt: skip
     add.add_argument("--refusal-as-na", action="store_true", help="write a refusal, do not fail")
     add.add_argument("--out", type=Path, required=True, help="predictions .parquet to write")
 
@@ -760,6 +822,10 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("--caption", default="", help="which data and profile made it")
     add.add_argument("--out", type=Path, required=True, help="path without suffix")
 
+    add = command("summary", _summary, "one number per method and table, as JSON")
+    add.add_argument("--tables", type=Path, nargs="+", required=True, help="tables' .csv files")
+    add.add_argument("--out", type=Path, required=True, help=".json to write")
+
     add = command("report", _report, "write the self-contained HTML report of a results folder")
     add.add_argument("--results", type=Path, required=True)
     add.add_argument("--config", type=_json, required=True, help="resolved config, JSON or file")
@@ -778,6 +844,32 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("--hop", type=float, default=0.064, help="seconds between positions (0.064)")
     add.add_argument("--speed-of-sound", type=float, default=343.0, help="m/s (343)")
     add.add_argument("--silence-db", type=float, default=30.0, help="dB under the loud frames (30)")
+
+    add = command("my-room", _my_room, "write the profile that trains and maps errors for a room")
+    add.add_argument("--mics", type=Path, required=True, help="csv: name,x,y,z in metres")
+    add.add_argument(
+        "--room",
+        type=_finite,
+        nargs=3,
+        required=True,
+        metavar=("X", "Y", "Z"),
+        help="its size in m",
+    )
+    add.add_argument(
+        "--corner", type=_finite, nargs=3, default=[0.0, 0.0, 0.0], metavar=("X", "Y", "Z"),
+        help="where the room begins in the coordinates of the microphones, m (0 0 0)",
+    )  # fmt: skip
+    add.add_argument(
+        "--heights", type=_finite, nargs=2, default=[1.0, 1.8], metavar=("LOW", "HIGH"),
+        help="of what is to be located above the floor, m (1 1.8)",
+    )  # fmt: skip
+    add.add_argument(
+        "--t60", type=_finite, nargs="+", default=[0.2, 0.4], metavar="SECONDS",
+        help="nominal reverberation time, or its lowest and highest (0.2 0.4)",
+    )  # fmt: skip
+    add.add_argument("--snr", type=_finite, default=20.0, help="dB at the microphones (20)")
+    add.add_argument("--model", type=Path, help="wav2pos model to fine-tune; its sizes are taken")
+    add.add_argument("--out", type=Path, required=True, help="config .yaml to write")
 
     for kind in ("methods", "datasets"):
         add = command(kind, _list, f"list the {kind} there are")

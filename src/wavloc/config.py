@@ -54,6 +54,8 @@ def resolve(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     }
     schema = read_yaml(folder / "config.schema.yaml")
     _fill_defaults(config, schema)
+    for entry in config["methods"].values():
+        _fill_defaults(entry, schema["$defs"]["plugin"])
     problems = sorted(
         jsonschema.Draft202012Validator(schema).iter_errors(config),
         key=lambda problem: [str(part) for part in problem.absolute_path],
@@ -61,6 +63,7 @@ def resolve(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     if problems:
         where = ".".join(str(part) for part in problems[0].absolute_path) or "top level"
         raise InputError(f"config, {where}: {problems[0].message}")
+    _keep_shown(config)
     for kind in ("methods", "datasets"):
         for name, entry in config[kind].items():
             plugin = plugins.plugin_class(kind, entry.get("module", name))
@@ -95,6 +98,22 @@ def _inherited(entries: Mapping[str, Any], name: str) -> dict[str, Any]:
     base = {"module": parent} | dict(entries[parent] or {})
     below = {key: base[key] for key in ("module", "pretrained", "options") if key in base}
     return merge(below, entry)
+
+
+def _keep_shown(config: dict[str, Any]) -> None:
+    """Leave only the tables and figures that the key ``shown`` names, where it is there."""
+    known = config["tables"] | config["figures"]
+    shown = config.get("shown", list(known))
+    for name in shown:
+        if name not in known:
+            raise InputError(
+                f"config, shown: '{name}', expected tables and figures out of {', '.join(known)}"
+            )
+        for table in known[name].get("tables", []):
+            if table not in shown:
+                raise InputError(f"config, shown: '{name}' ranks '{table}', which is not shown")
+    for kind in ("tables", "figures"):
+        config[kind] = {name: spec for name, spec in config[kind].items() if name in shown}
 
 
 def load(path: str | Path, *more: str | Path) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 from wavloc.errors import InputError
 
 # Files of a plugin folder that are not plugins themselves.
-_GROUND = {"__init__", "base", "learned", "predictions"}
+_GROUND = {"__init__", "base", "batching", "learned", "predictions", "speakers"}
 
 
 @functools.cache

@@ -97,6 +97,7 @@ def _parsed(path: Path) -> tuple[str, frozenset[str]]:
     return ast.dump(tree), frozenset(name for name in imported if name.split(".")[0] == "wavloc")
 
 
+@functools.cache
 def code_digest(*modules: str) -> str:
     """Digest of the code of modules and of everything of wavloc that they import.
 

@@ -59,6 +59,9 @@ class Setup:
                 f"subset {self.subset.shape} with largest index {self.subset.max()} does not fit "
                 f"{len(frames)} frames of {frames.n_mics} microphones"
             )
+        everyone = np.arange(frames.n_mics)
+        if self.subset.shape[1] == len(everyone) and (self.subset == everyone).all():
+            return hidden  # what is memory-mapped stays so
         rows = np.arange(len(frames))[:, None]
         if self.name.startswith("1"):
             return replace(

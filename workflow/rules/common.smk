@@ -1,6 +1,7 @@
 # Lists from config, path helpers and code digests; no rules here.
 import json
 import re
+import shlex
 import sys
 from itertools import product
 
@@ -219,6 +220,8 @@ def pretrained_of(wildcards):
     """Model that a training begins with, if it does."""
     method, _ = trained_by(wildcards.model)
     entry = METHODS[method]
+    if "start" in entry:
+        return []
     if not plugin_of("methods", method)(entry.get("options"), method).pretrained:
         return []
     if "pretrained" not in entry:
@@ -229,6 +232,18 @@ def pretrained_of(wildcards):
     return "<results>/models/{}/{}/{}".format(
         wildcards.dataset, wildcards.split, entry["pretrained"]
     )
+
+
+def start_of(wildcards):
+    """Folder of the model at whose weights a training begins, if it does."""
+    method, _ = trained_by(wildcards.model)
+    start = METHODS[method].get("start", [])
+    if start and not (Path(start) / "method.json").is_file():
+        sys.exit(
+            f"wavloc: error: config, methods.{method}.start: {start} has no method.json, "
+            "expected the folder of a trained model"
+        )
+    return start
 
 
 def metrics_of(cell, kind=""):
@@ -311,7 +326,7 @@ JUDGED = [
 ]
 REPRODUCTION = expand("<results>/tables/reproduction.{kind}", kind=["csv", "md"])
 TABLE_FILES = [path for name in config["tables"] for path in outputs_of(name)]
-TABLE_FILES += REPRODUCTION
+TABLE_FILES += [*REPRODUCTION, "<results>/tables/summary.json"]
 FIGURE_FILES = [path for name in config["figures"] for path in outputs_of(name)]
 METRIC_FILES = unique(
     [metrics_of(cell) for cell in CELLS]

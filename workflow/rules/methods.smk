@@ -6,6 +6,7 @@ rule train:
         train=lambda wc: training_tracks(wc, "train"),
         valid=lambda wc: training_tracks(wc, "valid"),
         pretrained=pretrained_of,
+        start=start_of,
     output:
         directory("<results>/models/{dataset}/{split}/{model}"),
     log:
@@ -28,12 +29,15 @@ rule train:
         pretrained=lambda wc, input: (
             f"--pretrained {input.pretrained}" if input.pretrained else ""
         ),
+        start=lambda wc, input: (
+            f"--start {shlex.quote(str(input.start))}" if input.start else ""
+        ),
         run=TRAINING,
         cache=config["cache"],
         seed=SEED,
     shell:
         "wavloc train --method {params.method} --options {params.options:q}"
-        " --train {input.train:q} {params.valid} {params.pretrained} {params.run}"
+        " --train {input.train:q} {params.valid} {params.pretrained} {params.start} {params.run}"
         " --threads {threads} --cache {params.cache:q} --seed {params.seed} --out {output:q}"
         " --log {log:q}"
 

@@ -51,6 +51,21 @@ rule reproduction:
         " --caption {params.caption:q} --out {params.stem:q} --log {log:q}"
 
 
+rule summary:
+    input:
+        JUDGED,
+    output:
+        "<results>/tables/summary.json",
+    log:
+        "<logs>/tables/summary.log",
+    benchmark:
+        "<benchmarks>/tables/summary.tsv"
+    params:
+        code=provenance.code_digest("wavloc.reporting.summary"),
+    shell:
+        "wavloc summary --tables {input:q} --out {output:q} --log {log:q}"
+
+
 rule figure:
     input:
         frames=lambda wc: [

@@ -58,6 +58,14 @@ def magnitude(spectrum: torch.Tensor) -> torch.Tensor:
     return (real * real).addcmul_(imaginary, imaginary).sqrt_()
 
 
+def pair_numbers(count: int) -> list[list[int]]:
+    """Place of a pair (i, j), i < j, in lexicographic order; 0 elsewhere: count lists of count."""
+    number = torch.zeros(count, count, dtype=torch.long)
+    i, j = pair_index(count)
+    number[i, j] = torch.arange(len(i))
+    return number.tolist()
+
+
 class Block(NamedTuple):
     """Some pairs with a common second channel in some frames: views, nothing is gathered."""
 
@@ -67,14 +75,15 @@ class Block(NamedTuple):
     place: torch.Tensor  # of the pairs in lexicographic order
 
 
-def pair_blocks(batch: int, count: int, size: int, device: torch.device) -> Iterator[Block]:
-    """All pairs i < j of all frames in blocks of at most ``size``."""
-    number = torch.zeros(count, count, dtype=torch.long, device=device)
-    i, j = pair_index(count, device)
-    number[i, j] = torch.arange(len(i), device=device)
+def pair_blocks(
+    batch: int, count: int, size: int, device: torch.device, together: int | None = None
+) -> Iterator[Block]:
+    """All pairs i < j of all frames in blocks of at most ``size``, of ``together`` pairs each."""
+    most = min(size, together or size)
+    number = torch.tensor(pair_numbers(count), device=device)
     for second in range(1, count):
-        for start in range(0, second, size):
-            first = slice(start, min(start + size, second))
+        for start in range(0, second, most):
+            first = slice(start, min(start + most, second))
             several = max(1, size // (first.stop - first.start))
             for frame in range(0, batch, several):
                 yield Block(slice(frame, frame + several), first, second, number[first, second])

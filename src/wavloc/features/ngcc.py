@@ -9,18 +9,21 @@ one set of weights serves any K. Signs and the order of pairs: `wavloc.features.
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from wavloc.features import correlation
+from wavloc.features import correlation, memory
 
 SLOPE = 0.2  # of all leaky rectifiers
 LOWEST_HZ, NARROWEST_HZ = 50.0, 50.0
-# Correlation rows (pairs times channels) treated at once: the cache on a CPU, 1 GB on a GPU.
-CHUNK = defaultdict(lambda: 65_536, cpu=512)
+# Correlation rows (pairs times channels) treated at once on a CPU: its cache.
+CPU_ROWS = 512
+# Bytes per sample: of a row while it is made, and of a channel's spectrum.
+ROW_BYTES, SPECTRUM_BYTES = 32, 24
+MOST_ELEMENTS = 2**31 - 1  # of a tensor whose places are counted in 32 bits
 
 
 class SincBank(nn.Module):
@@ -181,28 +184,54 @@ class NGCC(nn.Module):
         max_lag: int,
         directions: int = 2,
         chunk: int | None = None,
+        limits: Sequence[int] | None = None,
     ) -> Tensor:
         """Logits of all pairs: audio (B, K, N) -> (B, directions P, 2 max_lag + 1), eval mode.
 
         The backbone runs once per microphone; signals go through it, and pairs through correlation
         and head, ``chunk`` at a time, so that memory does not grow with K squared and a chunk fits
-        the cache.
-        directions 1 leaves out the reversed pairs.
+        the cache of a CPU or the free memory of a GPU, where many frames are taken in parts too.
+        directions 1 leaves out the reversed pairs. limits (P,): lags of each pair that are wanted;
+        those beyond are zero, and cost nothing.
         """
-        chunk = chunk or max(1, CHUNK[audio.device.type] // self.bank.low_hz.shape[0])
         if self.training:
             raise RuntimeError("features are computed in eval mode; call eval() first")
         batch, count, samples = audio.shape
+        channels, device = self.bank.low_hz.shape[0], audio.device
+        each = SPECTRUM_BYTES * count * channels * samples
+        frames = memory.fitting(device, each, batch, batch)
+        if frames < batch:
+            parts = [
+                self.all_pairs(part, max_lag, directions, chunk, limits)
+                for part in audio.split(frames)
+            ]
+            return torch.cat(parts)
+        most = MOST_ELEMENTS // (2 * samples * channels)
+        fitting = memory.fitting(device, ROW_BYTES * samples * channels, most, CPU_ROWS // channels)
+        chunk = chunk or fitting
         parts = audio.reshape(batch * count, samples).split(chunk)
         spectrum = torch.cat([self.spectra(part) for part in parts])
         spectrum = spectrum.reshape(batch, count, *spectrum.shape[1:])
         magnitude = correlation.magnitude(spectrum)
         heads = [self._head(), self._head(reverse=True)][:directions]
-        out = audio.new_empty(batch, count * (count - 1) // 2, directions, 2 * max_lag + 1)
-        for block in correlation.pair_blocks(batch, count, chunk, audio.device):
-            rows = correlation.whitened_block(spectrum, block, magnitude, max_lag)
+        out = audio.new_zeros(batch, count * (count - 1) // 2, directions, 2 * max_lag + 1)
+        number = correlation.pair_numbers(count)
+        together = None if limits is None else 1  # every pair has its own width
+        for block in correlation.pair_blocks(batch, count, chunk, device, together):
+            kept = max_lag
+            if limits is not None:
+                kept = min(max_lag, int(limits[number[block.first.start][block.second]]))
+            width = min(max_lag, kept + self.reach)
+            rows = correlation.whitened_block(spectrum, block, magnitude, width)
+            inner = slice(max_lag - kept, max_lag + kept + 1)
             for direction, head in enumerate(heads):
                 logits = _scored(rows.flatten(0, 1), head).unflatten(0, rows.shape[:2])
                 logits = logits.flip(-1) if direction else logits
-                out[block.frames, block.place, direction] = logits
+                logits = logits[..., width - kept : width + kept + 1].to(out.dtype)
+                out[block.frames, block.place, direction, inner] = logits
         return out.reshape(batch, -1, 2 * max_lag + 1)
+
+    @property
+    def reach(self) -> int:
+        """Lags to each side that a score of the head depends on."""
+        return sum(conv.kernel_size[0] // 2 for conv in [*self.head, self.final])

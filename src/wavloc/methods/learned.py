@@ -92,6 +92,7 @@ class LearnedMethod(Method):
                 )
         self.facts: Facts | None = None
         self.network: nn.Module | None = None
+        self.start: LearnedMethod | None = None  # whose weights its training begins at
         self.training_note: dict[str, Any] = {}
         self.keep_audio = False  # predictions hold reconstructed signals too
 
@@ -172,9 +173,35 @@ class LearnedMethod(Method):
 
     # ----------------------------------------------------------------- training
 
+    @staticmethod
+    def own_options(options: Mapping[str, Any]) -> dict[str, Any]:
+        """Those that make the network what it is: not of the `Recipe`, nor of the array."""
+        others = {field.name for field in dataclasses.fields(Recipe)} | {"max_lag"}
+        return {key: value for key, value in options.items() if key not in others}
+
+    def start_from(self, folder: str | Path) -> None:
+        """Let the training begin at the weights of a model of this method with the same sizes.
+
+        `own_options` must be as in the model; the array may be another one.
+        """
+        self.start = type(self).load(folder)
+        for key, value in self.own_options(dataclasses.asdict(self.start.options)).items():
+            own = getattr(self.options, key)
+            if own != value:
+                raise InputError(
+                    f"methods.{self.name}.options.{key}: {own!r}, expected {value!r} as in the "
+                    f"model {folder} that the training starts from"
+                )
+        self.training_note["start"] = str(folder)
+
     def fit(self, train: Frames, valid: Frames, run: Any) -> None:
         """Train on ``train``; ``valid`` chooses the epoch that is kept. run: the training run."""
         self.prepare(train)
+        if self.start:
+            from wavloc.methods.networks.published import load_into
+
+            weights = self.start.network.state_dict()
+            load_into(self.network, weights, f"{self.training_note['start']}, its network")
         run.train(self, train, valid)
 
     def prepare(self, train: Frames) -> None:
@@ -186,6 +213,7 @@ class LearnedMethod(Method):
         source = np.asarray(train.source_position, np.float64)
         if not np.isfinite(source).all():
             raise InputError("training needs the source position of every frame")
+        spread = tuple(np.maximum(source.std(axis=0, ddof=1), 1e-3).tolist())
         self.facts = Facts(
             mics=train.n_mics,
             samples=FRAME_SAMPLES,
@@ -193,7 +221,8 @@ class LearnedMethod(Method):
             speed_of_sound=train.speed_of_sound,
             max_lag=self.lag(train),
             centre=tuple(source.mean(axis=0).tolist()),
-            spread=tuple(np.maximum(source.std(axis=0, ddof=1), 1e-3).tolist()),
+            # A network that has learned what a delay is in metres keeps its unit of length.
+            spread=self.start.facts.spread if self.start else spread,
         )
         torch.manual_seed(int(seeds.sequence(self.seed, self.name, "init").generate_state(1)[0]))
         self.network = self.build(self.facts)

@@ -44,6 +44,7 @@ class Options(Recipe):
     truncate_label: bool = False  # the public code cuts the delay instead of rounding it
     source_pairs: bool = True  # draw the source's signal too, as wav2pos may meet it
     peaks: int = 1  # candidates per pair
+    limit_lags: bool = False  # score only the lags that each pair's distance allows
     draws: int = 100  # RANSAC draws
     width_m: float = 0.10
     paper_guards: bool = True
@@ -213,7 +214,10 @@ class Method(LearnedMethod):
             known = torch.isfinite(audio).all(-1)
             audio = self.normalise(audio).masked_fill(~known[..., None], 0)
             lag = int(measured.limits(frames, slice(None)).max()) + 2
-            logits = self.network.all_pairs(audio, lag, directions=1)
+            limits = None
+            if self.options.limit_lags:  # and one beyond, for the parabola through a peak
+                limits = (measured.limits(frames, block).max(axis=0) + 1).astype(int)
+            logits = self.network.all_pairs(audio, lag, directions=1, limits=limits)
             i, j = pair_index(audio.shape[1], device)
             logits[~(known[:, i] & known[:, j])] = float("nan")
         return logits.float().cpu().numpy()

@@ -76,6 +76,29 @@ class Method(LearnedMethod):
 
         self.ngcc = Pretrained.load(folder).network.requires_grad_(False)
 
+    def start_from(self, folder: str | Path) -> None:
+        """As the base; the model brings the NGCC-PHAT that its weights were trained with."""
+        super().start_from(folder)
+        self.ngcc = self.start.ngcc
+
+    def lag(self, train: Frames) -> int:
+        """As the base; a network that starts from a model is as wide as that model's lags.
+
+        Where they do not reach as far as the array, the option has to say that it is meant so.
+        """
+        own = super().lag(train)
+        if not self.start or self.options.features == "none":
+            return own
+        started = self.start.facts.max_lag
+        if own > started or self.options.max_lag not in (0, started):
+            raise InputError(
+                f"methods.{self.name}.options.max_lag: {own}, as "
+                f"{'stated' if self.options.max_lag else 'the microphones allow'}, but the model "
+                f"{self.training_note['start']} has {started}; expected microphones that allow no "
+                f"more, or max_lag: {started} (longer delays are then cut off)"
+            )
+        return started
+
     def prepare(self, train: Frames) -> None:
         if self.pretrained and self.ngcc is None:
             raise InputError(

@@ -80,17 +80,18 @@ def array_layout(
     room: np.ndarray | Sequence[float] | None,
     out_stem: str | Path,
     plan: bool = False,
+    names: Sequence[str] = (),
 ) -> None:
     """Where microphones and sources are (Figs. 4 and 5), in 3-D.
 
     room: (3,) metres, a corner at the origin, or None for the box around the microphones. plan:
-    instead, the first layout from above and from the side, with numbers and the path of the
-    sources.
+    instead, the first layout from above and from the side, with the microphones' names, or else
+    numbers, and the path of the sources.
     """
     with mpl.rc_context(STYLE):
         if plan:
             figure = Figure(figsize=(7.2, 4.2))
-            _draw_plan(figure, layouts[0], room)
+            _draw_plan(figure, layouts[0], room, names)
         else:
             columns = len(layouts) if len(layouts) < 4 else 2
             rows = math.ceil(len(layouts) / columns)
@@ -161,8 +162,8 @@ def _room_legend() -> list[Line2D]:
     return [*handles, star]
 
 
-def _draw_plan(figure: Figure, layout: Layout, room: Any) -> None:
-    """Views from above (x, y) and from the side (x, z), microphones numbered from 1."""
+def _draw_plan(figure: Figure, layout: Layout, room: Any, names: Sequence[str]) -> None:
+    """Views from above (x, y) and from the side (x, z); unnamed microphones count from 1."""
     mics, sources = layout
     low, high = _box(mics, room)
     size = high - low
@@ -170,9 +171,9 @@ def _draw_plan(figure: Figure, layout: Layout, room: Any) -> None:
     for axes, across, name in zip(panels, (1, 2), ("from above", "from the side"), strict=True):
         axes.plot(*sources[:, [0, across]].T, ".", color="#E69F00", markersize=2, zorder=1)
         axes.plot(*mics[:, [0, across]].T, "o", color="#0072B2", markersize=6, zorder=2)
-        for number, mic in enumerate(mics, start=1):
+        for called, mic in zip(names or range(1, len(mics) + 1), mics, strict=True):
             axes.annotate(
-                str(number), mic[[0, across]], xytext=(5, 4), textcoords="offset points", fontsize=8
+                str(called), mic[[0, across]], xytext=(5, 4), textcoords="offset points", fontsize=8
             )
         if room is not None:
             axes.add_patch(
@@ -187,7 +188,7 @@ def _draw_plan(figure: Figure, layout: Layout, room: Any) -> None:
     dot = {"color": "#0072B2", "marker": "o", "linestyle": ""}
     path = {"color": "#E69F00", "marker": ".", "linestyle": ""}
     entries = [Line2D([], [], label="microphone", **dot)]
-    legend(figure, entries + [Line2D([], [], label="source track", **path)] * bool(len(sources)))
+    legend(figure, entries + [Line2D([], [], label="source", **path)] * bool(len(sources)))
 
 
 def cumulative(errors_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

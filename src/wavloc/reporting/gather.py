@@ -12,10 +12,12 @@ import pandas as pd
 from wavloc import frames
 from wavloc.errors import InputError
 from wavloc.evaluation import detection
+from wavloc.evaluation.metrics import ranked_errors_m
 from wavloc.methods import predictions
-from wavloc.reporting import curves, figures, tables
+from wavloc.reporting import curves, figures, floor, tables
 from wavloc.simulation import faults
 
+CELL_M = 0.5  # side of the squares of a map
 EXAMPLES = 4  # places shown of microphones that move from frame to frame
 
 
@@ -53,7 +55,8 @@ def draw(
     if spec["kind"] == "roc":
         curves.detection(_rated(opened, predicted, methods), out)
         return
-    found = {key: predictions.load(path).position for key, path in predicted.items()}
+    loaded = {key: predictions.load(path) for key, path in predicted.items()}
+    found = {key: one.position for key, one in loaded.items()}
     chosen = {
         track: {
             entry["label"]: (found[f"{track}/{name}"], styles[name])
@@ -64,6 +67,13 @@ def draw(
     }
     if spec["kind"] == "layout":
         _layout(opened[spec["tracks"][0]], out)
+    elif spec["kind"] == "map":
+        track = spec["tracks"][0]
+        errors = {
+            entry["label"]: ranked_errors_m(loaded[f"{track}/{name}"], opened[track])
+            for name, entry in methods.items()
+        }
+        floor.error_map(opened[track], errors, out, float(spec.get("cell_m", CELL_M)))
     elif spec["kind"] == "distribution":
         panels: dict[str, dict[str, dict[str, np.ndarray]]] = {}
         for track, estimates in chosen.items():
@@ -117,4 +127,5 @@ def _layout(shown: frames.Frames, out: Path) -> None:
         # Several frames in a row may share their microphones.
         chosen = np.sort(np.unique(mics, axis=0, return_index=True)[1])[:EXAMPLES]
         layouts = [(mics[frame], sources[[frame]]) for frame in chosen]
-    figures.array_layout(layouts, shown.meta.get("room"), out, plan=fixed)
+    names = shown.meta.get("mic_names", ())
+    figures.array_layout(layouts, shown.meta.get("room"), out, plan=fixed, names=names)

@@ -60,7 +60,7 @@ def drawing(model: Model) -> str:
     x = LABELS + (epochs - 1) / max(epochs.max() - 1, 1) * (WIDTH - MARGIN - LABELS)
     y = MARGIN + (high - logs) / (high - low) * (HEIGHT - 2 * MARGIN)
     best = int(model.note["training"]["best_epoch"])
-    at = x[np.searchsorted(epochs, best)] if best in epochs else x[-1]
+    at = x[min(np.searchsorted(epochs, best), len(x) - 1)]  # epoch 0: the weights it started from
     lines = "".join(
         _line(x, heights, kind) for heights, kind in zip(y, ("train", "valid"), strict=True)
     )

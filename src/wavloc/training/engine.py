@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -25,10 +26,9 @@ from wavloc.errors import InputError, WorkError
 from wavloc.frames import Frames
 from wavloc.methods.learned import LearnedMethod
 from wavloc.simulation import augment, fresh
-from wavloc.training import history, schedule, state
+from wavloc.training import history, parallel, precision, schedule, state
 
 Batch = dict[str, Tensor]
-PRECISIONS = {"float32": None, "bf16": torch.bfloat16}
 
 
 @dataclasses.dataclass
@@ -36,7 +36,9 @@ class Run:
     """Where and how a training runs; what is trained and by which recipe is the method's matter.
 
     folder: for the state of an unfinished run, removed by `finish`; save_every_s: seconds
-    between saved states (0: after every epoch).
+    between saved states (0: after every epoch). accumulate: parts that a batch passes the network
+    in, for less memory; their gradients add up to that of the batch. Batch statistics, dropout and
+    the masks of chance are then those of each part, as they are of each process of a group.
     """
 
     folder: Path
@@ -45,13 +47,16 @@ class Run:
     compile: bool = False
     save_every_s: float = 10.0
     seconds: float = math.inf  # stop (resumable) after this long
+    accumulate: int = 1
     rows: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     finished: bool = False
 
     def __post_init__(self) -> None:
-        if self.precision not in PRECISIONS:
-            raise InputError(f"precision '{self.precision}', expected {' or '.join(PRECISIONS)}")
+        self.format = precision.format_of(self.precision)
+        if self.accumulate < 1:
+            raise InputError(f"accumulate {self.accumulate}, expected 1 part or more")
         self.torch_device = choose_device(self.device)
+        self.group = parallel.Group.joined(self.torch_device)
 
     def train(self, method: LearnedMethod, train: Frames, valid: Frames) -> None:
         """Train ``method.network`` in place; the weights of the best validation epoch are kept."""
@@ -63,13 +68,15 @@ class Run:
         spent = meter.Meter(device if device.type == "cuda" else None)
         method.to(device)
         copies = 0 if recipe.fresh else recipe.copies  # a room that is gone has no use for them
-        trained = _Data(method, train, device, "train", copies)
-        checked = _Data(method, valid, device, "valid", 1)
+        trained = _Data(method, train, device, "train", copies, self.format)
+        checked = _Data(method, valid, device, "valid", 1, self.format)
         per_epoch = max(1, len(trained) // recipe.batch)
         optimizer = _optimizer(method)
         self.folder = self.folder / _identity(method, train, valid)
-        _remove_others(self.folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
+        if self.group.first:
+            _remove_others(self.folder)
+            self.folder.mkdir(parents=True, exist_ok=True)
+        self.group.wait()
 
         note: dict[str, Any] = {"epoch": 0, "best": math.inf, "best_epoch": 0, "history": []}
         note["cost"] = {}
@@ -77,6 +84,8 @@ class Run:
         resumed = state.load(self.folder, method.network, optimizer)
         if resumed:
             note, best = resumed
+        elif method.start:  # the weights that it starts from are kept where nothing better comes
+            note["best"] = self._validate(method, checked)["criterion"]
         before = note["cost"]  # of the runs that this one goes on from
         network = method.network
         if self.compile:
@@ -102,8 +111,9 @@ class Run:
                     best = {k: v.detach().clone() for k, v in network.state_dict().items()}
                 bar.set_postfix_str(f"valid {row['criterion']:.3f}", refresh=False)
                 done = epoch + 1 == recipe.epochs
-                stop = time.monotonic() - started > self.seconds
-                if done or stop or time.monotonic() - saved >= self.save_every_s:
+                stop = self.group.agreed(time.monotonic() - started > self.seconds)
+                due = done or stop or time.monotonic() - saved >= self.save_every_s
+                if due and self.group.first:
                     note["cost"] = meter.add(before, spent.read())
                     state.save(self.folder, network, best, optimizer, note)
                     saved = time.monotonic()
@@ -137,25 +147,34 @@ class Run:
             len(data), generator=_generator(method, torch.device("cpu"), "order", epoch)
         ).to(device)
         method.network.train()
+        own = [self.group.rank] if self.group.rank else []  # the first draws as one alone
         total: dict[str, Tensor] = {}
         for step in range(per_epoch):
-            torch.manual_seed(_seed(method, "dropout", epoch, step))
+            torch.manual_seed(_seed(method, "dropout", epoch, step, *own))
             generator = _generator(method, device, "step", epoch, step)
             index = order[step * recipe.batch : (step + 1) * recipe.batch]
             for group in optimizer.param_groups:
                 group["lr"] = recipe.learning_rate * schedule.factor(
                     recipe, epoch * per_epoch + step, per_epoch
                 )
-            inputs = data.batch(index, epoch, generator)
-            with self._autocast():
-                loss, parts = method.loss(inputs, generator)
+            inputs = data.batch(index, epoch, generator, self.group)
+            if own:
+                generator = _generator(method, device, "masks", epoch, step, *own)
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            for part, weight in _parts(inputs, self.accumulate):
+                with self._products():
+                    loss, figures = method.loss(part, generator)
+                with precision.products(device, None, self.format.tf32):
+                    (loss * weight).backward()
+                for name, value in {"loss": loss.detach(), **figures}.items():
+                    total[name] = total.get(name, 0) + value * weight
+            self.group.average_gradients(method.network)
             optimizer.step()
-            for name, value in {"loss": loss.detach(), **parts}.items():
-                total[name] = total.get(name, 0) + value
             bar.update(recipe.batch)
-        mean = {f"train_{name}": float(value) / per_epoch for name, value in total.items()}
+        self.group.average(method.network.buffers())
+        sums = self.group.summed({name: float(value) for name, value in total.items()})
+        steps = per_epoch * self.group.size
+        mean = {f"train_{name}": value / steps for name, value in sums.items()}
         broken = [name for name, value in mean.items() if not math.isfinite(value)]
         if broken:
             raise WorkError(
@@ -171,19 +190,17 @@ class Run:
         method.network.eval()
         total: dict[str, Tensor] = {}
         size = method.options.batch
-        for start in range(0, len(data), size):
+        for start in range(self.group.rank * size, len(data), self.group.size * size):
             index = torch.arange(start, min(start + size, len(data)), device=self.torch_device)
-            with self._autocast():
+            with self._products():
                 figures = method.validate(data.batch(index, 0, None))
             for name, value in figures.items():
                 total[name] = total.get(name, 0) + value * len(index)
-        return {name: float(value) / len(data) for name, value in total.items()}
+        sums = self.group.summed({name: float(value) for name, value in total.items()})
+        return {name: value / len(data) for name, value in sums.items()}
 
-    def _autocast(self) -> contextlib.AbstractContextManager:
-        kind = PRECISIONS[self.precision]
-        if kind is None:
-            return contextlib.nullcontext()
-        return torch.autocast(self.torch_device.type, kind)
+    def _products(self) -> contextlib.AbstractContextManager:
+        return precision.products(self.torch_device, self.format.network, self.format.tf32)
 
     def describe(self) -> str:
         """The device in words."""
@@ -208,9 +225,15 @@ class _Data:
     """
 
     def __init__(
-        self, method: LearnedMethod, frames: Frames, device: torch.device, role: str, copies: int
+        self,
+        method: LearnedMethod,
+        frames: Frames,
+        device: torch.device,
+        role: str,
+        copies: int,
+        kind: precision.Format,
     ):
-        self.method, self.role, self.device = method, role, device
+        self.method, self.role, self.device, self.format = method, role, device, kind
         self.count, self.rate = len(frames), frames.sample_rate
         self.tensors = {k: v.to(device) for k, v in method.tensors(frames).items()}
         self.rooms: fresh.Rooms | None = None
@@ -222,10 +245,21 @@ class _Data:
     def __len__(self) -> int:
         return self.count
 
-    def batch(self, index: Tensor, epoch: int, generator: torch.Generator | None) -> Batch:
-        """Inputs of some frames; without generator (validation) always the same."""
+    def batch(
+        self,
+        index: Tensor,
+        epoch: int,
+        generator: torch.Generator | None,
+        group: parallel.Group = parallel.ALONE,
+    ) -> Batch:
+        """Inputs of a process's share of some frames; without generator (validation) always the
+        same.
+        """
         generator = generator or _generator(self.method, self.device, "valid", int(index[0]))
         batch = self._augmented(index, generator)
+        place = group.share(torch.arange(len(index), device=index.device))
+        if len(place) < len(index):
+            batch, index = {name: value[place] for name, value in batch.items()}, index[place]
         if self.kept:
             kept = self.kept[epoch % len(self.kept)]
             batch |= {
@@ -255,7 +289,8 @@ class _Data:
 
     @torch.no_grad()
     def _features(self, audio: Tensor) -> Batch:
-        return self.method.features(audio)
+        with precision.products(self.device, self.format.features, self.format.tf32):
+            return self.method.features(audio)
 
     def _features_of_all(self, copy: int) -> Batch:
         """Features of one augmented copy of everything, in half precision; {} if there are none."""
@@ -282,10 +317,22 @@ class _Data:
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
+def _parts(inputs: Batch, count: int) -> Iterator[tuple[Batch, float]]:
+    """A batch in at most ``count`` parts, each with its share of the frames."""
+    size = len(next(iter(inputs.values())))
+    if count == 1:
+        yield inputs, 1.0
+        return
+    for place in torch.arange(size).chunk(count):
+        part = slice(int(place[0]), int(place[-1]) + 1)
+        yield {name: value[part] for name, value in inputs.items()}, len(place) / size
+
+
 def choose_device(name: str) -> torch.device:
     """``auto`` is the GPU if there is one."""
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        place = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"  # of a group, each its own GPU
+        return torch.device(place if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
@@ -313,10 +360,9 @@ def _identity(method: LearnedMethod, train: Frames, valid: Frames) -> str:
         [len(part), np.asarray(part.source_position).sum(), np.asarray(part.audio[0]).sum()]
         for part in (train, valid)
     ]
-    data += [  # a pretrained part is data as well
+    data += [  # weights that it begins with are data as well
         [name, sum(float(value.double().sum()) for value in part.state_dict().values())]
         for name, part in method.parts().items()
-        if part is not method.network
     ]
     code = provenance.code_digest(__name__, type(method).__module__)
     described = [method.name, method.seed, dataclasses.asdict(method.options), code]

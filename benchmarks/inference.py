@@ -1,0 +1,166 @@
+"""What an answer costs: milliseconds per frame of every method, its growth and its peak memory.
+
+    python benchmarks/inference.py [--mics 5 8 16 32 64] [--device cuda] [--json OUT] [--out FOLDER]
+
+White noise, delayed exactly to microphones at random places of a room of 7 x 8 x 2.5 m. Networks
+have published sizes and random weights. All sizes of a method take turns; growth is the slope of
+log time over log size (microphones; samples, where a method takes shorter frames; frames).
+Peak memory is that of a process of its own. CPU seconds of one thread, or the clock's on a GPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before NumPy
+
+import numpy as np
+import pandas as pd
+import torch
+from measuring import add_output, canvas, finish, peak_mb, slopes, spread, take_turns
+
+from wavloc import methods
+from wavloc.errors import InputError
+from wavloc.features.ngcc import NGCC
+from wavloc.frames import FRAME_SAMPLES, Frames
+from wavloc.methods import batching
+from wavloc.methods.base import Method
+from wavloc.reporting.figures import save
+from wavloc.setups import Setup
+from wavloc.training import engine
+
+RATE, SPEED = 16000, 343.0
+ROOM = np.array([7.0, 8.0, 2.5])
+# Method: options that differ from the published ones. DI-NN has a network for each number.
+METHODS = {
+    "multilat": {},
+    "multilat_plus": {},
+    "linear_ls": {},
+    "nlls": {},
+    "tdoa_grid": {},
+    "srp_phat": {},
+    "dinn": {},
+    "gnn": {},
+    "multilat_ngcc": {},
+    "wav2pos": {},
+    "fault_tolerant": {"encoder": "logmel"},  # the others have weights that are fetched
+}
+
+
+def scene(count: int, mics: int, samples: int = FRAME_SAMPLES) -> Frames:
+    """Frames of white noise that reaches every microphone late and weaker, without reflections."""
+    rng = np.random.default_rng(mics)
+    array, source = rng.uniform(0, ROOM, (mics, 3)), rng.uniform(0, ROOM, (count, 3))
+    distance = np.linalg.norm(source[:, None] - array, axis=-1)
+    size = 2 * samples
+    dry = rng.standard_normal((count, size))
+    phase = np.exp(-2j * np.pi * np.fft.rfftfreq(size) * (distance * RATE / SPEED)[..., None])
+    wet = np.fft.irfft(np.fft.rfft(dry)[:, None] * phase, size) / distance[..., None]
+    kept = slice(samples // 2, samples // 2 + samples)
+    return Frames(
+        audio=wet[..., kept].astype(np.float32),
+        source_audio=dry[:, kept].astype(np.float32),
+        mic_positions=array,
+        source_position=source,
+        table=pd.DataFrame({"frame": np.arange(count)}),
+        sample_rate=RATE,
+    )
+
+
+def made(name: str, frames: Frames, device: str, batch: str) -> Method:
+    """The method, with random weights if it is learned."""
+    method = methods.create(name, {"options": METHODS[name]})
+    if not method.learned:
+        return method
+    if getattr(method, "pretrained", False):
+        method.ngcc = NGCC().eval().requires_grad_(False)
+    method.prepare(frames)
+    method.to(engine.choose_device(device))
+    batching.choose(method, frames, Setup(), batch)
+    return method
+
+
+def answer(name: str, count: int, mics: int, device: str, batch: str) -> None:
+    """All that a process does for one measurement of memory."""
+    frames = scene(count, mics)
+    made(name, frames, device, batch).predict(frames)
+
+
+def cost(name: str, cases: dict, args: argparse.Namespace) -> dict:
+    """Seconds per frame (rounds,) of a method for each of its cases, size -> frames."""
+    ways = {}
+    for size, frames in cases.items():
+        method = made(name, frames, args.device, args.batch)
+        ways[size] = lambda method=method, frames=frames: method.predict(frames)
+    times = take_turns(ways, args.rounds, engine.choose_device(args.device))
+    return {size: found / len(cases[size]) for size, found in times.items()}
+
+
+def run(name: str, args: argparse.Namespace) -> list[dict]:
+    """Rows of one method."""
+    rows = []
+    sweeps = {"microphones": {mics: scene(args.frames, mics) for mics in args.mics}}
+    if not METHODS[name] and not methods.create(name).learned:
+        sweeps["samples"] = {size: scene(args.frames, args.mics[0], size) for size in args.samples}
+    sweeps["frames"] = {count: scene(count, args.mics[0]) for count in args.counts}
+    for what, cases in sweeps.items():
+        times = cost(name, cases, args)
+        for size, found in times.items():
+            case = {"method": name, "over": what, "size": size}
+            rows.append(case | spread("ms per frame", 1000 * found))
+        if len(times) > 1:
+            whole = {size: found * len(cases[size]) for size, found in times.items()}
+            rows.append({"method": name, "over": what} | spread("slope", slopes(whole)))
+    for mics in (min(args.mics), max(args.mics)):
+        used = peak_mb(answer, name, args.frames, mics, args.device, args.batch)
+        case = {"method": name, "over": "microphones", "size": mics}
+        rows.append(case | spread("peak memory, MB", np.array([used])))
+    return rows
+
+
+def plot(rows: pd.DataFrame, stem: Path) -> None:
+    """Milliseconds per frame over microphones, and memory for the most of them."""
+    figure, (axes,) = canvas(2, 5)
+    part = rows[rows["over"] == "microphones"]
+    for name, found in part[part["figure"] == "ms per frame"].groupby("method", sort=False):
+        slope = part[(part["method"] == name) & (part["figure"] == "slope")]["median"]
+        label = f"{name}, slope {slope.item():.1f}" if len(slope) else name
+        axes[0].loglog(found["size"], found["median"], "o-", label=label)
+    sizes = sorted(part["size"].dropna().unique().astype(int))
+    axes[0].set(xlabel="microphones", ylabel="ms per frame")
+    axes[0].set_xticks(sizes, labels=sizes)
+    axes[0].set_xticks([], minor=True)
+    axes[0].legend(frameon=False, fontsize=6)
+    memory = part[(part["figure"] == "peak memory, MB") & (part["size"] == max(sizes))]
+    axes[1].barh(memory["method"], memory["median"], color="#0072B2")
+    axes[1].set(xlabel=f"peak memory, MB ({max(sizes)} microphones)")
+    save(figure, stem)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
+    parser.add_argument("--mics", type=int, nargs="+", default=[5, 8, 16, 32, 64])
+    parser.add_argument("--samples", type=int, nargs="+", default=[640, 1024, 1536, 2048])
+    parser.add_argument("--counts", type=int, nargs="+", default=[8, 16, 32], help="of frames")
+    parser.add_argument("--frames", type=int, default=4, help="frames of the other measurements")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--batch", default="auto", help="frames at once of learned methods (auto)")
+    add_output(parser)
+    args = parser.parse_args()
+    if min(args.mics) < 5 or min(args.frames, args.rounds, *args.counts, *args.samples) < 1:
+        parser.error("expected five microphones, one frame and one round at least")
+    torch.set_num_threads(1)
+    try:
+        rows = [row for name in args.methods for row in run(name, args)]
+    except InputError as error:
+        raise SystemExit(f"wavloc: error: {error}") from None
+    finish(rows, args, "inference", plot)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,97 @@
+"""A room of the user's own: fixed microphones, and speech from anywhere where people are.
+
+`wavloc my-room` writes its config entry from a list of microphones. Positions are in the
+coordinates of that list, wherever its origin is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+
+from wavloc.datasets.base import Scenes, require_room
+from wavloc.datasets.sound.corpus import Corpus
+from wavloc.datasets.speakers import ExampleOptions, SpeakerExamples
+from wavloc.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Options(ExampleOptions):
+    """Geometry in metres. What the room is like is the user's to say; sizes as for six faces."""
+
+    mics: tuple[tuple[str, float, float, float], ...] = ()  # name, x, y, z of each
+    corner: tuple[float, ...] = (0.0, 0.0, 0.0)  # where x, y and z of the room begin
+    height_low_m: float = 1.0  # of sources, above the floor
+    height_high_m: float = 1.8
+    wall_m: float = 0.3  # between sources and walls
+    repeats: int = 1
+    t60_low_s: float = 0.2  # nominal, in the test split too
+    test_snr_db: tuple[float, ...] = (20.0,)
+
+
+class Dataset(SpeakerExamples):
+    """Fixed microphones; sources uniform over the floor plan; speaker-disjoint splits."""
+
+    label = "own room (simulated)"
+    reference = "the user's own"
+    Options = Options
+
+    def array(self, rng: np.random.Generator | None = None) -> np.ndarray:
+        """The microphones (M, 3) in room coordinates; nothing is drawn."""
+        return np.array([row[1:] for row in self.options.mics], float) - self.options.corner
+
+    def source_box(self) -> tuple[np.ndarray, np.ndarray]:
+        options = self.options
+        far = np.array(options.room[:2]) - options.wall_m
+        low = np.array([options.wall_m, options.wall_m, options.height_low_m])
+        return low, np.array([*far, options.height_high_m])
+
+    def check(self) -> None:
+        """Refuse a geometry that no room can have; microphones are called by their names."""
+        options, where = self.options, f"datasets.{self.name}.options"
+        require_room(self.name, options.room)
+        if not options.mics:
+            raise InputError(f"{where}.mics: none, expected [name, x, y, z] of each microphone")
+        for row in options.mics:
+            if len(row) != 4 or not all(isinstance(value, int | float) for value in row[1:]):
+                raise InputError(f"{where}.mics: {row}, expected [name, x, y, z] in metres")
+        corner, room = np.array(options.corner), np.array(options.room)
+        for (name, *given), place in zip(options.mics, self.array(), strict=True):
+            if (place < -1e-9).any() or (place > room + 1e-9).any():
+                box = ", ".join(
+                    f"{axis} {low:g} to {high:g}"
+                    for axis, low, high in zip("xyz", corner, corner + room, strict=True)
+                )
+                raise InputError(
+                    f"{where}.mics: '{name}' at {given} m lies outside the room ({box} m); "
+                    "corner says where the room begins"
+                )
+        low, high = self.source_box()
+        if not (low[:2] >= 0).all() or not (low[:2] < high[:2]).all():
+            raise InputError(
+                f"{where}.wall_m: {options.wall_m}, expected at least 0 m and less than half of "
+                f"the room's {options.room[0]:g} and {options.room[1]:g} m"
+            )
+        # Networks take the spread of the sources along each axis as their unit of length.
+        if not 0 <= low[2] <= high[2] - 0.1 <= room[2] - 0.1:
+            raise InputError(
+                f"{where}: sources from height_low_m {low[2]:g} to height_high_m {high[2]:g}, "
+                f"expected at least 0.1 m between them, within 0 and the room's {room[2]:g} m"
+            )
+        if not 0 <= options.t60_low_s <= options.t60_high_s or not options.t60_high_s > 0:
+            raise InputError(
+                f"{where}: T60 from t60_low_s {options.t60_low_s} to t60_high_s "
+                f"{options.t60_high_s}, expected 0 <= low <= high, high above 0"
+            )
+
+    def scenes(self, track: str, sounds: Mapping[str, Corpus]) -> Scenes:
+        self.check()
+        drawn = super().scenes(track, sounds)
+        return dataclasses.replace(
+            drawn,
+            mics=self.array(),
+            origin=np.zeros(3) - self.options.corner,
+            meta=drawn.meta | {"mic_names": [name for name, *_ in self.options.mics]},
+        )

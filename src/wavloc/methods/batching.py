@@ -1,0 +1,69 @@
+"""Frames that a learned method treats at once: the largest block that the device's memory holds."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from wavloc.errors import InputError
+from wavloc.features import memory
+from wavloc.frames import Frames
+from wavloc.setups import Setup
+
+TRIED = (2, 8)  # frames whose peak memory is measured on a GPU
+ROOM = 0.8  # of the free memory
+MOST = 4096
+
+
+def choose(method: Any, frames: Frames, setup: Setup, wish: str) -> int:
+    """Set ``predict_batch`` of a method: a number, or ``auto``. Answers do not depend on it.
+
+    auto: on a GPU the size is extrapolated from the peak memory of two small blocks; on a CPU
+    the method's own size stays, whose features fit the cache. Returns frames per block.
+    """
+    if not hasattr(method.options, "predict_batch"):
+        raise InputError(
+            f"--batch: method '{method.name}' is not learned and has blocks of its own"
+        )
+    if wish == "auto":
+        size = _largest(method, frames, setup)
+    else:
+        size = int(wish) if wish.isdecimal() else 0
+        if size < 1:
+            raise InputError(f"--batch {wish}, expected auto or a number of frames above 0")
+    _set(method, size)
+    return size
+
+
+def _set(method: Any, size: int) -> None:
+    method.options = dataclasses.replace(method.options, predict_batch=size)
+
+
+def _largest(method: Any, frames: Frames, setup: Setup) -> int:
+    device = method.gpu
+    if device is None or len(frames) < max(TRIED) or method.refusal(frames, setup):
+        return method.options.predict_batch
+    free = memory.free_bytes(device)
+    peaks = [_peak(method, frames, setup, size) for size in TRIED]
+    return fitting(peaks, int(ROOM * free), len(frames))
+
+
+def fitting(peaks: list[int], free: int, frames: int) -> int:
+    """Largest block from the peaks (bytes above rest) of blocks of `TRIED` frames, by a line."""
+    each = max((peaks[1] - peaks[0]) / (TRIED[1] - TRIED[0]), 1.0)
+    fixed = max(peaks[0] - each * TRIED[0], 0.0)
+    return int(np.clip((free - fixed) // each, TRIED[0], min(MOST, max(frames, TRIED[0]))))
+
+
+def _peak(method: Any, frames: Frames, setup: Setup, size: int) -> int:
+    import torch
+
+    _set(method, size)
+    part = np.arange(size)
+    subset = None if setup.subset is None else setup.subset[part]
+    rest = torch.cuda.memory_allocated(method.gpu)
+    torch.cuda.reset_peak_memory_stats(method.gpu)
+    method.predict(frames.select(part), Setup(setup.name, subset))
+    return torch.cuda.max_memory_allocated(method.gpu) - rest

@@ -1,0 +1,170 @@
+"""The profile of the user's own room: from a microphone list to a config file."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from wavloc import files, plugins, recordings
+from wavloc.errors import InputError
+from wavloc.geometry import max_lag
+
+METHOD = "wav2pos"  # whose model the profile leaves
+MAPPED = [METHOD, "multilat_plus", "multilat_plus_ngcc"]
+COMPARED = ["multilat_ngcc", "srp_phat", "center", "oracle"]
+TRAINED = {"epochs": 24, "copies": 4}  # one room is quickly learnt by heart from a single copy
+MADE_BY = "# Made by: wavloc my-room"
+# Folders of results/ that are not a profile's.
+TAKEN = {
+    *("data", "models", "predictions", "metrics", "tables", "figures", "logs", "benchmarks"),
+    "published",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Room:
+    """What the user knows about the room. Metres in the coordinates of the microphone list.
+
+    size: lengths along x, y, z; corner: where they begin; heights: of sources above the floor;
+    t60_s: lowest and highest nominal reverberation time; snr_db: of what is to be located.
+    """
+
+    size: Sequence[float]
+    corner: Sequence[float] = (0.0, 0.0, 0.0)
+    heights: Sequence[float] = (1.0, 1.8)
+    t60_s: Sequence[float] = (0.2, 0.4)
+    snr_db: float = 20.0
+
+
+def profile(
+    mics: Path, room: Room, name: str, seed: int = 0, model: Path | None = None
+) -> dict[str, Any]:
+    """The config of a profile that trains for a room and maps the errors to be expected there.
+
+    mics: csv ``name,x,y,z``; name: of the profile, its results go to ``results/<name>``; model:
+    folder of a wav2pos model to be fine-tuned.
+    """
+    if len(room.t60_s) > 2:
+        raise InputError(f"--t60: {len(room.t60_s)} values, expected one, or lowest and highest")
+    names, places = recordings.read_mics(mics)
+    options = {
+        "mics": [[mic, *place.tolist()] for mic, place in zip(names, places, strict=True)],
+        "room": list(room.size),
+        "corner": list(room.corner),
+        "height_low_m": min(room.heights),
+        "height_high_m": max(room.heights),
+        "t60_low_s": min(room.t60_s),
+        "t60_high_s": max(room.t60_s),
+        "test_snr_db": [room.snr_db],
+        # Published: 20000, 1000, 2000. Higher image orders make little difference to localization.
+        **{"train": 3000, "valid": 100, "test": 1500, "max_order": 12},
+    }
+    plugins.plugin_class("datasets", "own_room")(options).check()
+    figure = {"dataset": "own_room", "setup": "1a", "mics": len(names)}
+    table = {"dataset": "own_room", "setups": ["1a"], "mics": [len(names)]}
+    results = f"results/{name}"
+    made: dict[str, Any] = {
+        "profile": name,
+        "seed": seed,
+        "pathvars": {
+            "results": results,
+            "logs": f"{results}/logs",
+            "benchmarks": f"{results}/benchmarks",
+        },
+        "datasets": {"own_room": {"options": options}},
+        "shown": ["room_accuracy", "room_split", "room_map", "room_array"],
+        "tables": {
+            "room_accuracy": {
+                "title": "Own room",
+                "caption": "Expected accuracy: simulated frames all over the room, other speakers "
+                "than those of the training.",
+                "layout": "tracks",
+                **table,
+                "tracks": ["test"],
+                "methods": [*MAPPED, *COMPARED],
+                "metrics": ["mae", "median", "acc30", "failure_rate"],
+            },
+            "room_split": {
+                "title": "Simulated frames",
+                "caption": "What was simulated; no speaker is in two parts.",
+                "layout": "counts",
+                **table,
+                "tracks": ["train", "valid", "test"],
+                "methods": [],
+                "metrics": ["speakers", "utterances", "frames"],
+            },
+        },
+        "figures": {
+            "room_map": {
+                "kind": "map",
+                "title": "Expected MAE over the floor (cm): simulated frames of all heights; small "
+                "numbers count them; cells without frames are blank.",
+                **figure,
+                "tracks": ["test"],
+                "methods": [*MAPPED],
+                "cell_m": 0.5,
+            },
+            "room_array": {
+                "kind": "layout",
+                "title": "Microphones and sources of the test frames.",
+                **figure,
+                "tracks": ["test"],
+                "methods": [],
+            },
+        },
+    }
+    entry = _fine_tuned(model, places) if model else {"options": {}}
+    made["methods"] = {METHOD: {**entry, "options": entry["options"] | TRAINED}}
+    return made
+
+
+def _fine_tuned(folder: Path, mics: np.ndarray) -> dict[str, Any]:
+    """Method entry of a training that starts from a model, with what must be as it is there."""
+    model = plugins.plugin_class("methods", METHOD).load(folder)
+    lag = max_lag(mics, model.facts.sample_rate, model.facts.speed_of_sound)
+    if lag > model.facts.max_lag:
+        raise InputError(
+            f"{folder}: trained for delays of at most {model.facts.max_lag} samples, but these "
+            f"microphones have {lag}; expected a model of an array at least as wide (without "
+            "one, train anew)"
+        )
+    own = model.own_options(dataclasses.asdict(model.options))
+    plain = {key: list(value) if isinstance(value, tuple) else value for key, value in own.items()}
+    return {"start": str(folder), "options": plain}
+
+
+class _Plain(yaml.SafeDumper):
+    """Says again what is there twice: people edit it."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def name_of(path: Path) -> str:
+    """The profile's name, which is that of its file; no other config file is written over."""
+    name = path.stem
+    if path.suffix != ".yaml" or not re.fullmatch(r"[\w-]+", name) or name in TAKEN:
+        raise InputError(
+            f"--out {path}: expected NAME.yaml of letters, digits, '_' and '-', for results/NAME"
+        )
+    if path.exists() and not path.read_bytes().startswith(MADE_BY.encode()):
+        raise InputError(f"--out {path}: is there and was not made by my-room, expected a new name")
+    return name
+
+
+def write(path: Path, made: dict[str, Any], options: str) -> None:
+    """Write the profile as YAML, with the options of the command that made it."""
+    style = {"sort_keys": False, "default_flow_style": None, "width": 100, "allow_unicode": True}
+    text = yaml.dump(made, Dumper=_Plain, **style)
+    head = (
+        f"{MADE_BY} {options}\n"
+        "# Differences from config.yaml; edit as you like. What each key means: README.md here,\n"
+        "# options of the room: src/wavloc/datasets/own_room.py.\n"
+    )
+    files.write_text(path, head + text)

@@ -1,0 +1,55 @@
+"""Number formats of a training: plain float32, or faster ones where the device has them.
+
+Only the networks and their features run in a faster format. The simulation of fresh rooms stays in
+full float32 (its products lose 1e-3 under TF32), and so do all Fourier transforms.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+
+from wavloc.errors import InputError
+
+
+class Format(NamedTuple):
+    """network, features: type that autocast uses there (None: float32). tf32: on a GPU, products
+    of float32 with 10 bits of mantissa.
+    """
+
+    network: torch.dtype | None = None
+    features: torch.dtype | None = None
+    tf32: bool = False
+
+
+FORMATS = {
+    "float32": Format(),
+    "tf32": Format(tf32=True),
+    "bf16": Format(network=torch.bfloat16, tf32=True),
+    "bf16_all": Format(network=torch.bfloat16, features=torch.bfloat16, tf32=True),
+}
+
+
+def format_of(name: str) -> Format:
+    """Format by name; an unknown one is an `InputError`."""
+    if name not in FORMATS:
+        raise InputError(f"precision '{name}', expected {', '.join(FORMATS)}")
+    return FORMATS[name]
+
+
+@contextlib.contextmanager
+def products(device: torch.device, dtype: torch.dtype | None, tf32: bool) -> Iterator[None]:
+    """Inside, matrix products and convolutions on ``device`` use that format; then as before."""
+    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
+    try:
+        if dtype is None:
+            yield
+        else:
+            with torch.autocast(device.type, dtype):
+                yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
