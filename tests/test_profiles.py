@@ -21,7 +21,8 @@ INSTEAD = (
 
 def resources(printed: str, rule: str) -> dict[str, str]:
     """Resources and threads of the first job of a rule in a dry run."""
-    job = re.search(rf"^rule {rule}:\n((?:    .*\n)+)", printed, re.MULTILINE)[1]
+    # Jobs of a group stand further in.
+    job = re.search(rf"^( *)rule {rule}:\n((?:\1    .*\n)+)", printed, re.MULTILINE)[2]
     asked = re.search(r"    resources: (.*)", job)[1].split(", ")
     return dict(pair.split("=", 1) for pair in asked)
 
