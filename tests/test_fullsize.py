@@ -93,6 +93,9 @@ def test_two_processes_train_the_weights_of_one_and_resume(tmp_path: Path) -> No
     assert ended.returncode == 0, ended.stderr
     one, two = (load_file(tmp_path / name / "weights.safetensors") for name in ("one", "two"))
     assert_close(two, one, 1e-5)
+    note = json.loads((tmp_path / "two" / "method.json").read_text())["training"]
+    assert note["provenance"]["processes"] == 2
+    assert note["epochs"] == 2
     with pytest.raises(InputError, match="a batch of 8 frames, expected a multiple of the 3"):
         parallel.Group(0, 3).share(torch.arange(8))
 
