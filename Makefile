@@ -5,7 +5,7 @@ CORES  ?= all
 BIN    := $(VENV)/bin
 RUN    := PATH="$(abspath $(BIN)):$$PATH"
 
-.PHONY: help env results smoke test test-slurm pull lint format lock clean
+.PHONY: help env results smoke published benchmarks test test-slurm pull lint format lock clean
 help:                            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/'
 
@@ -23,6 +23,19 @@ results: env                     ## the default run: every table and figure
 
 smoke: env                       ## the same DAG, small, in results/smoke
 	$(RUN) python workflow/run.py --cores $(CORES) --configfile config/smoke.yaml -- all
+
+published: env                   ## full-size runs, MINUTES at a time; SPEECH=folder adds six_faces
+	$(RUN) python workflow/published.py twin $(if $(MINUTES),--minutes $(MINUTES))
+	$(if $(SPEECH),$(RUN) python workflow/published.py six_faces --speech-root "$(SPEECH)" \
+	  $(if $(MINUTES),--minutes $(MINUTES)))
+
+BENCH := $(RUN) nice python benchmarks
+benchmarks: env                  ## csv and plots of all comparisons, at a modest size
+	$(BENCH)/simulation.py --rounds 3 --out results/benchmarks
+	$(BENCH)/features.py --batch 1 --rounds 3 --out results/benchmarks
+	$(BENCH)/multilateration.py --frames 100 --out results/benchmarks
+	$(BENCH)/training.py --batch 1 --rounds 3 --out results/benchmarks
+	$(BENCH)/inference.py --mics 5 8 16 --counts 4 8 16 --frames 2 --out results/benchmarks
 
 test: env                        ## all tests
 	$(RUN) python -m pytest -q -n 2 --dist worksteal tests

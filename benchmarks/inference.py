@@ -114,7 +114,7 @@ def run(name: str, args: argparse.Namespace) -> list[dict]:
         if len(times) > 1:
             whole = {size: found * len(cases[size]) for size, found in times.items()}
             rows.append({"method": name, "over": what} | spread("slope", slopes(whole)))
-    for mics in (min(args.mics), max(args.mics)):
+    for mics in sorted({min(args.mics), max(args.mics)}):
         used = peak_mb(answer, name, args.frames, mics, args.device, args.batch)
         case = {"method": name, "over": "microphones", "size": mics}
         rows.append(case | spread("peak memory, MB", np.array([used])))

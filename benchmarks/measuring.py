@@ -60,7 +60,7 @@ def slopes(times: dict[int, np.ndarray]) -> np.ndarray:
 
 
 def peak_mb(work: Callable[..., object], *given: object) -> float:
-    """Peak memory of a process of its own that does ``work(*given)``."""
+    """Peak memory of a process of its own that does ``work(*given)``; of its GPU if it uses one."""
     pool = multiprocessing.get_context("spawn").Pool(1)
     try:
         return pool.apply(_peak_mb, (work, *given))
@@ -72,6 +72,8 @@ def peak_mb(work: Callable[..., object], *given: object) -> float:
 def _peak_mb(work: Callable[..., object], *given: object) -> float:
     torch.set_num_threads(1)
     work(*given)
+    if torch.cuda.is_initialized():
+        return torch.cuda.max_memory_allocated() / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import importlib
 import json
 import subprocess
 import sys
@@ -91,6 +93,9 @@ def test_two_processes_train_the_weights_of_one_and_resume(tmp_path: Path) -> No
     assert ended.returncode == 0, ended.stderr
     one, two = (load_file(tmp_path / name / "weights.safetensors") for name in ("one", "two"))
     assert_close(two, one, 1e-5)
+    note = json.loads((tmp_path / "two" / "method.json").read_text())["training"]
+    assert note["provenance"]["processes"] == 2
+    assert note["epochs"] == 2
     with pytest.raises(InputError, match="a batch of 8 frames, expected a multiple of the 3"):
         parallel.Group(0, 3).share(torch.arange(8))
 
@@ -173,3 +178,16 @@ def test_the_block_is_extrapolated_from_two_small_ones() -> None:
     assert batching.fitting([20, 50], 1010, frames=50) == 50
     assert batching.fitting([20, 50], 0, frames=50) == 2
     assert memory.fitting(torch.device("cpu"), 10, 100, 7) == 7
+
+
+def test_the_check_of_a_gpu_runs_on_a_cpu_too(root: Path, monkeypatch) -> None:
+    """At a small size; tolerances of a step are for larger batches."""
+    monkeypatch.syspath_prepend(str(root / "benchmarks"))
+    check = importlib.import_module("check_gpu")
+    args = argparse.Namespace(batch=2, mics=2, rounds=1, product=64, compile=False)
+    rows = check.run(args, torch.device("cpu"))
+    judged = {(row["what"], row["way"]): row["good"] for row in rows if "good" in row}
+    assert {what for what, _ in judged} == {"features", "step", "simulation"}
+    assert all(good for (what, _), good in judged.items() if what != "step")
+    counted = next(row["gflop_per_frame"] for row in rows if row["what"] == "features")
+    assert 4.6 < counted < 4.9  # two backbones of 1.81 and two heads of 0.56 GFLOP

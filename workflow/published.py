@@ -280,7 +280,7 @@ def main(arguments: list[str] | None = None) -> int:
             unpack(args.unpack, results)
         commands = plan(args, folder, Path(args.results) / args.name)
         if not args.dry_run:
-            with files.lock(folder / ".lock"):
+            with files.lock(results / f".{args.name}.lock"):
                 work_on(commands, args)
                 if not left(commands):
                     publish(work, folder)

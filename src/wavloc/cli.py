@@ -290,7 +290,7 @@ def _train(args: argparse.Namespace) -> None:
         if not run.group.first:
             return
         method.training_note["provenance"] = provenance.stamp(
-            device=run.describe(), precision=args.precision
+            device=run.describe(), precision=args.precision, **run.divided()
         )
         with files.replacing(args.out) as temporary:
             method.to("cpu").save(temporary)

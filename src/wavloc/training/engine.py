@@ -96,7 +96,7 @@ class Run:
             initial=note["epoch"] * per_epoch * recipe.batch,
             desc=f"train {method.name}",
             unit="frame",
-            disable=None,
+            disable=None if self.group.first else True,
         )
         with bar:
             for epoch in range(note["epoch"], recipe.epochs):
@@ -207,6 +207,11 @@ class Run:
         if self.torch_device.type == "cuda":
             return torch.cuda.get_device_name(self.torch_device)
         return provenance.device()
+
+    def divided(self) -> dict[str, int]:
+        """In how many parts and processes a batch was treated, where not in one."""
+        found = {"accumulate": self.accumulate, "processes": self.group.size}
+        return {name: count for name, count in found.items() if count > 1}
 
     def write(self, folder: Path) -> None:
         """History as csv and plot."""

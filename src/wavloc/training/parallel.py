@@ -32,6 +32,8 @@ class Group:
         if size == 1:
             return Group()
         if not distributed.is_initialized():
+            if device.type == "cuda":
+                torch.cuda.set_device(device)  # objects are sent through it too
             distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
         return Group(distributed.get_rank(), size)
 
