@@ -24,8 +24,13 @@ CHUNK = defaultdict(lambda: 16_384, cpu=256)  # pairs treated at once
 
 
 def delays(rows: Tensor) -> Tensor:
-    """Lag of the maximum of correlation rows (..., 2 K + 1), in samples."""
-    return rows.argmax(-1) - rows.shape[-1] // 2
+    """Delays (B, P) of pairs i < j in samples from rows (B, 2 P, 2 K + 1) of both directions.
+
+    The lag at which the two directions together are highest. The rows of NGCC-PHAT are not each
+    other's mirror images, and one of them alone would depend on the order of the microphones.
+    """
+    both = rows[:, ::2] + rows[:, 1::2].flip(-1)
+    return both.argmax(-1) - rows.shape[-1] // 2
 
 
 @torch.no_grad()

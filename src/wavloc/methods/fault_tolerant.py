@@ -162,9 +162,7 @@ class Method(wav2pos.Method):
 
         rows = super().features(audio)["rows"]
         sound, first = self.heard(audio)
-        agreement = coherence(
-            sound, delays(rows[:, ::2]), self.options.coherence, self.facts.sample_rate
-        )
+        agreement = coherence(sound, delays(rows), self.options.coherence, self.facts.sample_rate)
         found = {"rows": rows, "agreement": agreement}
         if self.options.encoder_trained:  # in every step, see `reconstruct`
             return found
@@ -230,12 +228,12 @@ class Method(wav2pos.Method):
         from wavloc.features.reliability import reliability
 
         found = super().answer(inputs)
-        heard, rows, agreement = inputs["heard"], inputs["rows"][:, ::2], inputs["agreement"]
-        if rows.shape[1] == heard.shape[1] * (heard.shape[1] - 1) // 2:  # with the source's pairs
+        heard, delay, agreement = inputs["heard"], delays(inputs["rows"]), inputs["agreement"]
+        if delay.shape[1] == heard.shape[1] * (heard.shape[1] - 1) // 2:  # with the source's pairs
             of_mics = pair_index(heard.shape[1], heard.device)[0] > 0
-            rows, agreement = rows[:, of_mics], agreement[:, of_mics]
+            delay, agreement = delay[:, of_mics], agreement[:, of_mics]
         found["reliability"] = reliability(
-            delays(rows),
+            delay,
             agreement.float(),
             found["position"],
             found["mic_positions"],
