@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +67,15 @@ def test_predict_and_evaluate_any_frames(stored, tmp_path, capsys) -> None:
     printed = capsys.readouterr().out
     assert "mae" in printed
     assert "multilat_plus" in printed
+
+
+def test_classical_predictions_load_no_torch(stored, tmp_path) -> None:
+    """It takes longer to load than most of them take to compute, in every one of many jobs."""
+    arguments = ["predict", "--method", "center", "--frames", str(stored)]
+    arguments += ["--out", str(tmp_path / "out.parquet")]
+    program = f"import sys; from wavloc import cli; code = cli.main({arguments!r}); "
+    program += "sys.exit(code or 'torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
 def test_predict_refuses_bad_usage(stored, tmp_path, capsys) -> None:

@@ -327,7 +327,6 @@ def _parity(args: argparse.Namespace) -> None:
 
 def _predict(args: argparse.Namespace) -> None:
     from wavloc import frames, provenance
-    from wavloc.methods import batching
 
     method = _method(args)
     data = frames.load(args.frames)
@@ -337,6 +336,8 @@ def _predict(args: argparse.Namespace) -> None:
             raise InputError(f"--audio: method '{method.name}' reconstructs no signals")
         method.keep_audio = True
     if args.batch:
+        from wavloc.methods import batching
+
         size = batching.choose(method, data, setup, args.batch)
         say(f"predict {method.name}: {size} frames at once")
     try:
