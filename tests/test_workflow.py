@@ -59,10 +59,16 @@ def tables(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="session")
 def finished(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One undisturbed smoke run."""
-    folder = fresh(root, tmp_path_factory.mktemp("run") / "wavloc")
-    done = snakemake(folder, "--cores", "2", *SMOKE, "all", runner=True)
-    assert done.returncode == 0, done.stderr[-3000:]
+    """One undisturbed smoke run, the same for all workers of a test run."""
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder = base / "undisturbed"
+    with files.lock(base / "undisturbed.lock"):
+        if not folder.is_dir():
+            fresh(root, folder)
+        if not (folder / "results/smoke/report.html").is_file():
+            done = snakemake(folder, "--cores", "2", *SMOKE, "all", runner=True)
+            assert done.returncode == 0, done.stderr[-3000:]
     return folder
 
 
