@@ -95,6 +95,7 @@ def test_smoke_run_makes_every_table_and_figure(finished: Path, smoke: dict) -> 
         methods = rows_of(smoke, name, spec)
         for kind in ("csv", "md", "tex"):
             assert (results / "tables" / f"{name}.{kind}").stat().st_size > 100
+        assert "(simulated)" in (results / "tables" / f"{name}.md").read_text()  # its data
         table = pd.read_csv(results / "tables" / f"{name}.csv")
         tracks = {"ranks": 3, "conditions": 5 + 4 + 20}.get(spec["layout"])
         if "faults" in spec:  # every level; 0 has nothing to detect

@@ -503,7 +503,7 @@ def table_models(name):
 
 def caption(spec):
     """What a table shows, and which data and profile made it."""
-    shown = unique(cell[0] for cell in cells_of(spec))
+    shown = unique(cell[0] for cell in cells_of(spec)) or [spec["dataset"]]
     labels = [
         DATASETS[name].get("label", plugin_of("datasets", name).label) for name in shown
     ]
