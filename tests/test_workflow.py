@@ -148,8 +148,7 @@ def test_every_learned_row_has_a_model_and_its_size(finished: Path, smoke: dict)
 @pytest.mark.slow
 def test_measured_properties_are_those_of_the_classes(finished: Path, smoke: dict) -> None:
     """On the models that the run trained; Table I shows what was measured."""
-    metrics = finished / "results" / "smoke" / "metrics"
-    found = sorted(metrics.rglob("*-properties.json"))
+    found = sorted((finished / "results" / "smoke" / "properties").rglob("*.json"))
     assert len(found) == 2
     for path in found:
         for name, measured in json.loads(path.read_text()).items():
@@ -342,11 +341,17 @@ def test_targets_of_the_phases_exist(root: Path, tmp_path: Path) -> None:
     single = snakemake(folder, "-n", "table3").stdout
     assert "wav2pos_m" in single
     assert "results/models/luvira_twin/1" not in single  # only what it needs
+    first = snakemake(folder, "-n", "table1").stdout
+    assert "method=gnn" in first
+    assert "method=wav2pos_base" not in first  # of Table IV, in the same cell
+    ablation = snakemake(folder, "-n", "table4").stdout
+    assert "method=wav2pos_base" in ablation
+    assert "method=gnn" not in ablation
     # A single target builds only what it needs.
     one = snakemake(folder, "-n", *SMOKE, "results/smoke/figures/fig4.png")
     assert "predict_cell" not in one.stdout
     curve = snakemake(folder, "-n", "fig3a").stdout
-    assert "results/metrics/six_faces/test/1a-6-conditions.csv" in curve
+    assert "results/metrics/six_faces/test/1a-6/table_conditions-conditions.csv" in curve
     assert "luvira_twin" not in curve
     assert "test_clean" not in curve
     gain = snakemake(folder, "-n", "fig3e").stdout

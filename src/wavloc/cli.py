@@ -204,6 +204,19 @@ def _fault(args: argparse.Namespace) -> None:
     say(f"fault {args.kind} {args.level:g} {faults.KINDS[args.kind].unit}: {len(data)} frames")
 
 
+def _mix(args: argparse.Namespace) -> None:
+    import numpy as np
+
+    from wavloc import frames
+    from wavloc.simulation import mixtures
+
+    data = frames.load(args.frames)
+    partners = frames.concatenate([frames.load(path) for path in args.partners])
+    counts = np.full(len(data), args.sources)
+    mixtures.mixed(data, partners, counts, args.seed, args.dataset).save(args.out)
+    say(f"mix {args.sources} sources: {len(data)} frames, partners of {len(partners)}")
+
+
 def _subset(args: argparse.Namespace) -> None:
     import numpy as np
 
@@ -412,6 +425,15 @@ def _detect(args: argparse.Namespace) -> None:
     data, found = frames.load(args.frames), _predictions(args.predictions)
     bootstrap = (args.seed, args.resamples, args.block)
     _write_csv(args.out, detection(found, data, _cell(args), *bootstrap))
+
+
+def _several(args: argparse.Namespace) -> None:
+    from wavloc import frames
+    from wavloc.evaluation.several import several
+
+    data, found = frames.load(args.frames), _predictions(args.predictions)
+    bootstrap = (args.seed, args.resamples, args.block)
+    _write_csv(args.out, several(found, data, _cell(args), *bootstrap))
 
 
 def _costs(args: argparse.Namespace) -> None:
@@ -643,6 +665,16 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("--dataset", default="", help="name that enters the seed")
     add.add_argument("--out", type=Path, required=True, help="Frames folder to write")
 
+    add = command("mix", _mix, "let several sources sound at once in each frame")
+    add.add_argument("--frames", type=Path, required=True, help="Frames folder or .npz")
+    add.add_argument(
+        "--partners", type=Path, nargs="+", required=True,
+        help="Frames of the same array that the other sources are drawn from",
+    )  # fmt: skip
+    add.add_argument("--sources", type=int, required=True, help="sources in each frame")
+    add.add_argument("--dataset", default="", help="name that enters the seed")
+    add.add_argument("--out", type=Path, required=True, help="Frames folder to write")
+
     add = command("subset", _subset, "draw the microphones that are known in each frame")
     add.add_argument("--frames", type=Path, required=True)
     add.add_argument("--mics", type=int, required=True, help="microphones per frame")
@@ -747,6 +779,13 @@ def _parser() -> argparse.ArgumentParser:
 
     add = command("detect", _detect, "score how well reliabilities tell faulty microphones")
     add.add_argument("--frames", type=Path, required=True, help="Frames, made by `fault`")
+    add.add_argument("--predictions", type=Path, nargs="+", required=True, help=".parquet")
+    add_cell(add)
+    add_bootstrap(add)
+    add.add_argument("--out", type=Path, required=True, help="metrics .csv to write")
+
+    add = command("several", _several, "score positions of several sources at once")
+    add.add_argument("--frames", type=Path, required=True, help="Frames, made by `mix`")
     add.add_argument("--predictions", type=Path, nargs="+", required=True, help=".parquet")
     add_cell(add)
     add_bootstrap(add)

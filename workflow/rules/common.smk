@@ -9,12 +9,19 @@ from wavloc import config as wavloc_config
 from wavloc import plugins, provenance
 from wavloc.datasets import fetch
 from wavloc.errors import WavlocError
-from wavloc.simulation import faults
+from wavloc.evaluation import several
+from wavloc.simulation import faults, mixtures
 
 try:
     config.update(wavloc_config.resolve(config, Path(workflow.basedir) / "config"))
 except WavlocError as error:
     sys.exit(f"wavloc: error: {error}")
+
+# Snakemake's limit of 100 started jobs a second wakes the scheduler once a second more with every
+# job that has ended, until it takes half a core. Who asked for another limit gets it.
+limit = getattr(workflow.scheduling_settings, "max_jobs_per_timespan", None)
+if limit and (limit.max_jobs, limit.timespan) == (100, 1):
+    workflow.scheduling_settings.max_jobs_per_timespan = None
 
 SEED = config["seed"]
 METHODS = dict(
@@ -73,8 +80,15 @@ def methods_of(name):
 def tracks_of(spec):
     """Tracks of a table or figure; with faults, each at every level of each fault.
 
-    Level 0, the track itself, has no faulty microphone to be detected.
+    Level 0, the track itself, has no faulty microphone to be detected. With numbers of sources,
+    each with as many at once.
     """
+    if "sources" in spec:
+        return [
+            faults.named(track, mixtures.KIND, count)
+            for track in spec["tracks"]
+            for count in spec["sources"]
+        ]
     if "faults" not in spec:
         return spec["tracks"]
     unknown = [fault for fault in spec["faults"] if fault not in config["faults"]]
@@ -97,6 +111,16 @@ def detects(spec):
     return "auc" in spec.get("metrics", []) or spec.get("kind") == "roc"
 
 
+def scores_several(spec):
+    """Whether a table is about several sources at once."""
+    return any(metric in several.METRICS for metric in spec.get("metrics", []))
+
+
+def partners_of(dataset, track):
+    """Tracks whose sources sound beside those of a track: all that are tested with it."""
+    return dataset_named(dataset).splits()[split_of((dataset, track))].test
+
+
 def cells_of(spec):
     """Cells (dataset, track, setup, mics) of a table or figure; a ranking has those of tables."""
     if spec.get("layout") == "ranks":
@@ -112,11 +136,14 @@ def unique(items):
 
 
 EXPERIMENTS = config["tables"] | config["figures"]
-# Cell -> the methods that are run on it, in the order of the rows.
-CELL_METHODS = {}
+# Cell -> the methods that are run on it, in the order of the rows. Those of one table or figure
+# are evaluated together, so that each needs its own methods only; where another has the same
+# ones, both share the metrics, which bear the name of the first: (cell, methods) -> name.
+CELL_METHODS, GROUPS = {}, {}
 for name, spec in EXPERIMENTS.items():
     for cell in cells_of(spec):
         CELL_METHODS[cell] = CELL_METHODS.get(cell, []) + methods_of(name)
+        GROUPS.setdefault((cell, tuple(methods_of(name))), name)
 CELLS = {
     cell: [method for method in METHODS if method in found]
     for cell, found in CELL_METHODS.items()
@@ -145,8 +172,14 @@ def prediction_of(cell, method):
     return "<results>/predictions/{}/{}/{}-{}/{}.parquet".format(*cell, method)
 
 
-def predictions_of(cell):
-    return [prediction_of(cell, method) for method in CELLS[cell]]
+def predictions_of(cell, group=None):
+    """Predictions of a cell, by all methods or by those of a table or figure."""
+    methods = CELLS[cell] if group is None else methods_of(group)
+    return [prediction_of(cell, method) for method in methods]
+
+
+def grouped_predictions(wildcards):
+    return predictions_of(cell_of(wildcards), wildcards.group)
 
 
 def cell_of(wildcards):
@@ -246,8 +279,11 @@ def start_of(wildcards):
     return start
 
 
-def metrics_of(cell, kind=""):
-    return "<results>/metrics/{}/{}/{}-{}{}.csv".format(*cell, kind and f"-{kind}")
+def metrics_of(cell, name, kind=""):
+    """Metrics of a cell, of one kind, for a table or figure."""
+    group = GROUPS[cell, tuple(methods_of(name))]
+    stem = f"{group}-{kind}" if kind else group
+    return "<results>/metrics/{}/{}/{}-{}/{}.csv".format(*cell, stem)
 
 
 # What the layout of a table, or the metric of a curve, wants besides the usual metrics.
@@ -262,14 +298,20 @@ def metrics_for(name):
     if spec.get("layout") == "counts":
         return [f"<results>/metrics/{dataset_of(spec)}/{name}.csv"]
     kind = "detection" if detects(spec) else KINDS.get(spec.get("layout"), "")
+    kind = "several" if scores_several(spec) else kind
     if spec.get("kind") == "sweep":
         kind = KINDS.get(spec["metric"], "conditions")
-    return [metrics_of(cell, kind) for cell in cells_of(spec)]
+    return [metrics_of(cell, name, kind) for cell in cells_of(spec)]
 
 
-def conditions_of(cell):
-    """Columns of the frames by which a cell is evaluated, over all tables and curves."""
-    specs = [spec for spec in EXPERIMENTS.values() if cell in cells_of(spec)]
+def conditions_of(wildcards):
+    """Columns of the frames by which methods are evaluated in a cell, over all tables and curves."""
+    cell, methods = cell_of(wildcards), methods_of(wildcards.group)
+    specs = [
+        spec
+        for name, spec in EXPERIMENTS.items()
+        if cell in cells_of(spec) and methods_of(name) == methods
+    ]
     by = [
         spec.get("by", [spec.get("x")])
         for spec in specs
@@ -287,14 +329,6 @@ DENOISED = {
 }
 
 
-# Tables of detected faults: cell -> methods whose reliabilities they judge.
-DETECTED = {}
-for name, spec in config["tables"].items():
-    if detects(spec):
-        for cell in cells_of(spec):
-            DETECTED[cell] = unique(DETECTED.get(cell, []) + methods_of(name))
-
-
 # First cells of the tables that show properties of methods -> methods whose are measured there.
 MEASURED = {}
 for name, spec in config["tables"].items():
@@ -308,7 +342,7 @@ def table_properties(name):
     spec = config["tables"][name]
     if spec["layout"] != "tracks":
         return []
-    return [metrics_of(cells_of(spec)[0], "properties").replace(".csv", ".json")]
+    return ["<results>/properties/{}/{}/{}-{}.json".format(*cells_of(spec)[0])]
 
 
 def outputs_of(name):
@@ -329,8 +363,7 @@ TABLE_FILES = [path for name in config["tables"] for path in outputs_of(name)]
 TABLE_FILES += [*REPRODUCTION, "<results>/tables/summary.json"]
 FIGURE_FILES = [path for name in config["figures"] for path in outputs_of(name)]
 METRIC_FILES = unique(
-    [metrics_of(cell) for cell in CELLS]
-    + [path for name in config["tables"] for path in metrics_for(name)]
+    [path for name in config["tables"] for path in metrics_for(name)]
     + [
         path
         for name in config["figures"]
@@ -440,7 +473,7 @@ def table_spec(name):
         spec["layout"] == "conditions"
     ):  # rows are what the metrics have instead of tracks
         spec = spec | {"tracks": []}
-    elif "faults" in spec:
+    elif "faults" in spec or "sources" in spec:
         spec = spec | {"tracks": tracks_of(spec)}
     return spec | {"dataset": dataset_of(spec)}
 
@@ -466,18 +499,19 @@ def figure_predictions(name):
     }
 
 
-def cell_models(cell):
+def models_of(cell, methods):
     """``method`` -> folder of the model that answers in a cell, for the learned ones."""
-    return {
-        method: model_of(cell, method)
-        for method in CELLS[cell]
-        if model_of(cell, method)
-    }
+    found = {method: model_of(cell, method) for method in methods}
+    return {method: model for method, model in found.items() if model}
 
 
-def measured_models(cell):
-    models = cell_models(cell)
-    return {method: models[method] for method in MEASURED[cell] if method in models}
+def grouped_models(wildcards):
+    return models_of(cell_of(wildcards), methods_of(wildcards.group))
+
+
+def measured_models(wildcards):
+    cell = cell_of(wildcards)
+    return models_of(cell, MEASURED[cell])
 
 
 def ranked_predictions(name):
@@ -525,10 +559,12 @@ wildcard_constraints:
     method=alternatives(METHODS),
     table=alternatives(config["tables"]),
     figure=alternatives(config["figures"]),
+    group=alternatives(EXPERIMENTS),
     setup="1a|1b|2a|2b",
     mics=r"\d+",
     track="[^/]+",
     fault=alternatives(config["faults"]),
     level=r"[\d.]+",
+    sources=r"\d+",
     split="[^/]+",
     model="[^/]+",

@@ -98,6 +98,29 @@ rule fault:
         " --seed {params.seed} --out {output:q} --log {log:q}"
 
 
+rule mix:
+    input:
+        frames="<results>/data/{dataset}/{track}",
+        partners=lambda wc: [
+            frames_of(wc.dataset, track) for track in partners_of(wc.dataset, wc.track)
+        ],
+    output:
+        directory("<results>/data/{dataset}/{track}@" + mixtures.KIND + "-{sources}"),
+    log:
+        "<logs>/mix/{dataset}/{track}@{sources}.log",
+    benchmark:
+        "<benchmarks>/mix/{dataset}/{track}@{sources}.tsv"
+    wildcard_constraints:
+        track="[^/@]+",
+    params:
+        code=provenance.code_digest("wavloc.simulation.mixtures"),
+        seed=SEED,
+    shell:
+        "wavloc mix --frames {input.frames:q} --partners {input.partners:q}"
+        " --sources {wildcards.sources} --dataset {wildcards.dataset}/{wildcards.track}"
+        " --seed {params.seed} --out {output:q} --log {log:q}"
+
+
 rule subset:
     input:
         "<results>/data/{dataset}/{track}",

@@ -4,16 +4,16 @@
 rule evaluate_conditions:
     input:
         frames="<results>/data/{dataset}/{track}",
-        predictions=lambda wc: predictions_of(cell_of(wc)),
+        predictions=grouped_predictions,
     output:
-        "<results>/metrics/{dataset}/{track}/{setup}-{mics}-conditions.csv",
+        "<results>/metrics/{dataset}/{track}/{setup}-{mics}/{group}-conditions.csv",
     log:
-        "<logs>/evaluate/{dataset}/{track}/{setup}-{mics}-conditions.log",
+        "<logs>/evaluate/{dataset}/{track}/{setup}-{mics}/{group}-conditions.log",
     benchmark:
-        "<benchmarks>/evaluate/{dataset}/{track}/{setup}-{mics}-conditions.tsv"
+        "<benchmarks>/evaluate/{dataset}/{track}/{setup}-{mics}/{group}-conditions.tsv"
     params:
         code=provenance.code_digest("wavloc.evaluation.conditions"),
-        by=lambda wc: conditions_of(cell_of(wc)),
+        by=conditions_of,
         resamples=config["evaluation"]["resamples"],
         block=config["evaluation"]["block"],
         seed=SEED,
@@ -28,18 +28,16 @@ rule evaluate_denoising:
     input:
         frames="<results>/data/{dataset}/{track}",
         clean=lambda wc: frames_of(wc.dataset, DENOISED[cell_of(wc)][1]),
-        predictions=lambda wc: [
-            prediction_of(cell_of(wc), method) for method in DENOISED[cell_of(wc)][0]
-        ],
+        predictions=grouped_predictions,
     output:
-        "<results>/metrics/{dataset}/{track}/{setup}-{mics}-denoising.csv",
+        "<results>/metrics/{dataset}/{track}/{setup}-{mics}/{group}-denoising.csv",
     log:
-        "<logs>/evaluate/{dataset}/{track}/{setup}-{mics}-denoising.log",
+        "<logs>/evaluate/{dataset}/{track}/{setup}-{mics}/{group}-denoising.log",
     benchmark:
-        "<benchmarks>/evaluate/{dataset}/{track}/{setup}-{mics}-denoising.tsv"
+        "<benchmarks>/evaluate/{dataset}/{track}/{setup}-{mics}/{group}-denoising.tsv"
     params:
         code=provenance.code_digest("wavloc.evaluation.conditions"),
-        by=lambda wc: conditions_of(cell_of(wc)),
+        by=conditions_of,
         resamples=config["evaluation"]["resamples"],
         block=config["evaluation"]["block"],
         seed=SEED,
@@ -54,15 +52,13 @@ rule evaluate_denoising:
 rule evaluate_detection:
     input:
         frames="<results>/data/{dataset}/{track}",
-        predictions=lambda wc: [
-            prediction_of(cell_of(wc), method) for method in DETECTED[cell_of(wc)]
-        ],
+        predictions=grouped_predictions,
     output:
-        "<results>/metrics/{dataset}/{track}/{setup}-{mics}-detection.csv",
+        "<results>/metrics/{dataset}/{track}/{setup}-{mics}/{group}-detection.csv",
     log:
-        "<logs>/evaluate/{dataset}/{track}/{setup}-{mics}-detection.log",
+        "<logs>/evaluate/{dataset}/{track}/{setup}-{mics}/{group}-detection.log",
     benchmark:
-        "<benchmarks>/evaluate/{dataset}/{track}/{setup}-{mics}-detection.tsv"
+        "<benchmarks>/evaluate/{dataset}/{track}/{setup}-{mics}/{group}-detection.tsv"
     params:
         code=provenance.code_digest("wavloc.evaluation.detection"),
         resamples=config["evaluation"]["resamples"],
@@ -75,23 +71,43 @@ rule evaluate_detection:
         " --seed {params.seed} --out {output:q} --log {log:q}"
 
 
+rule evaluate_several:
+    input:
+        frames="<results>/data/{dataset}/{track}",
+        predictions=grouped_predictions,
+    output:
+        "<results>/metrics/{dataset}/{track}/{setup}-{mics}/{group}-several.csv",
+    log:
+        "<logs>/evaluate/{dataset}/{track}/{setup}-{mics}/{group}-several.log",
+    benchmark:
+        "<benchmarks>/evaluate/{dataset}/{track}/{setup}-{mics}/{group}-several.tsv"
+    params:
+        code=provenance.code_digest("wavloc.evaluation.several"),
+        resamples=config["evaluation"]["resamples"],
+        block=config["evaluation"]["block"],
+        seed=SEED,
+    shell:
+        "wavloc several --frames {input.frames:q} --predictions {input.predictions:q}"
+        " --dataset {wildcards.dataset} --track {wildcards.track} --setup {wildcards.setup}"
+        " --mics {wildcards.mics} --resamples {params.resamples} --block {params.block}"
+        " --seed {params.seed} --out {output:q} --log {log:q}"
+
+
 rule costs:
     input:
-        predictions=lambda wc: predictions_of(cell_of(wc)),
-        models=lambda wc: cell_models(cell_of(wc)).values(),
+        predictions=grouped_predictions,
+        models=lambda wc: grouped_models(wc).values(),
     output:
-        "<results>/metrics/{dataset}/{track}/{setup}-{mics}-costs.csv",
+        "<results>/metrics/{dataset}/{track}/{setup}-{mics}/{group}-costs.csv",
     log:
-        "<logs>/costs/{dataset}/{track}/{setup}-{mics}.log",
+        "<logs>/costs/{dataset}/{track}/{setup}-{mics}/{group}.log",
     benchmark:
-        "<benchmarks>/costs/{dataset}/{track}/{setup}-{mics}.tsv"
+        "<benchmarks>/costs/{dataset}/{track}/{setup}-{mics}/{group}.tsv"
     params:
         code=provenance.code_digest("wavloc.evaluation.costs"),
         models=lambda wc, input: [
             f"{method}={path}"
-            for method, path in zip(
-                cell_models(cell_of(wc)), input.models, strict=True
-            )
+            for method, path in zip(grouped_models(wc), input.models, strict=True)
         ],
     shell:
         "wavloc costs --predictions {input.predictions:q} --models {params.models:q}"
@@ -124,9 +140,9 @@ rule properties:
     input:
         frames="<results>/data/{dataset}/{track}",
         subset="<results>/data/subsets/{dataset}/{track}-{mics}.npy",
-        models=lambda wc: measured_models(cell_of(wc)).values(),
+        models=lambda wc: measured_models(wc).values(),
     output:
-        "<results>/metrics/{dataset}/{track}/{setup}-{mics}-properties.json",
+        "<results>/properties/{dataset}/{track}/{setup}-{mics}.json",
     log:
         "<logs>/properties/{dataset}/{track}/{setup}-{mics}.log",
     benchmark:
@@ -146,9 +162,7 @@ rule properties:
         ),
         models=lambda wc, input: [
             f"{method}={path}"
-            for method, path in zip(
-                measured_models(cell_of(wc)), input.models, strict=True
-            )
+            for method, path in zip(measured_models(wc), input.models, strict=True)
         ],
         seed=SEED,
     shell:

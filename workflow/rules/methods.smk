@@ -74,13 +74,13 @@ rule evaluate_cell:
     input:
         frames="<results>/data/{dataset}/{track}",
         subset="<results>/data/subsets/{dataset}/{track}-{mics}.npy",
-        predictions=lambda wc: predictions_of(cell_of(wc)),
+        predictions=grouped_predictions,
     output:
-        "<results>/metrics/{dataset}/{track}/{setup}-{mics}.csv",
+        "<results>/metrics/{dataset}/{track}/{setup}-{mics}/{group}.csv",
     log:
-        "<logs>/evaluate/{dataset}/{track}/{setup}-{mics}.log",
+        "<logs>/evaluate/{dataset}/{track}/{setup}-{mics}/{group}.log",
     benchmark:
-        "<benchmarks>/evaluate/{dataset}/{track}/{setup}-{mics}.tsv"
+        "<benchmarks>/evaluate/{dataset}/{track}/{setup}-{mics}/{group}.tsv"
     params:
         code=provenance.code_digest("wavloc.evaluation.metrics"),
         resamples=config["evaluation"]["resamples"],

@@ -15,6 +15,7 @@ import torch
 
 # Rows treated at once: what fits the cache of a CPU, a gigabyte of a GPU.
 CHUNK = defaultdict(lambda: 65_536, cpu=64)
+TINY = 1e-30  # the root has a gradient where a spectrum is 0
 PHAT_EPS = 1e-3  # added to the magnitude, as the public NGCC-PHAT code does
 
 
@@ -46,8 +47,8 @@ def whitened(
     first: torch.Tensor, second: torch.Tensor, max_lag: int, eps: float = PHAT_EPS
 ) -> torch.Tensor:
     """PHAT correlation of two spectra (..., n / 2 + 1) at lags -K .. K: (..., 2 K + 1)."""
-    magnitude = first.abs() * second.abs() + eps  # of the cross-spectrum
-    cross = torch.view_as_real(first * second.conj()) / magnitude[..., None]
+    floor = magnitude(first) * magnitude(second) + eps  # of the cross-spectrum
+    cross = torch.view_as_real(first * second.conj()) / floor[..., None]
     return lags(torch.view_as_complex(cross), max_lag)
 
 
@@ -55,7 +56,7 @@ def magnitude(spectrum: torch.Tensor) -> torch.Tensor:
     """Absolute value; torch's own guards against overflow and takes four times as long."""
     parts = torch.view_as_real(spectrum)
     real, imaginary = parts[..., 0], parts[..., 1]
-    return (real * real).addcmul_(imaginary, imaginary).sqrt_()
+    return (real * real).addcmul_(imaginary, imaginary).add_(TINY).sqrt_()
 
 
 def pair_numbers(count: int) -> list[list[int]]:

@@ -109,25 +109,19 @@ class Method(wav2pos.Method):
     def build(self, facts: Facts) -> FaultTolerant:
         from wavloc.methods.networks.fault_tolerant import FaultTolerant
 
-        options = self.options
-        network = FaultTolerant(
-            self.encoder.dim,
-            samples=facts.samples,
-            width=options.width,
-            encoder_depth=options.encoder_depth,
-            decoder_depth=options.decoder_depth,
-            heads=options.heads,
-            row=2 * facts.max_lag + 1,
-            pair_hidden=options.pair_hidden,
-            head_hidden=options.head_hidden,
-            share=options.share,
-            keep=options.keep,
-            alpha=options.alpha,
-            alpha_learned=options.alpha_learned,
-        )
-        if options.encoder_trained:  # a part of the network: its optimizer and its best epoch
+        network = FaultTolerant(self.encoder.dim, **self.network_sizes(facts))
+        if self.options.encoder_trained:  # of the network: its optimizer and its best epoch
             network.acoustic = self.encoder.thaw()
         return network
+
+    def network_sizes(self, facts: Facts) -> dict[str, Any]:
+        """What the network is made with, besides the size of an embedding."""
+        chosen = (
+            *("width", "encoder_depth", "decoder_depth", "heads", "pair_hidden", "head_hidden"),
+            *("share", "keep", "alpha", "alpha_learned"),
+        )
+        sizes = {name: getattr(self.options, name) for name in chosen}
+        return sizes | {"samples": facts.samples, "row": 2 * facts.max_lag + 1}
 
     def parts(self) -> dict[str, nn.Module]:
         apart = self.encoder is not None and not self.options.encoder_trained
@@ -183,18 +177,21 @@ class Method(wav2pos.Method):
     def reconstruct(
         self, inputs: dict[str, Tensor], audio_known: Tensor, position_known: Tensor, **more: Any
     ) -> Any:
-        embedding = inputs.get("embedding")
-        if embedding is None:
-            first = 0 if bool(inputs["heard"][:, 0].any()) else 1
-            embedding = self.embedded(inputs["audio"][:, first:], first)
         return self.network(
-            embedding,
+            self.embedding_of(inputs),
             inputs["positions"],
             audio_known,
             position_known,
             inputs["rows"],
             inputs["agreement"],
         )
+
+    def embedding_of(self, inputs: dict[str, Tensor]) -> Tensor:
+        """Embeddings (B, 1 + M, dim), made here where the encoder is trained."""
+        if "embedding" in inputs:
+            return inputs["embedding"]
+        first = 0 if bool(inputs["heard"][:, 0].any()) else 1
+        return self.embedded(inputs["audio"][:, first:], first)
 
     def loss(
         self, inputs: dict[str, Tensor], generator: torch.Generator | None

@@ -149,8 +149,9 @@ class LearnedMethod(Method):
         raise TypeError(f"method '{self.name}' defines no loss()")
 
     def answer(self, inputs: Batch) -> Batch:
-        """``position`` (B, 3) metres; where defined ``mic_positions`` (B, M, 3) and ``reliability``
-        (B, M); with `keep_audio` ``audio`` (B, M + 1, N), standardised.
+        """``position`` (B, 3) metres; where defined ``mic_positions`` (B, M, 3), ``reliability``
+        (B, M), ``positions`` (B, K, 3) and ``certainty`` (B, K), see `Predictions`; with
+        `keep_audio` ``audio`` (B, M + 1, N), standardised.
         """
         raise TypeError(f"method '{self.name}' defines no answer()")
 
@@ -322,16 +323,12 @@ class LearnedMethod(Method):
                 for name, value in self.answer(self.inputs(batch)).items():
                     found.setdefault(name, []).append(value.float().cpu().numpy())
         joined = {name: np.concatenate(parts) for name, parts in found.items()}
-        position = joined["position"].astype(np.float64)
+        position = joined.pop("position").astype(np.float64)
         status = np.where(np.isfinite(position).all(axis=1), "ok", "failed").astype(object)
-        mics = joined.get("mic_positions")
-        return Predictions(
-            position,
-            status,
-            mic_positions=None if mics is None else mics.astype(np.float64),
-            audio=joined.get("audio"),
-            reliability=joined.get("reliability"),
-        )
+        for name in ("mic_positions", "positions"):
+            if name in joined:
+                joined[name] = joined[name].astype(np.float64)
+        return Predictions(position, status, **joined)
 
     # ----------------------------------------------------------------- model folders
 

@@ -15,7 +15,13 @@ import pyarrow.parquet as pq
 from wavloc import files
 from wavloc.errors import InputError
 
-ARRAYS = ("mic_positions", "audio", "reliability")  # stored beside the parquet file
+ARRAYS = (
+    "mic_positions",
+    "audio",
+    "reliability",
+    "positions",
+    "certainty",
+)  # stored beside the parquet file
 
 
 @dataclass
@@ -24,8 +30,9 @@ class Predictions:
 
     covariance (F, 3, 3) m^2, mic_positions (F, M, 3) metres, audio (F, M + 1, N), the source's
     signal first, each with zero mean and unit deviation, and reliability (F, M) of microphones,
-    from 0 to 1, NaN where not heard, are optional; seconds_per_frame is measured; meta carries
-    method, options, setup, cost and provenance.
+    from 0 to 1, NaN where not heard, are optional. Methods for several sources add their positions
+    (F, K, 3), NaN where none is, and from 0 to 1 how certain each is, most certain first.
+    seconds_per_frame is measured; meta carries method, options, setup, cost and provenance.
     """
 
     position: np.ndarray
@@ -34,6 +41,8 @@ class Predictions:
     mic_positions: np.ndarray | None = None
     audio: np.ndarray | None = None
     reliability: np.ndarray | None = None
+    positions: np.ndarray | None = None
+    certainty: np.ndarray | None = None
     seconds_per_frame: float = float("nan")
     meta: dict[str, Any] = field(default_factory=dict)
 

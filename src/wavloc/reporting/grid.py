@@ -36,6 +36,9 @@ METRICS = {
     "failure_rate": Metric("failures (%)", "%", min),
     "difference_to_best": Metric("to best (cm)", "cm", min),
     "mic_mae": Metric("mic. MAE (cm)", "cm", min),
+    "source_mae": Metric("MAE per source (cm)", "cm", min),
+    "detection_rate": Metric("detected (%)", "%", max),
+    "false_alarms": Metric("false alarms per frame", "1/frame", min, ".2f"),
     "auc": Metric("area under ROC curve", "share", max, ".3f"),
     "mean_rank": Metric("mean rank", "rank", min, ".2f"),
     "train_hours": Metric("training (h)", "h", min, ".3g"),
@@ -56,12 +59,14 @@ LEVELS = {
     "splits": ("setup", "mics", "split", "track", "metric"),
     "costs": ("setup", "mics", "track", "metric"),
     "ranks": ("setup", "mics", "track", "metric"),
+    "sources": ("setup", "mics", "track", "metric"),
 }
 ALWAYS = {
     "tracks": {"track", "metric"},
     "mics": {"setup", "mics"},
     "splits": {"split", "track"},
     "costs": {"metric"},
+    "sources": {"track", "metric"},
     "ranks": {"track"},  # mics = 0: all of a dataset
 }
 # Layouts with a row per track, the values of all methods side by side.

@@ -10,6 +10,7 @@ anything. What the paper leaves open is chosen here: docs/deviations.md.
 
 from __future__ import annotations
 
+import itertools
 from typing import NamedTuple
 
 import torch
@@ -23,10 +24,13 @@ from wavloc.methods.networks.wav2pos import PositionHead
 
 
 class Output(NamedTuple):
-    """positions (B, M + 1, 3) normalised; audio (B, M + 1, N) standardised."""
+    """positions (B, S + M, 3) normalised; audio (B, S + M, N) standardised; of S > 1 sources also
+    ``presence`` (B, S), the logit of each being one.
+    """
 
     positions: Tensor
     audio: Tensor
+    presence: Tensor | None = None
 
 
 class PairTokens(nn.Module):
@@ -76,20 +80,23 @@ class FaultTolerant(nn.Module):
         keep: str = "query",
         alpha: float = 1.0,
         alpha_learned: bool = False,
+        sources: int = 1,
     ):
         """embedding: numbers per signal of the frozen encoder; row: length of a correlation row.
+        sources: learned queries, S in what follows.
 
         share: of the pairs, kept by each ``query`` and head (its largest weights) or by the
         ``frame`` (the most coherent), before anything is computed from them.
         """
         super().__init__()
-        self.share, self.keep = share, keep
+        self.share, self.keep, self.sources = share, keep, sources
         self.audio_in = nn.Sequential(nn.Linear(embedding, width), nn.LayerNorm(width))
         self.position_in = nn.Sequential(
             nn.Linear(3, width), nn.GELU(), nn.Linear(width, width), nn.LayerNorm(width)
         )
+        self.source_query = nn.Parameter(torch.empty(sources, width))
         for name in (
-            "source_query", "unknown_position", "unknown_audio",
+            "unknown_position", "unknown_audio",
             "mask_position", "mask_audio", "decoder_audio", "decoder_position",
         ):  # fmt: skip
             self.register_parameter(name, nn.Parameter(torch.empty(width)))
@@ -111,6 +118,7 @@ class FaultTolerant(nn.Module):
         self.audio_out = nn.Linear(width, samples)  # the audio inverse mapper
         self.source_head = PositionHead(3 * width, head_hidden)
         self.mic_head = PositionHead(width, head_hidden)
+        self.presence = nn.Linear(3 * width, 1) if sources > 1 else None
         self._initialise()
 
     def _initialise(self) -> None:
@@ -135,14 +143,14 @@ class FaultTolerant(nn.Module):
     ) -> Output:
         """Reconstruct everything from what is known.
 
-        embedding (B, M + 1, embedding) and positions (B, M + 1, 3), arbitrary where not known;
-        audio_known, position_known (B, M + 1) bool, the source's position never known; rows of
+        embedding (B, S + M, embedding) and positions (B, S + M, 3), arbitrary where not known;
+        audio_known, position_known (B, S + M) bool, the source's position never known; rows of
         ordered pairs and their coherence ``agreement`` (pairs i < j), of all channels or of the M
         microphones alone.
         """
-        count = positions.shape[1]
+        count, sources = positions.shape[1], self.sources
         present = position_known.clone()
-        present[:, 0] = True  # the source's query is a token like the known positions
+        present[:, :sources] = True  # a source's query is a token like the known positions
         known = torch.cat([present, audio_known], dim=1)
         position, audio = self._embedded(embedding, positions, audio_known, position_known)
         position, audio = self._fused(position, audio, present, audio_known)
@@ -168,18 +176,23 @@ class FaultTolerant(nn.Module):
         pooled = masked_max(encoded, known, dim=1)
         delays = masked_max(pairs, counted, dim=1) if pairs.shape[1] else torch.zeros_like(pooled)
         delays = torch.where(counted.any(1, keepdim=True), delays, 0)
-        source = self.source_head(torch.cat([decoded[:, 0], pooled, delays], dim=-1))
-        mics = self.mic_head(decoded[:, 1:count])
-        return Output(torch.cat([source[:, None], mics], dim=1), self.audio_out(decoded[:, count:]))
+        about = torch.cat([pooled, delays], dim=-1)[:, None].expand(-1, sources, -1)
+        about = torch.cat([decoded[:, :sources], about], dim=-1)
+        mics = self.mic_head(decoded[:, sources:count])
+        return Output(
+            torch.cat([self.source_head(about), mics], dim=1),
+            self.audio_out(decoded[:, count:]),
+            None if self.presence is None else self.presence(about)[..., 0],
+        )
 
     def _embedded(
         self, embedding: Tensor, positions: Tensor, audio_known: Tensor, position_known: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Tokens of positions and of signals (B, M + 1, width), learned ones where not known."""
+        """Tokens of positions and of signals (B, S + M, width), learned ones where not known."""
         located, heard = position_known[..., None], audio_known[..., None]
         position = self.position_in(positions.masked_fill(~located, 0))
-        unknown = self.unknown_position.expand(positions.shape[1] - 1, -1)
-        unknown = torch.cat([self.source_query[None], unknown])
+        unknown = self.unknown_position.expand(positions.shape[1] - self.sources, -1)
+        unknown = torch.cat([self.source_query, unknown])
         audio = self.audio_in(embedding.masked_fill(~heard, 0))
         return (
             torch.where(located, position, unknown.to(position.dtype)),
@@ -203,7 +216,7 @@ class FaultTolerant(nn.Module):
         position: fused tokens of positions, which describe the ends of a pair.
         """
         count = position.shape[1]
-        first = 0 if rows.shape[1] == count * (count - 1) else 1
+        first = 0 if rows.shape[1] == count * (count - 1) else self.sources
         heard, tokens = audio_known[:, first:], position[:, first:]
         ends = ordered_pairs(tokens.shape[1], tokens.device)
         counted = heard[:, ends[0]] & heard[:, ends[1]]
@@ -218,3 +231,26 @@ class FaultTolerant(nn.Module):
         weight = coherence.weights(agreement, counted, self.alpha.clamp(0, 4))
         pairs = self.pairs(tokens, ends, rows, counted)
         return pairs * weight[..., None].to(pairs.dtype), counted
+
+
+def matched_loss(
+    places: Tensor, presence: Tensor, truth: Tensor, place_weight: float, presence_weight: float
+) -> tuple[Tensor, Tensor]:
+    """Losses of positions and of presence (B,) under the assignment that makes their sum smallest.
+
+    places (B, S, 3) and presence (B, S) of the queries; truth (B, S, 3), NaN where there is no
+    source: the queries that are left over should say so.
+    """
+    there = torch.isfinite(truth).all(-1)[:, None]  # (B, 1, S)
+    distance = (places[:, :, None] - truth.nan_to_num()[:, None]).square().mean(-1)
+    count = there.sum(-1, keepdim=True).clamp(min=1)
+    place = place_weight * distance * there / count  # (B, query, source)
+    # softplus(-x) = -log sigmoid(x): cross-entropy of a query that stands for a source
+    logit = torch.where(there, -presence[..., None], presence[..., None])
+    certain = presence_weight * nn.functional.softplus(logit) / presence.shape[1]
+    every = torch.arange(presence.shape[1])
+    ways = [list(way) for way in itertools.permutations(every.tolist())]
+    place = torch.stack([place[:, way, every].sum(-1) for way in ways], dim=-1)
+    certain = torch.stack([certain[:, way, every].sum(-1) for way in ways], dim=-1)
+    best = (place + certain).detach().argmin(dim=-1, keepdim=True)
+    return place.gather(1, best)[:, 0], certain.gather(1, best)[:, 0]
