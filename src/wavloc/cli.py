@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from wavloc import __version__
+from wavloc.allocator import keep_freed
 from wavloc.errors import InputError, Refusal, WavlocError, WorkError
 
 
@@ -35,6 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         args = _parser().parse_args(raw)
         args.typed = shlex.join(raw[1:])  # options of the command
+        keep_freed()
         with _logging(args.log):
             args.run(args)
         return 0

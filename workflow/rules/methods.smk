@@ -14,6 +14,7 @@ rule train:
     benchmark:
         "<benchmarks>/train/{dataset}/{split}/{model}.tsv"
     threads: config["training"]["threads"]
+    priority: 10  # the longest jobs first, or the last one runs alone
     resources:
         mem_mb=4000,
         runtime=1440,

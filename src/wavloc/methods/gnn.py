@@ -42,6 +42,7 @@ class Method(LearnedMethod):
     reference = "Grinstein et al. 2023"
     input_types = "GCC-PHAT, coordinates"
     permutation_invariant = False
+    uses_sound = False
     min_mics = 2
     Options = Options
 

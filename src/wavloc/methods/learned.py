@@ -75,6 +75,7 @@ class LearnedMethod(Method):
     learned = True
     min_mics = 1
     trained_as: ClassVar[str] = ""  # method that trains its model, if another
+    uses_sound: ClassVar[bool] = True  # in training, besides the features that are kept of it
     reconstructs: ClassVar[bool] = False  # signals, where `keep_audio` asks for them
     cache: Path = Path("data")  # folder of fetched files
     Options = Recipe

@@ -22,7 +22,7 @@ class Options:
     oversample: int = 4
     apart: float = 5.0  # samples between candidates
     width_m: float = 0.10  # for status and covariance
-    block: int = 64
+    block: int = 16
 
 
 def solve(

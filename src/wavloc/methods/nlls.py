@@ -26,7 +26,7 @@ class Options:
     cauchy_m: float = 0.05
     steps: int = 15  # of each loss
     width_m: float = 0.10  # for status and covariance
-    block: int = 64
+    block: int = 16
 
 
 def solve(

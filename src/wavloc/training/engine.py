@@ -261,7 +261,10 @@ class _Data:
         same.
         """
         generator = generator or _generator(self.method, self.device, "valid", int(index[0]))
-        batch = self._augmented(index, generator)
+        if self.kept and not self.method.uses_sound:
+            batch = {k: v[index] for k, v in self.tensors.items() if k != "audio"}
+        else:
+            batch = self._augmented(index, generator)
         place = group.share(torch.arange(len(index), device=index.device))
         if len(place) < len(index):
             batch, index = {name: value[place] for name, value in batch.items()}, index[place]
