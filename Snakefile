@@ -15,6 +15,14 @@ include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/reporting.smk"
 
 
+onstart:
+    # Snakemake's limit of 100 started jobs a second wakes the scheduler once a second more with
+    # every job that has ended, until it takes half a core. Who asks for another limit gets it.
+    limit = workflow.scheduling_settings.max_jobs_per_timespan
+    if limit and (limit.max_jobs, limit.timespan) == (100, 1):
+        workflow.scheduler.job_rate_limiter = None
+
+
 localrules:
     all,
     data,

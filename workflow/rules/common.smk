@@ -17,12 +17,6 @@ try:
 except WavlocError as error:
     sys.exit(f"wavloc: error: {error}")
 
-# Snakemake's limit of 100 started jobs a second wakes the scheduler once a second more with every
-# job that has ended, until it takes half a core. Who asked for another limit gets it.
-limit = getattr(workflow.scheduling_settings, "max_jobs_per_timespan", None)
-if limit and (limit.max_jobs, limit.timespan) == (100, 1):
-    workflow.scheduling_settings.max_jobs_per_timespan = None
-
 SEED = config["seed"]
 METHODS = dict(
     sorted(config["methods"].items(), key=lambda kv: (kv[1]["order"], kv[0]))
