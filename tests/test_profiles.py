@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from pathlib import Path
 
@@ -10,13 +9,9 @@ import pytest
 import yaml
 from test_workflow import SMOKE, fresh, snakemake
 
-# The lock has no plugin for Kubernetes, without which Snakemake refuses that executor's name; what
-# is checked then is everything else of the profile.
-INSTEAD = (
-    []
-    if importlib.util.find_spec("snakemake_executor_plugin_kubernetes")
-    else ["--executor", "local"]
-)
+# What the profile for Kubernetes is told about the site.
+SITE = ["--container-image", "example/wavloc", "--default-storage-prefix", "volume"]
+SITE += ["--kubernetes-persistent-volumes", "claim:/wavloc"]
 
 
 def resources(printed: str, rule: str) -> dict[str, str]:
@@ -28,7 +23,7 @@ def resources(printed: str, rule: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("profile", "more"), [("workstation", []), ("slurm", []), ("kubernetes", INSTEAD)]
+    ("profile", "more"), [("workstation", []), ("slurm", []), ("kubernetes", SITE)]
 )
 def test_every_profile_asks_for_a_gpu_where_models_are_trained(
     root: Path, tmp_path: Path, profile: str, more: list[str]

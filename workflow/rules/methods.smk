@@ -13,8 +13,8 @@ rule train:
         "<logs>/train/{dataset}/{split}/{model}.log",
     benchmark:
         "<benchmarks>/train/{dataset}/{split}/{model}.tsv"
-    threads: config["training"]["threads"]
     priority: 10  # the longest jobs first, or the last one runs alone
+    threads: config["training"]["threads"]
     resources:
         mem_mb=4000,
         runtime=1440,

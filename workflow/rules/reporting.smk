@@ -6,7 +6,7 @@ rule table:
         metrics=lambda wc: metrics_for(wc.table),
         models=lambda wc: table_models(wc.table).values(),
         properties=lambda wc: table_properties(wc.table),
-        paper="config/paper_values.csv",
+        paper=local("config/paper_values.csv"),
     output:
         expand("<results>/tables/{{table}}.{kind}", kind=["csv", "md", "tex"]),
     log:
@@ -112,7 +112,7 @@ rule report:
         MODELS.keys(),
         [frames_of(*cell[:2]) for cell in VIEWED],
         [path for cell in VIEWED for path in predictions_of(cell)],
-        deviations="docs/deviations.md",
+        deviations=local("docs/deviations.md"),
     output:
         "<results>/report.html",
     log:

@@ -233,6 +233,13 @@ class FaultTolerant(nn.Module):
         return pairs * weight[..., None].to(pairs.dtype), counted
 
 
+def assignments(values: Tensor) -> Tensor:
+    """Sum of values (B, S, S) of queries and sources for each way to pair them: (B, S!)."""
+    sources = torch.arange(values.shape[-1])
+    ways = itertools.permutations(sources.tolist())
+    return torch.stack([values[:, list(way), sources].sum(-1) for way in ways], dim=-1)
+
+
 def matched_loss(
     places: Tensor, presence: Tensor, truth: Tensor, place_weight: float, presence_weight: float
 ) -> tuple[Tensor, Tensor]:
@@ -248,9 +255,6 @@ def matched_loss(
     # softplus(-x) = -log sigmoid(x): cross-entropy of a query that stands for a source
     logit = torch.where(there, -presence[..., None], presence[..., None])
     certain = presence_weight * nn.functional.softplus(logit) / presence.shape[1]
-    every = torch.arange(presence.shape[1])
-    ways = [list(way) for way in itertools.permutations(every.tolist())]
-    place = torch.stack([place[:, way, every].sum(-1) for way in ways], dim=-1)
-    certain = torch.stack([certain[:, way, every].sum(-1) for way in ways], dim=-1)
+    place, certain = assignments(place), assignments(certain)
     best = (place + certain).detach().argmin(dim=-1, keepdim=True)
     return place.gather(1, best)[:, 0], certain.gather(1, best)[:, 0]
