@@ -24,7 +24,6 @@ class Options(srp_phat.Options):
 
     sources: int = 3  # that are looked for
     threshold: float = 0.5  # power of a further source over that of the first
-    width_m: float = 0.04
     hidden_m: float = 0.1  # of delays around those of a found source
 
 
