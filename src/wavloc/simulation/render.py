@@ -45,7 +45,7 @@ def render(
             raise InputError(f"cannot write {partial}: {error.strerror or error}") from None
         with _one_thread():
             chunks = _render_chunks(scenes, partial, out.name, engine)
-        _assemble(scenes, chunks, seed, engine).save(out)
+        _assemble(scenes, chunks, partial / "audio.npy", seed, engine).save(out)
         shutil.rmtree(partial)
 
 
@@ -163,10 +163,14 @@ def _shadow(
     return shadowed
 
 
-def _assemble(scenes: Scenes, chunks: list[Path], seed: int, engine: str) -> frames.Frames:
-    """Put chunks together: gains, noise, silence threshold, table and provenance."""
-    clean = np.concatenate([np.load(path) for path in chunks])
-    power = np.square(clean).mean(axis=-1)  # (F, M)
+def _assemble(
+    scenes: Scenes, chunks: list[Path], file: Path, seed: int, engine: str
+) -> frames.Frames:
+    """Put chunks together: gains, noise, silence threshold, table and provenance.
+
+    The sound goes to a file that is mapped, so that memory does not grow with the frames.
+    """
+    power = np.concatenate([np.square(np.load(path)).mean(axis=-1) for path in chunks])  # (F, M)
     level = power.mean(axis=1)
     keep = np.arange(len(scenes))
     if scenes.silence_db is not None:
@@ -177,13 +181,18 @@ def _assemble(scenes: Scenes, chunks: list[Path], seed: int, engine: str) -> fra
     snr_db = np.broadcast_to(scenes.snr_db.reshape(len(scenes), -1), power.shape)
     sigma = np.sqrt(reference * 10 ** (-snr_db / 10)).astype(np.float32)
     gain = 10 ** (np.asarray(scenes.meta.get("gain_db", [0.0])) / 20)
-    sound = clean[keep]
+    shape = (len(keep), scenes.mics.shape[-2], scenes.samples)
+    sound = np.lib.format.open_memmap(file, "w+", np.float32, shape)
+    loaded = -1
     for row, index in enumerate(keep):  # one stream per frame: any subset can be made again
+        chunk, place = divmod(int(index), CHUNK)
+        if chunk != loaded:
+            clean, loaded = np.load(chunks[chunk]), chunk
+        frame = clean[place]
         if np.isfinite(snr_db[index]).any():
             noise = seeds.rng(seed, "noise", scenes.table["track"].iloc[index], int(index))
-            white = noise.standard_normal(sound[row].shape, dtype=np.float32)
-            sound[row] += sigma[index, :, None] * white
-        sound[row] *= gain[:, None].astype(np.float32)
+            frame += sigma[index, :, None] * noise.standard_normal(frame.shape, dtype=np.float32)
+        sound[row] = frame * gain[:, None].astype(np.float32)
     source = _cut(scenes, keep, 0, scenes.samples)
     table = scenes.table.iloc[keep].reset_index(drop=True)
     order = rooms.sabine(scenes.room, scenes.t60_s[keep], scenes.speed_of_sound)[1]
