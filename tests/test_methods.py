@@ -18,6 +18,7 @@ SMALL = {
     "multilat_plus_ngcc": {"channels": 4, "taps": 63},
     "wav2pos": {"width": 16, "features": "gcc"},
     "fault_tolerant": {"width": 16, "features": "gcc", "encoder": "logmel"},
+    "several_sources": {"width": 16, "features": "gcc", "encoder": "logmel"},
 }
 CLASSICAL = ["multilat", "multilat_plus", "srp_phat", "tdoa_grid", "nlls", "linear_ls"]
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from wavloc.errors import InputError
+from wavloc.simulation import faults, mixtures
 
 NOT_COMPUTED = "not computed"  # start of the note of a cell that no metrics file holds
 
@@ -187,6 +188,9 @@ def layout(
 
 
 def _heading(level: str, value: Any) -> str:
+    if level == "track":
+        track, kind, count = faults.parted(value)
+        return f"{track}, sources: {count:g}" if kind == mixtures.KIND else value
     texts = {"setup": f"setup {value}", "mics": f"M = {value}", "split": f"split {value}"}
     return METRICS[value].label if level == "metric" else texts.get(level, str(value))
 
