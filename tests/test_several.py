@@ -239,7 +239,6 @@ def test_it_learns_to_tell_how_many_and_where(tmp_path: Path) -> None:
     [
         ({"sources": 4}, "sources: 4, expected 2 or 3"),
         ({"fresh": True}, "fresh: True, expected False"),
-        ({"mask_source": 0.5}, "mask_source: 0.5, expected 0"),
     ],
 )
 def test_options_that_cannot_be_are_refused(options: dict, words: str) -> None:

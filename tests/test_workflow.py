@@ -148,7 +148,7 @@ def test_every_learned_row_has_a_model_and_its_size(finished: Path, smoke: dict)
 @pytest.mark.slow
 def test_measured_properties_are_those_of_the_classes(finished: Path, smoke: dict) -> None:
     """On the models that the run trained; Table I shows what was measured."""
-    found = sorted((finished / "results" / "smoke" / "properties").rglob("*.json"))
+    found = sorted((finished / "results" / "smoke" / "metrics").rglob("properties.json"))
     assert len(found) == 2
     for path in found:
         for name, measured in json.loads(path.read_text()).items():
@@ -351,7 +351,7 @@ def test_targets_of_the_phases_exist(root: Path, tmp_path: Path) -> None:
     one = snakemake(folder, "-n", *SMOKE, "results/smoke/figures/fig4.png")
     assert "predict_cell" not in one.stdout
     curve = snakemake(folder, "-n", "fig3a").stdout
-    assert "results/metrics/six_faces/test/1a-6/table_conditions-conditions.csv" in curve
+    assert "results/metrics/six_faces/test/1a-6/table_simulated-conditions.csv" in curve
     assert "luvira_twin" not in curve
     assert "test_clean" not in curve
     gain = snakemake(folder, "-n", "fig3e").stdout

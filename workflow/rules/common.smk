@@ -336,7 +336,8 @@ def table_properties(name):
     spec = config["tables"][name]
     if spec["layout"] != "tracks":
         return []
-    return ["<results>/properties/{}/{}/{}-{}.json".format(*cells_of(spec)[0])]
+    cell = cells_of(spec)[0]
+    return ["<results>/metrics/{}/{}/{}-{}/properties.json".format(*cell)]
 
 
 def outputs_of(name):

@@ -142,7 +142,7 @@ rule properties:
         subset="<results>/data/subsets/{dataset}/{track}-{mics}.npy",
         models=lambda wc: measured_models(wc).values(),
     output:
-        "<results>/properties/{dataset}/{track}/{setup}-{mics}.json",
+        "<results>/metrics/{dataset}/{track}/{setup}-{mics}/properties.json",
     log:
         "<logs>/properties/{dataset}/{track}/{setup}-{mics}.log",
     benchmark:

@@ -28,12 +28,11 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Options(fault_tolerant.Options):
-    """As the fault-tolerant method; the signal of a source is never known."""
+    """As the fault-tolerant method; `mask_source` means nothing, no source's signal is known."""
 
     sources: int = 3  # queries: the most that can be answered
     mixtures: int = 1  # made of each training frame, with 1 to ``sources`` sources
     presence_weight: float = 1.0
-    mask_source: float = 0.0
 
 
 class Method(fault_tolerant.Method):
@@ -45,7 +44,7 @@ class Method(fault_tolerant.Method):
 
     def __init__(self, options: dict[str, Any] | None = None, name: str = "", seed: int = 0):
         super().__init__(options, name, seed)
-        for key, known in (("sources", (2, 3)), ("fresh", (False,)), ("mask_source", (0,))):
+        for key, known in (("sources", (2, 3)), ("fresh", (False,))):
             if getattr(self.options, key) not in known:
                 raise InputError(
                     f"methods.{self.name}.options.{key}: {getattr(self.options, key)}, expected "
@@ -70,6 +69,10 @@ class Method(fault_tolerant.Method):
         rng = seeds.rng(self.seed, self.name, "counts", what)
         counts = rng.permutation(np.arange(len(frames)) % self.options.sources) + 1
         return mixtures.mixed(frames, frames, counts, self.seed, f"{self.name} {what}")
+
+    def shown(self, audio: Tensor) -> Tensor:
+        audio[:, 0] = float("nan")
+        return audio
 
     def tensors(self, frames: Frames) -> dict[str, Tensor]:
         """Also ``sources`` (F, K, 3), all positions in metres, NaN where there are fewer."""
