@@ -57,7 +57,7 @@ def test_entries_like_others(root: Path) -> None:
     assert loaded["wav2pos_m"]["module"] == "wav2pos"
     assert loaded["wav2pos_m"]["pretrained"] == "multilat_ngcc"
     options = loaded["wav2pos_m"]["options"]
-    assert options == loaded["wav2pos"]["options"] | {"masking": "random"}
+    assert options == loaded["wav2pos"]["options"] | {"masking": "random", "epochs": 10}
     for change, words in (
         ({"gnn_m": {"like": "ngn"}}, "methods.gnn_m.like: 'ngn'"),
         ({"gnn_m": {"like": "wav2pos_m"}}, "not itself like another"),
