@@ -50,6 +50,7 @@ KILLS = ["worker", "scheduler", "everything"]
 RESULTS = Path("results/smoke")
 MEMORY_GROUP = Path("/sys/fs/cgroup/memory")
 DAY_S = 86400
+TOO_LATE, DRAWS = "the run ended before the fault", 5  # another moment is drawn then
 
 
 class Skipped(Exception):
@@ -143,7 +144,7 @@ def wait(ready: Callable[[], bool], running: subprocess.Popen) -> None:
     """Until ``ready()``; a run that ends before was not disturbed."""
     while not ready():
         if running.poll() is not None:
-            raise Skipped("the run ended before the fault")
+            raise Skipped(TOO_LATE)
         time.sleep(0.02)
 
 
@@ -153,7 +154,7 @@ def at_a_moment(run: Run, jobs: int, rng: np.random.Generator) -> tuple[subproce
     wait(lambda: run.jobs()[0] >= after, running)
     time.sleep(rng.uniform(0, 2))
     if run.jobs()[0] == jobs:
-        raise Skipped("the run ended before the fault")
+        raise Skipped(TOO_LATE)
     return running, run.jobs()[0]
 
 
@@ -275,9 +276,11 @@ def place(fault: str, folder: Path):
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def one(fault: str, number: int, folder: Path, undisturbed: Run, args: argparse.Namespace) -> dict:
-    """One round: disturb, look what was finished, run again, compare."""
-    rng = seeds.rng(args.seed, "faults", fault, number)
+def one(
+    fault: str, number: int, draw: int, folder: Path, undisturbed: Run, args: argparse.Namespace
+) -> dict:
+    """One round: disturb, look what was finished, run again, compare. draw: of the moment."""
+    rng = seeds.rng(args.seed, "faults", fault, number, draw)
     row = {"fault": fault, "round": number, "happened": "", "recovered": None}
     jobs = undisturbed.jobs()[1]
     try:
@@ -322,7 +325,11 @@ def main() -> int:
     print(f"undisturbed: {undisturbed.jobs()[1]} jobs in {spent:.0f} s", flush=True)
     rows = []
     for number, fault in enumerate(faults):
-        rows.append(one(fault, number, folder / f"round{number}", undisturbed, args))
+        for draw in range(DRAWS):
+            row = one(fault, number, draw, folder / f"round{number}", undisturbed, args)
+            if TOO_LATE not in row["happened"]:
+                break
+        rows.append(row)
         state = {True: "recovered", False: "NOT RECOVERED", None: "-"}[rows[-1]["recovered"]]
         print(f"{number:3d} {fault:10s} {state:13s} {rows[-1]['happened']}", flush=True)
     tried = [row for row in rows if row["recovered"] is not None]
