@@ -193,7 +193,8 @@ def _assemble(
             noise = seeds.rng(seed, "noise", scenes.table["track"].iloc[index], int(index))
             frame += sigma[index, :, None] * noise.standard_normal(frame.shape, dtype=np.float32)
         sound[row] = frame * gain[:, None].astype(np.float32)
-    source = _cut(scenes, keep, 0, scenes.samples)
+    parts = [keep[first : first + CHUNK] for first in range(0, len(keep), CHUNK)]
+    source = np.concatenate([_cut(scenes, part, 0, scenes.samples) for part in parts])
     table = scenes.table.iloc[keep].reset_index(drop=True)
     order = rooms.sabine(scenes.room, scenes.t60_s[keep], scenes.speed_of_sound)[1]
     return frames.Frames(
