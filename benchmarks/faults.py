@@ -330,8 +330,8 @@ def main() -> int:
             if TOO_LATE not in row["happened"]:
                 break
         rows.append(row)
-        state = {True: "recovered", False: "NOT RECOVERED", None: "-"}[rows[-1]["recovered"]]
-        print(f"{number:3d} {fault:10s} {state:13s} {rows[-1]['happened']}", flush=True)
+        state = {True: "recovered", False: "NOT RECOVERED", None: "-"}[row["recovered"]]
+        print(f"{number:3d} {fault:10s} {state:13s} {row['happened']}", flush=True)
     tried = [row for row in rows if row["recovered"] is not None]
     summary = {
         "tried": len(tried),

@@ -42,8 +42,8 @@ def seeded(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def untrained(frames: Frames, **options) -> fault_tolerant.Method:
-    method = fault_tolerant.Method(SMALL | options)
+def untrained(frames: Frames, kind=fault_tolerant.Method, **options) -> fault_tolerant.Method:
+    method = kind(SMALL | options)
     if method.options.features == "ngcc":
         method.ngcc = NGCC(channels=4, taps=63).eval()
     method.prepare(frames)

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 from conftest import anechoic_frames
+from test_fault_tolerant import SMALL, untrained
 
 from wavloc import cli, plugins
 from wavloc.errors import InputError
@@ -21,16 +22,6 @@ from wavloc.methods.networks.fault_tolerant import matched_loss
 from wavloc.methods.predictions import Predictions
 from wavloc.simulation import mixtures
 from wavloc.training.engine import Run
-
-SMALL = {
-    "width": 32,
-    "encoder_depth": 1,
-    "decoder_depth": 1,
-    "pair_hidden": 64,
-    "head_hidden": [64, 32],
-    "features": "gcc",
-    "encoder": "logmel",
-}
 
 
 def mixture(count: int = 8, sources: int = 2, seed: int = 0) -> Frames:
@@ -190,19 +181,9 @@ def test_srp_phat_finds_each_of_the_sources() -> None:
     assert (np.diff(found.certainty, axis=1) <= 1e-9).mean() > 0.9
 
 
-def untrained(**options) -> several_sources.Method:
-    method = several_sources.Method(SMALL | options)
-    method.prepare(mixture(30, sources=3))
-    torch.manual_seed(0)
-    for value in method.network.parameters():
-        if value.requires_grad:
-            torch.nn.init.normal_(value, std=0.2)
-    method.network.eval()
-    return method
-
-
 def test_network_answers_with_ordered_sources_and_ignores_the_order_of_microphones() -> None:
-    method, frames = untrained(), mixture(6, sources=3)
+    method = untrained(mixture(30, sources=3), several_sources.Method)
+    frames = mixture(6, sources=3)
     found = method.predict(frames)
     assert found.positions.shape == (6, 3, 3)
     assert (np.diff(found.certainty, axis=1) <= 0).all()

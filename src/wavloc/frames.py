@@ -186,19 +186,8 @@ def concatenate(parts: Sequence[Frames]) -> Frames:
     """
     if not parts:
         raise InputError("no frames to concatenate")
+    require_alike(parts)
     first = parts[0]
-    for number, part in enumerate(parts[1:], start=2):
-        for what, unit, one, other in (
-            ("sample_rate", "Hz", first.sample_rate, part.sample_rate),
-            ("speed_of_sound", "m/s", first.speed_of_sound, part.speed_of_sound),
-            ("number of microphones", "", first.n_mics, part.n_mics),
-            ("stored length", "samples", first.audio.shape[-1], part.audio.shape[-1]),
-        ):
-            if one != other:
-                raise InputError(
-                    f"frames do not go together, {what}: {one} {unit} in part 1{_tracks(first)} "
-                    f"but {other} {unit} in part {number}{_tracks(part)}"
-                )
     mics = [part.mic_positions for part in parts]
     same = all(m.ndim == 2 and np.array_equal(m, mics[0], equal_nan=True) for m in mics)
     places = [{key: part.meta.get(key) for key in ("room", "origin")} for part in parts]
@@ -212,6 +201,23 @@ def concatenate(parts: Sequence[Frames]) -> Frames:
         table=pd.concat([part.table for part in parts], ignore_index=True),
         meta={key: v for key, v in places[0].items() if v is not None} if agree else {},
     )
+
+
+def require_alike(parts: Sequence[Frames]) -> None:
+    """Raise `InputError` unless rates, numbers of microphones and stored lengths are the same."""
+    first = parts[0]
+    for number, part in enumerate(parts[1:], start=2):
+        for what, unit, one, other in (
+            ("sample_rate", "Hz", first.sample_rate, part.sample_rate),
+            ("speed_of_sound", "m/s", first.speed_of_sound, part.speed_of_sound),
+            ("number of microphones", "", first.n_mics, part.n_mics),
+            ("stored length", "samples", first.audio.shape[-1], part.audio.shape[-1]),
+        ):
+            if one != other:
+                raise InputError(
+                    f"frames do not go together, {what}: {one} {unit} in part 1{_tracks(first)} "
+                    f"but {other} {unit} in part {number}{_tracks(part)}"
+                )
 
 
 def _tracks(frames: Frames) -> str:

@@ -9,7 +9,6 @@ from wavloc import config as wavloc_config
 from wavloc import plugins, provenance
 from wavloc.datasets import fetch
 from wavloc.errors import WavlocError
-from wavloc.evaluation import several
 from wavloc.simulation import faults, mixtures
 
 try:
@@ -103,11 +102,6 @@ def tracks_of(spec):
 def detects(spec):
     """Whether a table or figure is about telling faulty microphones from others."""
     return "auc" in spec.get("metrics", []) or spec.get("kind") == "roc"
-
-
-def scores_several(spec):
-    """Whether a table is about several sources at once."""
-    return any(metric in several.METRICS for metric in spec.get("metrics", []))
 
 
 def partners_of(dataset, track):
@@ -281,7 +275,12 @@ def metrics_of(cell, name, kind=""):
 
 
 # What the layout of a table, or the metric of a curve, wants besides the usual metrics.
-KINDS = {"costs": "costs", "conditions": "conditions", "si_sdr_gain": "denoising"}
+KINDS = {
+    "costs": "costs",
+    "conditions": "conditions",
+    "si_sdr_gain": "denoising",
+    "sources": "several",
+}
 
 
 def metrics_for(name):
@@ -292,7 +291,6 @@ def metrics_for(name):
     if spec.get("layout") == "counts":
         return [f"<results>/metrics/{dataset_of(spec)}/{name}.csv"]
     kind = "detection" if detects(spec) else KINDS.get(spec.get("layout"), "")
-    kind = "several" if scores_several(spec) else kind
     if spec.get("kind") == "sweep":
         kind = KINDS.get(spec["metric"], "conditions")
     return [metrics_of(cell, name, kind) for cell in cells_of(spec)]

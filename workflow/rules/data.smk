@@ -105,7 +105,7 @@ rule mix:
             frames_of(wc.dataset, track) for track in partners_of(wc.dataset, wc.track)
         ],
     output:
-        directory("<results>/data/{dataset}/{track}@sources-{sources}"),
+        directory(f"<results>/data/{{dataset}}/{{track}}@{mixtures.KIND}-{{sources}}"),
     log:
         "<logs>/mix/{dataset}/{track}@{sources}.log",
     benchmark:

@@ -38,15 +38,23 @@ NO_AUDIO = "does not reconstruct signals"
 
 def errors_m(predictions: Predictions, frames: Frames) -> np.ndarray:
     """Capped Euclidean error per frame (F,) in metres; a failure is `CAP_M`."""
+    require_match(predictions, frames)
+    return capped(np.linalg.norm(predictions.position - frames.source_position, axis=1))
+
+
+def capped(error: np.ndarray) -> np.ndarray:
+    """Errors in metres, at most `CAP_M`, which is what a missing estimate (NaN) counts as."""
+    return np.where(np.isfinite(error), np.minimum(error, CAP_M), CAP_M)
+
+
+def require_match(predictions: Predictions, frames: Frames) -> None:
+    """Raise `InputError` unless there is a prediction for each frame, and a truth to compare."""
     if len(predictions) != len(frames):
         raise InputError(
             f"predictions have {len(predictions)} rows, expected one per frame ({len(frames)})"
         )
-    truth = np.asarray(frames.source_position)
-    if not np.isfinite(truth).all():
+    if not np.isfinite(frames.source_position).all():
         raise InputError("the Frames have unknown source positions: nothing to evaluate against")
-    error = np.linalg.norm(predictions.position - truth, axis=1)
-    return np.where(np.isfinite(error), np.minimum(error, CAP_M), CAP_M)
 
 
 def ranked_errors_m(predictions: Predictions, frames: Frames) -> np.ndarray:
@@ -60,8 +68,7 @@ def mic_errors_m(predictions: Predictions, frames: Frames, known: np.ndarray) ->
     """Mean capped error per frame (F,) in metres over microphones that are not in known (F, K)."""
     if predictions.mic_positions is None:
         return np.full(len(frames), np.nan)
-    error = np.linalg.norm(predictions.mic_positions - frames.mics(), axis=-1)
-    error = np.where(np.isfinite(error), np.minimum(error, CAP_M), CAP_M)
+    error = capped(np.linalg.norm(predictions.mic_positions - frames.mics(), axis=-1))
     unknown = np.ones(error.shape, bool)
     np.put_along_axis(unknown, known, False, axis=1)
     return (error * unknown).sum(axis=1) / unknown.sum(axis=1)

@@ -9,9 +9,8 @@ import numpy as np
 import pandas as pd
 
 from wavloc import seeds
-from wavloc.errors import InputError
 from wavloc.evaluation import bootstrap
-from wavloc.evaluation.metrics import CAP_M, COLUMNS
+from wavloc.evaluation.metrics import COLUMNS, capped, require_match
 from wavloc.frames import Frames
 from wavloc.methods.predictions import Predictions
 from wavloc.simulation import mixtures
@@ -30,10 +29,9 @@ ONE_ONLY = "answers with one source only"
 def distances_m(estimates: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Capped distances (F, E, K) in metres of estimates (F, E, 3) from sources (F, K, 3).
 
-    A missing estimate is `CAP_M` from everything; NaN where there is no source.
+    A missing estimate is the cap away from everything; NaN where there is no source.
     """
-    apart = np.linalg.norm(estimates[:, :, None] - truth[:, None], axis=-1)
-    apart = np.where(np.isfinite(apart), np.minimum(apart, CAP_M), CAP_M)
+    apart = capped(np.linalg.norm(estimates[:, :, None] - truth[:, None], axis=-1))
     return np.where(np.isfinite(truth).all(-1)[:, None], apart, np.nan)
 
 
@@ -90,20 +88,14 @@ def several(
 ) -> pd.DataFrame:
     """MAE per source, detection rate and false alarms of every method, as the metrics' columns."""
     truth = mixtures.positions(frames)
-    if not np.isfinite(truth[:, 0]).all():
-        raise InputError("the Frames have unknown source positions: nothing to evaluate against")
     rows = []
     for name, found in predictions.items():
+        require_match(found, frames)
         common = dict(cell) | {"method": name, "n_frames": len(frames)}
         reason = found.meta.get("refused") or ("" if found.positions is not None else ONE_ONLY)
         if reason:
             rows += [common | {"metric": m, "unit": METRICS[m][0], "note": reason} for m in METRICS]
             continue
-        if len(found) != len(frames):
-            raise InputError(
-                f"predictions of '{name}' have {len(found)} rows, expected one per frame "
-                f"({len(frames)})"
-            )
         estimates, certainty = np.asarray(found.positions), np.asarray(found.certainty)
         values = [matched_error_m(estimates, truth), *detections(estimates, certainty, truth)]
         failed = ~np.isfinite(estimates).all(-1).any(axis=1)

@@ -42,12 +42,17 @@ class Method(DelayMethod):
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         options = self.options
         rows, problem, step = correlated(frames, block, options)
-        places = steered.coarse_to_fine(
-            problem, rows, step, options.spacing_m, options.starts, options.finest_m
-        )
-        position = steered.top(problem, rows, step, places, options.finest_m)
+        position = strongest(problem, rows, step, options)
         position = steered.settle(problem, rows, step, position, options.width_m)
         return position, *robust.verdict(problem, position, options.width_m)
+
+
+def strongest(problem: Problem, rows: np.ndarray, step: float, options: Options) -> np.ndarray:
+    """Where the steered power of rows (B, P, L) is highest in the box: (B, 3)."""
+    places = steered.coarse_to_fine(
+        problem, rows, step, options.spacing_m, options.starts, options.finest_m
+    )
+    return steered.top(problem, rows, step, places, options.finest_m)
 
 
 def correlated(frames: Frames, block: slice, options: object) -> tuple[np.ndarray, Problem, float]:

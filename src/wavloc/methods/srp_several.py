@@ -54,17 +54,13 @@ class Method(srp_phat.Method):
         """
         options = self.options
         rows, problem, step = srp_phat.correlated(frames, block, options)
-        places, power, status = [], [], None
+        places, power = [], []
         for _ in range(options.sources):  # each depends on what the last one left
-            starts = steered.coarse_to_fine(
-                problem, rows, step, options.spacing_m, options.starts, options.finest_m
-            )
-            position = steered.top(problem, rows, step, starts, options.finest_m)
+            position = srp_phat.strongest(problem, rows, step, options)
             power.append(steered.power(problem, rows, step, position[:, None])[:, 0])
-            settled = steered.settle(problem, rows, step, position.copy(), options.width_m)
-            if status is None:
-                status, _ = robust.verdict(problem, settled, options.width_m)
-            places.append(settled)
+            places.append(steered.settle(problem, rows, step, position, options.width_m))
+            if len(places) == 1:  # the problem holds the peaks of the last one that was settled
+                status, _ = robust.verdict(problem, places[0], options.width_m)
             rows = without(problem, rows, step, position, options.hidden_m)
         return np.stack(places, axis=1), np.stack(power, axis=1), status
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from wavloc import seeds
 from wavloc.errors import InputError
-from wavloc.frames import Frames
+from wavloc.frames import Frames, require_alike
 
 KIND = "sources"  # of a derived track, as in speech3@sources-2
 DRAWS = 32  # frames that are considered as partner of one frame
@@ -35,8 +35,10 @@ def mixed(
     The signal of a source is unknown (NaN) where there are several.
     """
     counts = np.asarray(counts)
-    if counts.shape != (len(frames),) or not (counts >= 1).all():
-        raise InputError(f"sources {counts.tolist()}, expected at least 1 for each frame")
+    if counts.shape != (len(frames),):
+        raise InputError(f"sources of {counts.size} frames, expected those of {len(frames)}")
+    if (counts < 1).any():
+        raise InputError(f"sources: {counts.min()} in a frame, expected at least 1 in each")
     arrays = (frames.mic_positions, partners.mic_positions)
     if arrays[0].ndim != 2 or not np.array_equal(*arrays):
         raise InputError("mixtures of sources need one array of microphones in all frames")
@@ -45,6 +47,7 @@ def mixed(
             f"partners have signals of shape {partners.audio.shape[1:]}, expected "
             f"{frames.audio.shape[1:]} as the frames"
         )
+    require_alike([frames, partners])
     rng = seeds.rng(seed, "mixture", name)
     most = int(counts.max())
     audio = np.array(frames.audio)
