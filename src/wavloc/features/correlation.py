@@ -102,10 +102,10 @@ def whitened_block(
     magnitude: of the spectra. Without gradient.
     """
     first, second = (block.frames, block.first), (block.frames, block.second, None)
-    cross = spectrum[first] * spectrum[second].conj()
     floor = (magnitude[first] * magnitude[second]).add_(eps)
-    torch.view_as_real(cross).div_(floor[..., None])
-    return lags(cross, max_lag)
+    cross = spectrum[first] * spectrum[second].conj()
+    # Complex times real is vectorised, a quotient over the parts of complex numbers is not.
+    return lags(cross * floor.reciprocal_(), max_lag)
 
 
 @torch.no_grad()
