@@ -23,7 +23,8 @@ def test_default_config_is_complete(root: Path) -> None:
 
 @pytest.mark.parametrize("name", PROFILES)
 def test_profiles_state_only_differences(root: Path, name: str) -> None:
-    base = yaml.safe_load((root / "config" / "config.yaml").read_text())
+    base = [config.read_yaml(root / "config" / name) for name in ("reduced.yaml", "config.yaml")]
+    base = config.merge(*base)
     given = yaml.safe_load((root / "config" / name).read_text())
     config.load(root / "config" / "config.yaml", root / "config" / name)
 

@@ -39,15 +39,17 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def resolve(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Complete and check a configuration.
 
-    Underlays the entries in ``folder/{methods,datasets,downloads}`` and ``experiments.yaml`` (what
-    ``given`` states wins), fills the schema's defaults, refuses unknown keys, values out of range,
-    unknown methods and misspelt options before anything runs. Downloads that datasets state in
-    their entries come to the others.
+    Underlays the entries in ``folder/{methods,datasets,downloads}``, ``experiments.yaml`` and, for
+    reduced networks, ``reduced.yaml`` (what ``given`` states wins), fills the schema's defaults,
+    refuses unknown keys, values out of range, unknown methods and misspelt options before anything
+    runs. Downloads that datasets state in their entries come to the others.
     """
     base: dict[str, Any] = read_yaml(folder / "experiments.yaml")
     for kind in ("methods", "datasets", "downloads"):
         entries = {path.stem: read_yaml(path) for path in sorted((folder / kind).glob("*.yaml"))}
         base[kind] = entries
+    if given.get("networks") == "reduced":
+        base = merge(base, read_yaml(folder / "reduced.yaml"))
     config = merge(base, given)
     config["methods"] = {
         name: _inherited(config["methods"], name) for name in config.get("methods") or {}
