@@ -53,6 +53,17 @@ def test_full_profiles_are_as_published(root: Path, profile: str) -> None:
         assert options == published, name
 
 
+def test_reduced_networks_state_only_differences(root: Path) -> None:
+    folder = root / "config"
+    published = config.load(folder / "config.yaml", folder / "twin.yaml")["methods"]
+    for name, entry in config.read_yaml(folder / "reduced.yaml")["methods"].items():
+        found = plugins.plugin_class("methods", published[name].get("module", name))
+        options = plugins.make_options(found, published[name].get("options") or {}, name)
+        for key, value in entry["options"].items():
+            stated = tuple(value) if isinstance(value, list) else value
+            assert stated != getattr(options, key), f"{name}.{key}"
+
+
 def test_entries_like_others(root: Path) -> None:
     loaded = config.load(root / "config" / "config.yaml")["methods"]
     assert loaded["wav2pos_m"]["module"] == "wav2pos"
@@ -74,6 +85,7 @@ def test_entries_like_others(root: Path) -> None:
         ({"sead": 1}, "'sead' was unexpected"),
         ({"seed": -1}, "seed"),
         ({"speech": "radio"}, "'radio' is not one of"),
+        ({"networks": "tiny"}, "networks: 'tiny' is not one of"),
         ({"methods": {"multilat": {"optoins": {}}}}, "methods.multilat.*'optoins'"),
         (
             {"methods": {"multilat": {"options": {"drawz": 1}}}},
