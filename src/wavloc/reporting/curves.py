@@ -22,7 +22,8 @@ LABELS = {
     "acc30": "acc@30 (%)",
     "si_sdr_gain": "de-noising gain, SI-SDR (dB)",
 }
-MAE_TICKS = (0, 1, 3, 10, 30, 100, 300)  # cm
+MAE_TICKS = (1, 3, 10, 30, 100, 300)  # cm
+LABEL_SHARE = 0.06  # of the axis, between labels
 ALL_FAILED = {"mae": 100 * CAP_M, "acc30": 0.0}  # what a method scores that fails in every frame
 
 
@@ -85,7 +86,8 @@ def _curves(
                 part[across], value[:, 1], value[:, 2], color=line["color"], alpha=0.1, lw=0
             )
         if len(shown):
-            axes.set_xticks(shown[across].unique())
+            levels = shown[across].unique()
+            axes.set_xticks(levels, _labels(levels))
         if shown["value"].isna().all():
             reasons = [*shown.get("note", pd.Series(dtype=str)).unique(), ""]
             _empty(axes, f"not computed: {reasons[0] or 'no metrics'}")
@@ -94,13 +96,26 @@ def _curves(
             axes.invert_xaxis()
         if metric == "acc30":
             axes.set_ylim(-2, 102)
-        elif metric == "mae":  # from millimetres to metres: logarithmic above 1 cm
-            axes.set_yscale("symlog", linthresh=1, linscale=0.4)
-            axes.set(ylim=(0, 400), yticks=MAE_TICKS, yticklabels=map(str, MAE_TICKS))
+        elif metric == "mae":  # zero for the oracle, logarithmic from the best of the others on
+            least = shown["value"].where(shown["value"] > 0).min()
+            first = max([MAE_TICKS[0], *(tick for tick in MAE_TICKS if tick <= least)])
+            ticks = [0, *(tick for tick in MAE_TICKS if tick >= first)]
+            axes.set_yscale("symlog", linthresh=first, linscale=0.4)
+            axes.set(ylim=(0, 400), yticks=ticks, yticklabels=map(str, ticks))
         else:
             axes.axhline(0, color="#999999", linewidth=0.8, zorder=1)
         figures.legend(figure, figures.handles(styles), columns=3)
         figures.save(figure, out_stem)
+
+
+def _labels(levels: np.ndarray) -> list[str]:
+    """A label for each of some sorted levels, blank where it would touch the one before."""
+    found, last = [], -np.inf
+    for level in levels:
+        clear = level - last > LABEL_SHARE * np.ptp(levels) or last == -np.inf
+        found.append(f"{level:g}" if clear else "")
+        last = level if clear else last
+    return found
 
 
 def _empty(axes: Axes, reason: str) -> None:
