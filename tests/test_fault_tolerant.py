@@ -390,15 +390,15 @@ FAULTS = {
 }
 
 
-def measured(frames: Frames) -> np.ndarray:
-    """Reliability (F, M) with the true position of the source."""
+def measured(frames: Frames, off: np.ndarray | float = 0.0) -> np.ndarray:
+    """Reliability (F, M) with the source located ``off`` (F, 3) its true position, metres."""
     audio = torch.from_numpy(frames.window())
     delay = coherence.delays(gcc_features(audio, 340))
     mics = torch.from_numpy(np.array(frames.mics())).float()
     return reliability(
         delay,
         coherence.coherence(audio, delay),
-        torch.from_numpy(frames.source_position).float(),
+        torch.from_numpy(frames.source_position + off).float(),
         mics,
         torch.isfinite(audio).all(-1),
         16000 / 343,
@@ -419,6 +419,17 @@ def test_a_faulty_microphone_is_told_from_the_others(fault: str) -> None:
     assert [name for name, _ in named] == ["e"]
     worse = found[:, [4]] < np.delete(found, 4, axis=1)  # area under the ROC curve
     assert worse.mean() > 0.95
+
+
+def test_an_error_of_the_method_is_held_against_no_microphone() -> None:
+    rng = np.random.default_rng(0)
+    frames = anechoic_frames(30)
+    off = rng.normal(0, 0.4, frames.source_position.shape)
+    assert suspicious(list("abcdefghijk"), measured(frames, off)) == []
+    FAULTS["moved"](frames, rng)
+    found = measured(frames, off)
+    assert [name for name, _ in suspicious(list("abcdefghijk"), found)] == ["e"]
+    assert (found[:, [4]] < np.delete(found, 4, axis=1)).mean() > 0.9
 
 
 def test_reliability_is_stored_and_unheard_microphones_have_none(tmp_path: Path) -> None:
