@@ -31,6 +31,7 @@ from pathlib import Path
 import yaml
 
 from wavloc import files, provenance
+from wavloc.datasets.fetch import archives
 from wavloc.errors import InputError, WavlocError, WorkError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -252,8 +253,7 @@ def unpack(pieces: Path, results: Path) -> None:
             if hashlib.sha256(block).hexdigest() != expected:
                 raise InputError(f"{path}: damaged, its SHA-256 is not that of {pieces}/state.json")
             handle.write(block)
-    with tarfile.open(whole) as archive:
-        archive.extractall(results, filter="data")
+    archives.unpack(whole, results)
     whole.unlink()
 
 
