@@ -27,19 +27,16 @@ def register(command: Command) -> None:
     _add_bootstrap(add)
     add.add_argument("--out", type=Path, help="metrics .csv to write; without it, print")
 
-    add = command("detect", _detect, "score how well reliabilities tell faulty microphones")
-    add.add_argument("--frames", type=Path, required=True, help="Frames, made by `fault`")
-    add.add_argument("--predictions", type=Path, nargs="+", required=True, help=".parquet")
-    _add_cell(add)
-    _add_bootstrap(add)
-    add.add_argument("--out", type=Path, required=True, help="metrics .csv to write")
-
-    add = command("several", _several, "score positions of several sources at once")
-    add.add_argument("--frames", type=Path, required=True, help="Frames, made by `mix`")
-    add.add_argument("--predictions", type=Path, nargs="+", required=True, help=".parquet")
-    _add_cell(add)
-    _add_bootstrap(add)
-    add.add_argument("--out", type=Path, required=True, help="metrics .csv to write")
+    for name, run, text, maker in (
+        ("detect", _detect, "score how well reliabilities tell faulty microphones", "fault"),
+        ("several", _several, "score positions of several sources at once", "mix"),
+    ):
+        add = command(name, run, text)
+        add.add_argument("--frames", type=Path, required=True, help=f"Frames, made by `{maker}`")
+        add.add_argument("--predictions", type=Path, nargs="+", required=True, help=".parquet")
+        _add_cell(add)
+        _add_bootstrap(add)
+        add.add_argument("--out", type=Path, required=True, help="metrics .csv to write")
 
     add = command("properties", _properties, "measure permutation invariance and variable mics")
     add.add_argument("--methods", type=json_value, required=True, help="name -> config entry")

@@ -112,7 +112,7 @@ def _labels(levels: np.ndarray) -> list[str]:
     """A label for each of some sorted levels, blank where it would touch the one before."""
     found, last = [], -np.inf
     for level in levels:
-        clear = level - last > LABEL_SHARE * np.ptp(levels) or last == -np.inf
+        clear = level - last > LABEL_SHARE * np.ptp(levels)
         found.append(f"{level:g}" if clear else "")
         last = level if clear else last
     return found

@@ -35,11 +35,11 @@ class _Member:
 
 
 def unpack(archive: Path, folder: Path, most_bytes: int = 50 * GIB) -> int:
-    """Unpack a zip or tar archive into ``folder``, which must not exist; returns files written.
+    """Unpack a zip or tar archive into ``folder``, over what is there; returns files written.
 
     Members that lead out of the folder, links, devices and more than ``most_bytes`` in all are a
     `WorkError`, damage is a `DamagedArchive`; both name archive and member. The caller removes
-    what was written until then (`files.replacing`).
+    what was written until then (`files.replacing`), where nothing may be left of it.
     """
     name, count, written = "", 0, 0
     try:
