@@ -1,4 +1,4 @@
-"""Writing so that no half-written file is ever seen under its final name."""
+"""Writing so that no half-written file is ever seen under its final name, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -9,33 +9,88 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 from wavloc.errors import InputError
 
+# What others leave in folders of ours without being part of them.
+_FOREIGN = {".snakemake_timestamp"}
+
 
 @contextlib.contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary sibling of ``path``; moved there if the block ends well, else removed.
+    """Yield a temporary sibling of the file ``path``; moved there if the block ends well.
 
-    Works for a file and for a folder (create the folder yourself at the yielded name). A path that
-    cannot be written ends in an `InputError` before any work is done.
+    Nothing but a regular file is ever replaced: a folder or a device of that name is an
+    `InputError`, as is a path that cannot be written, before any work is done.
     """
     path = Path(path)
+    if path.is_dir():
+        raise InputError(f"cannot write {path}: it is a folder, expected the name of a file")
+    with _holder(path) as temporary:
+        yield temporary
+        os.replace(temporary, path)
+
+
+@contextlib.contextmanager
+def replacing_folder(
+    path: str | Path, required: Collection[str], optional: Collection[str] | None = ()
+) -> Iterator[Path]:
+    """Yield the name of a temporary sibling of the folder ``path``; create the folder there.
+
+    It takes the place of ``path`` if the block ends well. A folder that is there is replaced only
+    where it is one of the same kind and nothing else: it holds every ``required`` entry and, but
+    for ``optional`` ones (None: anything), no other. What was there stays where anything fails.
+    """
+    path = Path(path)
+    _require_ours(path, set(required), optional)
+    with _holder(path) as temporary:
+        yield temporary
+        if not path.is_dir():
+            os.replace(temporary, path)
+            return
+        _require_ours(path, set(required), optional)  # it may have changed in the meantime
+        old = temporary.parent / "old"
+        os.replace(path, old)  # a filled folder cannot be replaced in one step
+        try:
+            os.replace(temporary, path)
+        except OSError:
+            os.replace(old, path)
+            raise
+
+
+def _require_ours(path: Path, required: set[str], optional: Collection[str] | None) -> None:
+    """Raise `InputError` where ``path`` is there and not a folder that may be replaced."""
+    if not path.is_dir():
+        if path.exists():
+            raise InputError(f"cannot write {path}: it is no folder")
+        return
+    entries = {entry.name for entry in path.iterdir()} - _FOREIGN
+    foreign = set() if optional is None else entries - required - set(optional)
+    if path.is_symlink() or (entries and (foreign or not required <= entries)):
+        what = f"it holds '{min(foreign)}'" if foreign else f"it has no '{min(required - entries)}'"
+        if path.is_symlink():
+            what = "it is a link"
+        raise InputError(
+            f"cannot write {path}: a folder that this command did not make ({what}); "
+            "name another one, or remove it first"
+        )
+
+
+@contextlib.contextmanager
+def _holder(path: Path) -> Iterator[Path]:
+    """A name inside a temporary folder beside ``path``, which is removed in the end."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise InputError(f"cannot write {path}: neither a regular file nor a folder")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         holder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror or error}") from None
     try:
-        temporary = holder / path.name
-        yield temporary
-        if path.is_dir() and not path.is_symlink():
-            # os.replace cannot put a folder over a filled one: move the old one aside first.
-            os.replace(path, holder / "old")
-        os.replace(temporary, path)
+        yield holder / path.name
     finally:
         shutil.rmtree(holder, ignore_errors=True)
 

@@ -19,6 +19,7 @@ FRAME_SAMPLES = 2048  # N of both papers: 128 ms at 16 kHz
 
 ARRAYS = ("audio", "source_audio", "mic_positions", "source_position")
 SCALARS = ("sample_rate", "speed_of_sound")
+CONTENT = ("meta.json", "frames.parquet", *(f"{name}.npy" for name in ARRAYS))  # of a folder
 
 
 @dataclass
@@ -125,7 +126,7 @@ class Frames:
     def save(self, folder: str | Path) -> None:
         """Write as a folder of .npy arrays, frames.parquet and meta.json, all or nothing."""
         self.check(str(folder))
-        with files.replacing(folder) as temporary:
+        with files.replacing_folder(folder, CONTENT) as temporary:
             temporary.mkdir()
             for name in ARRAYS:
                 np.save(temporary / f"{name}.npy", getattr(self, name))

@@ -84,6 +84,7 @@ def register(command: Command) -> None:
 
 def _train(args: argparse.Namespace) -> None:
     from wavloc import files, frames, methods, provenance
+    from wavloc.methods.learned import MODEL, MORE
     from wavloc.training.engine import Run
 
     method = methods.create(args.method, args.options, args.seed)
@@ -126,7 +127,7 @@ def _train(args: argparse.Namespace) -> None:
         method.training_note["provenance"] = provenance.stamp(
             device=run.describe(), precision=args.precision, **run.divided()
         )
-        with files.replacing(args.out) as temporary:
+        with files.replacing_folder(args.out, MODEL, MORE) as temporary:
             method.to("cpu").save(temporary)
             run.write(temporary)
         run.finish()

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     Batch = dict[str, Tensor]
 
 
+# Content of a model folder, and what training adds.
+MODEL, MORE = ("method.json", "weights.safetensors"), ("history.csv", "history.png")
+
+
 @dataclasses.dataclass(frozen=True)
 class Recipe:
     """How a network is trained; every learned method's options begin with these."""

@@ -10,7 +10,7 @@ from wavloc.errors import InputError
 from wavloc.frames import FRAME_SAMPLES, Frames
 from wavloc.geometry import LUVIRA_MICS, SPEED_OF_SOUND, max_lag
 from wavloc.methods import multilat_ngcc, wav2pos
-from wavloc.methods.learned import Facts, LearnedMethod
+from wavloc.methods.learned import MODEL, MORE, Facts, LearnedMethod
 from wavloc.methods.networks import published
 
 HEADS = 4  # of attention; the one size that weights do not show
@@ -42,7 +42,7 @@ def model(checkpoint: Path, train: Frames | None, out: Path) -> LearnedMethod:
         )
         method.network = network
     method.training_note = {"imported": checkpoint.name}
-    with files.replacing(out) as temporary:
+    with files.replacing_folder(out, MODEL, MORE) as temporary:
         method.save(temporary)
     return method
 

@@ -122,7 +122,7 @@ def _unpacked(
         folder.mkdir(parents=True, exist_ok=True)
         archives.require_space(folder, archives.unpacked_bytes(path), f"unpacking {archive}")
         try:
-            with files.replacing(target) as temporary:
+            with files.replacing_folder(target, {SEAL}, None) as temporary:
                 count = archives.unpack(path, temporary, int(source.max_gib * GIB))
                 sha256 = files.sha256(path)
                 checksums = {f"sha256:{sha256}", expected or f"sha256:{sha256}"}

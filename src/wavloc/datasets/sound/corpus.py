@@ -14,6 +14,7 @@ from wavloc import files
 from wavloc.audio import SAMPLE_RATE
 from wavloc.errors import InputError
 
+CONTENT = ("meta.json", "items.parquet", "audio.npy")  # of a folder
 SPLITS = ("train", "valid", "test")
 RUMBLE_HZ = 50.0  # simulated rooms amplify what lies below
 
@@ -92,7 +93,7 @@ def write(out: str | Path, kind: str, items: Iterable[Item], meta: Mapping[str, 
         start += len(item.samples)
     if not rows:
         raise InputError(f"no usable {kind} found: the corpus would be empty ({dict(meta)})")
-    with files.replacing(out) as temporary:
+    with files.replacing_folder(out, CONTENT) as temporary:
         temporary.mkdir()
         np.save(temporary / "audio.npy", np.concatenate(pieces))
         pd.DataFrame(rows).to_parquet(temporary / "items.parquet", index=False)

@@ -69,7 +69,10 @@ def synthesizer(cache: Path) -> ModuleType:
     with files.lock(cache / "packages" / ".lock"):
         if not folder.is_dir():
             cure = f"{_SILENT_CURE}, or unpack its wheel into {folder}"
-            with tempfile.TemporaryDirectory() as holder, files.replacing(folder) as temporary:
+            with (
+                tempfile.TemporaryDirectory() as holder,
+                files.replacing_folder(folder, {"tinysoundfont"}, None) as temporary,
+            ):
                 archives.unpack(fetch(SYNTHESIZER_PIN, Path(holder), cure), temporary)
     sys.path.insert(0, str(folder))
     try:
