@@ -95,6 +95,7 @@ def test_entries_like_others(root: Path) -> None:
         ({"datasets": {"moon": {}}}, "unknown dataset 'moon'"),
         ({"datasets": {"six_faces": {"options": {"rooom": 1}}}}, "unknown key 'rooom'"),
         ({"evaluation": {"resamples": 10}}, "evaluation.resamples"),
+        ({"training": {"device": "cpu$(touch X)"}}, "training.device: 'cpu..touch X.' does not"),
         ({"tables": {"table1": {"metrics": ["mea"]}}}, "tables.table1.metrics"),
         ({"shown": ["table1", "tabel2"]}, "shown: 'tabel2', expected tables and figures out of"),
         ({"shown": ["leaderboard"]}, "shown: 'leaderboard' ranks 'table7', which is not shown"),

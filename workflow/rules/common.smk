@@ -21,10 +21,11 @@ METHODS = dict(
     sorted(config["methods"].items(), key=lambda kv: (kv[1]["order"], kv[0]))
 )
 DATASETS = config["datasets"]
-TRAINING = (
-    "--device {device} --precision {precision}".format(**config["training"])
-    + " --compile" * config["training"]["compile"]
-)
+TRAINING = [
+    *("--device", config["training"]["device"]),
+    *("--precision", config["training"]["precision"]),
+    *["--compile"] * config["training"]["compile"],
+]
 SOUND_ROOTS = {"folder": "{kind}_root"}
 # What is published elsewhere; a key such as luvira_root says where it lies on this machine.
 DOWNLOADS = {
@@ -32,11 +33,14 @@ DOWNLOADS = {
     for name, entry in config["downloads"].items()
 }
 CACHE = Path(config["cache"])
-NETWORK = (
-    "--retries {retries} --backoff {backoff_s} --timeout {timeout_s}".format(
-        **config["network"]
-    )
-    + " --offline" * config["offline"]
+NETWORK = shlex.join(
+    str(word)
+    for word in [
+        *("--retries", config["network"]["retries"]),
+        *("--backoff", config["network"]["backoff_s"]),
+        *("--timeout", config["network"]["timeout_s"]),
+        *["--offline"] * config["offline"],
+    ]
 )
 
 
@@ -407,6 +411,11 @@ def rows_json(experiment):
     return json.dumps(rows)
 
 
+def option(name, value=()):
+    """An option and its value for a command line, nothing where there is no value."""
+    return [name, str(value)] if value else []
+
+
 def alternatives(names):
     return "|".join(map(re.escape, names))
 
@@ -449,13 +458,13 @@ def sounds_of(dataset):
 def recordings_of(dataset):
     """Option for the folder that the recordings of a dataset are read from, if it has some."""
     if not plugin_of("datasets", dataset).recordings:
-        return ""
+        return []
     if dataset not in DOWNLOADS:
         sys.exit(
             f"wavloc: error: config: dataset '{dataset}' reads recordings and needs a download "
             "entry with urls or root"
         )
-    return f"--data {data_folder(dataset)}"
+    return ["--data", str(data_folder(dataset))]
 
 
 def table_spec(name):

@@ -40,7 +40,7 @@ rule corpus:
         cache=config["cache"],
         seed=SEED,
     shell:
-        "wavloc prepare --kind {wildcards.kind} --source {params.source}"
+        "wavloc prepare --kind {wildcards.kind} --source {params.source:q}"
         " --options {params.options:q} --cache {params.cache:q} --seed {params.seed}"
         " --out {output:q} --log {log:q}"
 
@@ -64,16 +64,17 @@ rule simulate:
         code=lambda wc: code_of("datasets", wc.dataset, "wavloc.simulation.render"),
         options=lambda wc: entry_of("datasets", wc.dataset),
         engine=config["simulation"]["engine"],
-        sound=lambda wc, input: " ".join(
-            f"--sound {kind}={path}"
+        sound=lambda wc, input: [
+            word
             for kind, path in zip(sounds_of(wc.dataset), input.sounds, strict=True)
-        ),
+            for word in ("--sound", f"{kind}={path}")
+        ],
         recordings=lambda wc: recordings_of(wc.dataset),
         seed=SEED,
     shell:
         "wavloc simulate --dataset {wildcards.dataset} --track {wildcards.track}"
-        " --options {params.options:q} {params.sound} {params.recordings}"
-        " --engine {params.engine} --seed {params.seed} --out {output:q} --log {log:q}"
+        " --options {params.options:q} {params.sound:q} {params.recordings:q}"
+        " --engine {params.engine:q} --seed {params.seed} --out {output:q} --log {log:q}"
 
 
 rule fault:
@@ -93,7 +94,7 @@ rule fault:
         mics=lambda wc: config["faults"][wc.fault].get("mics", 1),
         seed=SEED,
     shell:
-        "wavloc fault --frames {input:q} --kind {params.kind} --level {wildcards.level}"
+        "wavloc fault --frames {input:q} --kind {params.kind:q} --level {wildcards.level}"
         " --mics {params.mics} --dataset {wildcards.dataset}/{wildcards.track}"
         " --seed {params.seed} --out {output:q} --log {log:q}"
 

@@ -24,21 +24,16 @@ rule train:
         ),
         method=lambda wc: trained_by(wc.model)[0],
         options=lambda wc: entry_of("methods", *trained_by(wc.model)),
-        valid=lambda wc, input: (
-            f"--valid {' '.join(input.valid)}" if input.valid else ""
-        ),
-        pretrained=lambda wc, input: (
-            f"--pretrained {input.pretrained}" if input.pretrained else ""
-        ),
-        start=lambda wc, input: (
-            f"--start {shlex.quote(str(input.start))}" if input.start else ""
-        ),
+        valid=lambda wc, input: ["--valid", *input.valid] if input.valid else [],
+        pretrained=lambda wc, input: option("--pretrained", input.pretrained),
+        start=lambda wc, input: option("--start", input.start),
         run=TRAINING,
         cache=config["cache"],
         seed=SEED,
     shell:
-        "wavloc train --method {params.method} --options {params.options:q}"
-        " --train {input.train:q} {params.valid} {params.pretrained} {params.start} {params.run}"
+        "wavloc train --method {params.method:q} --options {params.options:q}"
+        " --train {input.train:q} {params.valid:q} {params.pretrained:q} {params.start:q}"
+        " {params.run:q}"
         " --threads {threads} --cache {params.cache:q} --seed {params.seed} --out {output:q}"
         " --log {log:q}"
 
@@ -60,15 +55,15 @@ rule predict_cell:
     params:
         code=lambda wc: code_of("methods", wc.method),
         options=lambda wc: entry_of("methods", wc.method),
-        model=lambda wc, input: f"--model {input.model}" if input.model else "",
+        model=lambda wc, input: option("--model", input.model),
         audio=lambda wc: (
-            "--audio" if wc.method in DENOISED.get(cell_of(wc), [[]])[0] else ""
+            ["--audio"] * (wc.method in DENOISED.get(cell_of(wc), [[]])[0])
         ),
         seed=SEED,
     shell:
-        "wavloc predict --method {wildcards.method} --options {params.options:q} {params.model}"
+        "wavloc predict --method {wildcards.method} --options {params.options:q} {params.model:q}"
         " --frames {input.frames:q} --setup {wildcards.setup} --subset {input.subset:q}"
-        " {params.audio} --refusal-as-na --seed {params.seed} --out {output:q} --log {log:q}"
+        " {params.audio:q} --refusal-as-na --seed {params.seed} --out {output:q} --log {log:q}"
 
 
 rule evaluate_cell:

@@ -22,14 +22,14 @@ rule table:
             for method, path in zip(table_models(wc.table), input.models, strict=True)
         ],
         properties=lambda wc, input: (
-            f"--properties {input.properties}" if input.properties else ""
+            ["--properties", *input.properties] if input.properties else []
         ),
         caption=lambda wc: caption(table_spec(wc.table)),
         stem=lambda wc, output: output[0].removesuffix(".csv"),
     shell:
         "wavloc tables --table {wildcards.table} --spec {params.spec:q}"
         " --methods {params.methods:q} --metrics {input.metrics:q} --paper {input.paper:q}"
-        " --models {params.models:q} {params.properties} --caption {params.caption:q} --out {params.stem:q} --log {log:q}"
+        " --models {params.models:q} {params.properties:q} --caption {params.caption:q} --out {params.stem:q} --log {log:q}"
 
 
 rule reproduction:
@@ -96,12 +96,12 @@ rule figure:
             )
         ],
         metrics=lambda wc, input: (
-            f"--metrics {input.metrics}" if input.metrics else ""
+            ["--metrics", *input.metrics] if input.metrics else []
         ),
         stem=lambda wc, output: output[0].removesuffix(".png"),
     shell:
         "wavloc figures --spec {params.spec:q} --methods {params.methods:q}"
-        " --frames {params.frames:q} --predictions {params.predictions:q} {params.metrics}"
+        " --frames {params.frames:q} --predictions {params.predictions:q} {params.metrics:q}"
         " --out {params.stem:q} --log {log:q}"
 
 
