@@ -41,7 +41,7 @@ test: env                        ## all tests
 	$(RUN) python -m pytest -q -n 2 --dist worksteal tests
 
 test-slurm: env                  ## the smoke profile through a Slurm node of its own (root, apt-get install slurm-wlm munge)
-	$(RUN) python -m pytest -q --slurm tests/test_slurm.py
+	$(RUN) python -m pytest -q --slurm tests/workflow/test_slurm.py
 
 pull: env                        ## results from the DVC remote, marked as up to date for Snakemake
 	$(RUN) dvc pull && $(RUN) python workflow/run.py --touch --cores 1 all

@@ -25,8 +25,8 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from wavloc.errors import InputError
-from wavloc.methods.networks import masking
-from wavloc.methods.networks.wav2pos import Wav2Pos, losses
+from wavloc.methods.learned import masking
+from wavloc.methods.learned.networks.wav2pos import Wav2Pos, losses
 from wavloc.reporting.figures import save
 from wavloc.simulation import image_source, rooms
 from wavloc.training import engine, precision

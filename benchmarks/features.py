@@ -29,11 +29,13 @@ from measuring import add_output, bars, canvas, finish, spread
 from torch import Tensor
 from torch.nn import functional
 
+from wavloc import weights
+from wavloc.checkpoints import authors as published
 from wavloc.errors import InputError
-from wavloc.features import correlation
-from wavloc.features.ngcc import NGCC, SLOPE
-from wavloc.methods.networks import masking, published
-from wavloc.methods.networks.wav2pos import Wav2Pos, losses, standardise
+from wavloc.features import gcc_torch as correlation
+from wavloc.methods.learned import masking
+from wavloc.methods.learned.networks.wav2pos import Wav2Pos, losses, standardise
+from wavloc.methods.learned.ngcc_phat import NGCC, SLOPE
 from wavloc.reporting.figures import save
 
 SAMPLES, TAU = 2048, 314
@@ -116,7 +118,7 @@ def sound(path: Path | None, count: int, mics: int, generator: torch.Generator) 
 def ngcc(checkpoint: Path | None, generator: torch.Generator) -> NGCC:
     """The network in eval mode; without a checkpoint every number in it is random."""
     if checkpoint:
-        return published.build_ngcc(published.read(checkpoint), str(checkpoint))
+        return published.build_ngcc(weights.read(checkpoint), str(checkpoint))
     network = NGCC().eval().requires_grad_(False)
     for norm in [*network.backbone_norms, *network.head_norms]:
         for value in (norm.weight, norm.running_var):

@@ -24,10 +24,10 @@ from measuring import add_output, canvas, finish, peak_mb, slopes, spread, take_
 
 from wavloc import methods
 from wavloc.errors import InputError
-from wavloc.features.ngcc import NGCC
 from wavloc.frames import FRAME_SAMPLES, Frames
 from wavloc.methods import batching
 from wavloc.methods.base import Method
+from wavloc.methods.learned.ngcc_phat import NGCC
 from wavloc.reporting.figures import save
 from wavloc.setups import Setup
 from wavloc.training import engine

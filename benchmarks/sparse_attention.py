@@ -29,8 +29,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from wavloc import files, provenance
-from wavloc.methods.networks import attention
-from wavloc.methods.networks.fault_tolerant import FaultTolerant
+from wavloc.methods.learned import attention
+from wavloc.methods.learned.networks.fault_tolerant import FaultTolerant
 
 WIDTH, HEADS, ROW = 256, 4, 629
 WAYS = ("dense", "masked", "query", "frame")

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from conftest import anechoic_frames
 
+from helpers.frames import anechoic_frames
 from wavloc import cli
 from wavloc.geometry import LUVIRA_MICS
 

@@ -10,7 +10,10 @@ from pathlib import Path
 import yaml
 
 # Left to right; a stage may import from its left and from the ground, never from its right.
-STAGES = ["datasets", "simulation", "features", "methods", "training", "evaluation", "reporting"]
+STAGES = [
+    *("datasets", "simulation", "features", "methods", "training", "checkpoints"),
+    *("evaluation", "reporting"),
+]
 
 
 def pins(path: Path) -> dict[str, str]:

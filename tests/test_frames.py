@@ -8,8 +8,8 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import anechoic_frames
 
+from helpers.frames import anechoic_frames
 from wavloc import files, frames, setups
 from wavloc.errors import InputError
 from wavloc.frames import Frames

@@ -13,7 +13,8 @@ from typing import Any
 from wavloc.errors import InputError
 
 # Files of a plugin folder that are not plugins themselves.
-_GROUND = {"__init__", "base", "batching", "learned", "predictions", "speakers"}
+_GROUND = {"__init__", "base", "speakers", "layers", "attention", "masking", "ngcc_phat"}
+_FOLDERS = {"methods": ("methods/classical", "methods/learned"), "datasets": ("datasets",)}
 
 
 @functools.cache
@@ -22,10 +23,10 @@ def modules(kind: str) -> dict[str, str]:
 
     Own files come first; other packages add theirs by an entry point ``wavloc.<kind>``.
     """
-    folder = Path(__file__).parent / kind
     found = {
-        path.stem: f"wavloc.{kind}.{path.stem}"
-        for path in sorted(folder.glob("*.py"))
+        path.stem: f"wavloc.{folder.replace('/', '.')}.{path.stem}"
+        for folder in _FOLDERS[kind]
+        for path in sorted((Path(__file__).parent / folder).glob("*.py"))
         if path.stem not in _GROUND
     }
     for entry in sorted(importlib.metadata.entry_points(group=f"wavloc.{kind}")):

@@ -84,7 +84,7 @@ def register(command: Command) -> None:
 
 def _train(args: argparse.Namespace) -> None:
     from wavloc import files, frames, methods, provenance
-    from wavloc.methods.learned import MODEL, MORE
+    from wavloc.methods.learned.base import MODEL, MORE
     from wavloc.training.engine import Run
 
     method = methods.create(args.method, args.options, args.seed)
@@ -140,7 +140,7 @@ def _train(args: argparse.Namespace) -> None:
 
 def _import_checkpoint(args: argparse.Namespace) -> None:
     from wavloc import frames
-    from wavloc.training import imported
+    from wavloc.checkpoints import imported
 
     train = frames.concatenate([frames.load(path) for path in args.train]) if args.train else None
     method = imported.model(args.file, train, args.out)
@@ -148,7 +148,7 @@ def _import_checkpoint(args: argparse.Namespace) -> None:
 
 
 def _parity(args: argparse.Namespace) -> None:
-    from wavloc.methods.networks import parity
+    from wavloc.checkpoints import parity
 
     rows = parity.compare(args.case, args.checkpoint)
     print(f"{'array':28s} {'max difference':>14s} {'tolerance':>10s}")

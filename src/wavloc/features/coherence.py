@@ -13,7 +13,7 @@ from collections import defaultdict
 import torch
 from torch import Tensor
 
-from wavloc.features.correlation import pair_index
+from wavloc.features.gcc_torch import pair_index
 
 KINDS = ("adaptive", "magnitude_squared", "phase", "none")
 SEGMENT, HOP = 256, 128  # samples

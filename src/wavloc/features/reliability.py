@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from wavloc.features.correlation import pair_index
+from wavloc.features.gcc_torch import pair_index
 
 # Residuals up to which delays count, step by step towards the position. These and the tolerance
 # were chosen on faults of a training track.

@@ -24,7 +24,7 @@ from tqdm import tqdm
 from wavloc import meter, provenance, seeds
 from wavloc.errors import InputError, WorkError
 from wavloc.frames import Frames
-from wavloc.methods.learned import LearnedMethod
+from wavloc.methods.learned.base import LearnedMethod
 from wavloc.simulation import augment, fresh
 from wavloc.training import history, parallel, precision, schedule, state
 

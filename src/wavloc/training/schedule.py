@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from wavloc.methods.learned import Recipe
+from wavloc.methods.learned.base import Recipe
 
 
 def factor(recipe: Recipe, step: int, per_epoch: int) -> float:

@@ -1,0 +1,1 @@
+"""Models made elsewhere: import of the authors' files, parity with their outputs."""

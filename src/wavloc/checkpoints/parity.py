@@ -1,0 +1,207 @@
+"""Comparison of our networks with stored outputs of the reference networks, array by array."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wavloc import weights
+from wavloc.checkpoints import authors as published
+from wavloc.errors import InputError
+from wavloc.features import gcc_torch as correlation
+from wavloc.methods.learned.networks.wav2pos import Output, Wav2Pos, losses
+from wavloc.methods.learned.ngcc_phat import NGCC
+
+AUDIO_WEIGHT = 0.1
+TOLERANCE = {
+    "features": 2e-4,
+    "logits": 2e-4,
+    "gccphat": 2e-4,
+    "backbone": 2e-4,
+    "cc": 2e-4,
+    "sinc": 1e-6,
+    "pred_locs": 3e-5,
+    "pred_audio": 2e-5,
+    "latent": 2e-5,
+    "decoded": 2e-5,
+    "loss": 3e-5,
+    "grad_norm": 1e-4,  # relative
+}
+
+
+class Row(NamedTuple):
+    """One compared array: largest absolute difference (relative for gradient norms) and bound."""
+
+    name: str
+    difference: float
+    tolerance: float
+
+    @property
+    def good(self) -> bool:
+        return self.difference <= self.tolerance
+
+
+def compare(case: str | Path, checkpoint: str | Path | None = None) -> list[Row]:
+    """Run the networks on a case file. checkpoint: published weights of NGCC-PHAT."""
+    stored = _read(Path(case))
+    ngcc = None
+    if checkpoint:
+        ngcc = published.build_ngcc(weights.read(checkpoint), str(checkpoint))
+    if "param_keys" in stored:
+        rows = list(_wav2pos(stored, ngcc, str(case)))
+    elif "multi_audio" in stored or "x1" in stored:
+        if ngcc is None:
+            raise InputError(f"{case}: an NGCC-PHAT case needs --checkpoint FILE")
+        rows = list(_ngcc(stored, ngcc))
+    else:
+        raise InputError(f"{case}: not a parity case (found: {sorted(stored)[:8]} ...)")
+    if not rows:
+        raise InputError(f"{case}: holds nothing to compare")
+    return rows
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
+    if not path.is_file():
+        raise InputError(f"{path}: no such case file")
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except (ValueError, OSError, EOFError, KeyError) as error:
+        raise InputError(f"{path}: not readable as .npz ({error})") from None
+
+
+def _row(name: str, ours: Tensor | np.ndarray, theirs: np.ndarray, relative: bool = False) -> Row:
+    ours = ours.detach().numpy() if isinstance(ours, Tensor) else ours
+    if ours.shape != theirs.shape:
+        raise InputError(f"{name}: shape {theirs.shape} in the case, {ours.shape} here")
+    difference = np.abs(ours.astype(np.float64) - theirs)
+    if relative:
+        difference = difference / np.maximum(np.abs(theirs), 1e-12)
+    kind = next(key for key in TOLERANCE if name.rpartition("/")[2].startswith(key))
+    return Row(name, float(difference.max()), TOLERANCE[kind])
+
+
+@torch.no_grad()
+def _ngcc(stored: Mapping[str, np.ndarray], network: NGCC) -> Iterator[Row]:
+    tensor = {name: torch.from_numpy(value) for name, value in stored.items() if value.ndim}
+    if "sinc_filters" in stored:
+        yield _row("sinc_filters", network.bank.filters(), stored["sinc_filters"])
+    if "x1" in stored:
+        pair = torch.cat([tensor["x1"], tensor["x2"]], dim=1)
+        embedded = network.embed(pair.flatten(0, 1)).unflatten(0, pair.shape[:2])
+        if "backbone_samples" in stored:
+            chosen = embedded[..., tensor["backbone_time_index"].long()]
+            yield _row("backbone_samples", chosen, stored["backbone_samples"])
+            yield _row("backbone_mean", embedded.mean(-1), stored["backbone_mean"])
+            yield _row("backbone_std", embedded.std(-1), stored["backbone_std"])
+        if "backbone_pair0_x1_first16" in stored:
+            name = "backbone_pair0_x1_first16"
+            yield _row(name, embedded[0, 0, :16], stored[name])
+        for name in (key for key in stored if key.startswith("logits_tau") and key[-4:] != "_f64"):
+            lag = stored[name].shape[-1] // 2
+            yield _row(name, network(pair[:, 0], pair[:, 1], lag), stored[name])
+        for name in (key for key in stored if key.startswith("gccphat_tau")):
+            rows = correlation.gcc_phat(pair, stored[name].shape[-1] // 2)
+            yield _row(name, rows[:, 0], stored[name])
+        for name in (key for key in stored if key.startswith("cc_tau")):
+            spectrum = torch.fft.rfft(embedded, 2 * pair.shape[-1])
+            rows = correlation.whitened(*spectrum.unbind(1), stored[name].shape[-1] // 2)
+            yield _row(name, rows, stored[name])
+    if "multi_audio" in stored:
+        lag = stored["multi_features"].shape[-1] // 2
+        audio = tensor["multi_audio"]
+        yield _row("features (multi)", network.all_pairs(audio, lag), stored["multi_features"])
+        yield _row("gccphat (multi)", correlation.gcc_features(audio, lag), stored["multi_gccphat"])
+
+
+def _wav2pos(stored: Mapping[str, np.ndarray], ngcc: NGCC | None, where: str) -> Iterator[Row]:
+    settings = json.loads(str(stored["config"]))
+    state = {
+        key.removeprefix("state/"): torch.from_numpy(value)
+        for key, value in stored.items()
+        if key.startswith("state/")
+    }
+    network = published.build_wav2pos(state, settings["num_heads"], where)
+    network.pairwise_encoding = bool(settings.get("use_posenc", True))
+    audio = torch.from_numpy(stored["audio"])[:, 0]
+    positions = torch.from_numpy(stored["locations"])
+    for case in sorted({key.split("/")[0] for key in stored if key.endswith("/ids_keep")}):
+        known = torch.zeros(len(audio), 2 * audio.shape[1], dtype=torch.bool)
+        known.scatter_(1, torch.from_numpy(stored[f"{case}/ids_keep"]), True)
+        yield from _wav2pos_case(stored, case, network, ngcc, audio, positions, known)
+
+
+def _wav2pos_case(
+    stored: Mapping[str, np.ndarray],
+    case: str,
+    network: Wav2Pos,
+    ngcc: NGCC | None,
+    audio: Tensor,
+    positions: Tensor,
+    known: Tensor,
+) -> Iterator[Row]:
+    """known (B, 2 M + 2): coordinates, then audio, as the case keeps them."""
+    position_known, audio_known = known.chunk(2, dim=1)
+    theirs = stored.get(f"{case}/features")
+    rows = None
+    if theirs is not None:
+        lag = theirs.shape[-1] // 2
+        heard = audio[audio_known].reshape(len(audio), -1, audio.shape[-1])
+        plain = correlation.gcc_features(heard, lag)
+        if np.abs(theirs).max() < 1.5:  # correlations, not logits
+            yield _row(f"{case}/features", plain, theirs)
+        elif ngcc is not None:
+            yield _row(f"{case}/features", ngcc.all_pairs(heard, lag), theirs)
+        rows = _in_place(torch.from_numpy(theirs), audio_known)
+    output = network(audio, positions, audio_known, position_known, rows)
+    yield from _outputs(stored, case, output, known)
+    sound, place = losses(output, positions, audio, audio_known, position_known)
+    yield _row(f"{case}/loss_audio", sound, stored[f"{case}/loss_audio"])
+    yield _row(f"{case}/loss_locs", place, stored[f"{case}/loss_locs"])
+    network.zero_grad()
+    (AUDIO_WEIGHT * sound + place).backward()
+    weights = dict(network.named_parameters())
+    names = [
+        published.our_name(key, published.WAV2POS_NAMES, case)
+        for key in stored["param_keys"].tolist()
+    ]
+    norms = [_norm(weights[name].grad) for name in names]
+    yield _row(f"{case}/grad_norm", np.array(norms), stored[f"{case}/grad_norm"], relative=True)
+
+
+def _norm(gradient: Tensor | None) -> float:
+    return 0.0 if gradient is None else float(gradient.double().norm())
+
+
+def _outputs(
+    stored: Mapping[str, np.ndarray], case: str, output: Output, known: Tensor
+) -> Iterator[Row]:
+    width = output.encoded.shape[-1]
+    encoded = output.encoded[known].reshape(len(known), -1, width)
+    for name, ours in (
+        ("latent", encoded),
+        ("decoded", output.decoded),
+        ("pred_locs", output.positions),
+        ("pred_audio", output.audio),
+    ):
+        if f"{case}/{name}" in stored:
+            yield _row(f"{case}/{name}", ours, stored[f"{case}/{name}"])
+
+
+def _in_place(rows: Tensor, heard: Tensor) -> Tensor:
+    """Rows of the ordered pairs of heard channels (B, K (K - 1), L) among those of all channels."""
+    batch, count = heard.shape
+    channel = heard.nonzero()[:, 1].reshape(batch, -1)  # (B, K)
+    i, j = correlation.ordered_pairs(channel.shape[1])
+    whole = torch.stack(tuple(correlation.ordered_pairs(count)))
+    number = torch.full((count, count), -1)
+    number[whole[0], whole[1]] = torch.arange(whole.shape[1])
+    at = number[channel[:, i], channel[:, j]]
+    out = rows.new_zeros(batch, whole.shape[1], rows.shape[-1])
+    return out.scatter(1, at[..., None].expand_as(rows), rows)

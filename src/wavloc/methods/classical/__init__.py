@@ -1,0 +1,1 @@
+"""Localization without learning: from correlations and delays to positions."""

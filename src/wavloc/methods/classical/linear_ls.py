@@ -1,0 +1,73 @@
+"""Linear least squares over all pairs, unknown source position and distances."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from wavloc.methods.classical.solvers import robust
+from wavloc.methods.classical.solvers.delay_method import DelayMethod
+from wavloc.methods.classical.solvers.problem import build
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Not robust: one wrong delay moves the answer."""
+
+    peaks: int = 1
+    exponent: float = 0.8
+    low_hz: float = 200.0
+    high_hz: float = 7500.0
+    oversample: int = 4
+    apart: float = 5.0  # samples between candidates
+    width_m: float = 0.10  # for status and covariance
+    block: int = 16
+
+
+def solve(
+    delays: np.ndarray,
+    mics: np.ndarray,
+    sample_rate: int,
+    speed: float,
+    options: Options | None = None,
+    seed: int = 0,
+    bounds: tuple[np.ndarray, np.ndarray] | None = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows 2 (r_i - r_j) s + 2 x_ij d_j = |r_i|^2 - |r_j|^2 - x_ij^2, unknown s and d_1 .. d_M.
+
+    Gillette and Silverman 2008, with the second microphone of each pair as its reference. As
+    `multilat_plus.solve`; seed and bounds are not used.
+    """
+    options = options or Options()
+    delays = delays if delays.ndim == 2 else delays[..., 0]
+    problem = build(delays, mics, sample_rate, speed)
+    count, n_mics = len(problem), problem.mics.shape[1]
+    place = np.broadcast_to(problem.mics, (count, n_mics, 3))
+    i, j = problem.first, problem.second
+    x = np.where(problem.present[..., 0], problem.ranges[..., 0], 0.0)
+    matrix = np.zeros((count, len(i), 3 + n_mics))
+    matrix[..., :3] = 2 * (place[:, i] - place[:, j])
+    matrix[:, np.arange(len(i)), 3 + j] = 2 * x
+    square = np.square(place).sum(axis=-1)
+    right = square[:, i] - square[:, j] - x**2
+    there = problem.present[..., 0]
+    matrix, right = matrix * there[..., None], right * there
+    solution = np.matmul(np.linalg.pinv(matrix, rcond=1e-9), right[..., None])[..., 0]
+    position = solution[:, :3].copy()
+    position[there.sum(axis=1) < 4] = np.nan
+    status, covariance = robust.verdict(problem, position.copy(), options.width_m)
+    status[~np.isfinite(position).all(axis=1)] = "too_few_entries"
+    # Every answer is kept: a method that has no notion of support must not gain by refusing.
+    status[status == "no_hypothesis"] = "low_support"
+    return position, status, covariance
+
+
+class Method(DelayMethod):
+    """GCC-PHAT, one peak per pair; linear least squares."""
+
+    label = "Linear LS"
+    reference = "Gillette and Silverman 2008, all pairs"
+    permutation_invariant = False  # of each pair the second microphone is the reference
+    Options = Options
+    solver = staticmethod(solve)

@@ -1,0 +1,1 @@
+"""Networks that locate: one file a method, torch at its top."""

@@ -1,0 +1,96 @@
+"""The pages on adding a method and a dataset, followed to the letter by a package of its own."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from helpers.pages import Reader
+from helpers.workflow import fresh
+from wavloc import config
+
+
+@pytest.fixture(scope="module")
+def method(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Reader:
+    """The page on methods, followed up to the row in one table."""
+    folder = fresh(root, tmp_path_factory.mktemp("method") / "wavloc")
+    reader = Reader(root / "docs" / "add_a_method.md", folder)
+    reader.type("pip install")
+    reader.type("snakemake --cores 2 --configfile config/smoke.yaml")
+    return reader
+
+
+def test_a_method_of_another_package_gets_its_row(method: Reader) -> None:
+    (listed,) = method.type("wavloc methods")
+    assert "Loudest" in listed
+    assert re.search(r"level_net +Level network \[learned", listed)
+    results = method.folder / "results/smoke"
+    table = pd.read_csv(results / "tables/table_simulated.csv")
+    assert table["method"].drop_duplicates().tolist() == ["loudest", "level_net", "center"]
+    assert table["value"].notna().all()
+    mae = table[table["metric"] == "mae"].set_index("method")["value"]
+    assert mae["loudest"] < mae["center"]  # it hears something
+    shown = (results / "tables/table_simulated.md").read_text()
+    assert "| Level network | levels" in shown
+    assert (results / "models/six_faces/speakers/level_net/weights.safetensors").is_file()
+
+
+def test_a_method_of_another_package_is_in_every_table(root: Path, method: Reader) -> None:
+    (planned,) = method.type("snakemake --cores 8", "--dry-run", "--printshellcmds")
+    rows = {}
+    for line in re.findall(r"wavloc tables .*", planned):
+        words = shlex.split(line)
+        name, given = (words[words.index(option) + 1] for option in ("--table", "--methods"))
+        rows[name] = json.loads(given)
+    tables = config.load(root / "config" / "config.yaml")["tables"]
+    everyone = [name for name in rows if tables[name].get("methods", "all") == "all"]
+    assert {"table1", "table2", "table7", "table_simulated"} <= set(everyone)
+    for name in everyone:
+        assert {"loudest", "level_net"} <= set(rows[name]), name
+
+
+def test_positions_made_elsewhere_are_scored(method: Reader) -> None:
+    method.type("python elsewhere.py")
+    shown, written = method.type("wavloc evaluate")
+    assert "elsewhere" in shown
+    assert written == ""
+    scored = pd.read_csv(method.folder / "elsewhere_metrics.csv").set_index("metric")
+    table = pd.read_csv(method.folder / "results/smoke/tables/table_simulated.csv")
+    center = table[table["method"] == "center"].set_index("metric")
+    for metric in ("mae", "median", "acc30"):  # the script does what that control does
+        assert scored.loc[metric, "value"] == pytest.approx(center.loc[metric, "value"], abs=1e-3)
+    # From parquet, with failures: they count as three metres.
+    positions = pd.read_csv(method.folder / "elsewhere.csv")
+    positions.loc[::2] = np.nan
+    positions.to_parquet(method.folder / "failing.parquet", index=False)
+    frames = ("--frames", "results/smoke/data/six_faces/test")
+    scored = ("--predictions", "failing.parquet", "--out", "failing.csv")
+    method.run("wavloc", "evaluate", *frames, *scored)
+    worse = pd.read_csv(method.folder / "failing.csv").set_index("metric")["value"]
+    assert worse["failure_rate"] == 50
+    assert worse["mae"] > 150
+
+
+def test_a_dataset_of_another_package_gets_its_cells(root: Path, tmp_path: Path) -> None:
+    folder = fresh(root, tmp_path / "wavloc")
+    reader = Reader(root / "docs" / "add_a_dataset.md", folder)
+    reader.type("pip install")
+    assert "corridor (simulated)" in reader.type("wavloc datasets")[0]
+    reader.type("snakemake --cores 2 --configfile config/smoke.yaml")
+    table = pd.read_csv(folder / "results/smoke/tables/table_corridor.csv")
+    assert table["dataset"].unique().tolist() == ["corridor"]
+    assert table["value"].notna().all()
+    assert len(table[table["metric"] == "mae"]) == 2
+    mae = table[table["metric"] == "mae"].groupby("method")["value"].mean()
+    assert mae["multilat_plus"] < mae["center"]
+    assert "Data: corridor (simulated)." in (
+        (folder / "results/smoke/tables/table_corridor.md").read_text()
+    )
+    (planned,) = reader.type("snakemake --cores 8", "--dry-run", "--quiet", "host")
+    assert "results/tables/table_corridor.csv" in planned

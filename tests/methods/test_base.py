@@ -1,0 +1,136 @@
+"""The method interface: every method on frames, with what a setup grants and no more."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from helpers.frames import anechoic_frames
+from helpers.networks import SMALL_OPTIONS as SMALL
+from wavloc import methods, plugins
+from wavloc.errors import InputError, Refusal
+from wavloc.setups import Setup, draw_subsets
+
+ALL = sorted(plugins.modules("methods"))
+CLASSICAL = ["multilat", "multilat_plus", "srp_phat", "tdoa_grid", "nlls", "linear_ls"]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_contract(name: str, tmp_path) -> None:
+    """Labels, options with defaults, positions and status of the right shape, save and load."""
+    frames = anechoic_frames(5)
+    method = methods.create(name, {"options": SMALL.get(name, {})})
+    assert method.label
+    assert method.reference
+    if method.learned:
+        with pytest.raises(InputError, match="must be trained first"):
+            method.predict(frames)
+        method.prepare(frames)
+        method.network.eval()
+    found = method.predict(frames)
+    assert found.position.shape == (5, 3)
+    assert found.status.shape == (5,)
+    assert found.seconds_per_frame > 0
+    assert found.meta["method"] == name
+    method.save(tmp_path)
+    again = type(method).load(tmp_path).predict(frames)
+    assert np.array_equal(found.position, again.position, equal_nan=True)
+
+
+@pytest.mark.parametrize("name", CLASSICAL)
+def test_clean_sound_is_located(name: str) -> None:
+    frames = anechoic_frames(8)
+    error = np.linalg.norm(
+        methods.create(name).predict(frames).position - frames.source_position, axis=1
+    )
+    assert np.median(error) < 0.02
+    assert error.max() < 0.5
+
+
+@pytest.mark.parametrize("name", CLASSICAL)
+def test_truth_does_not_leak(name: str) -> None:
+    """Another source position or source signal in the frames changes nothing in setup 1a."""
+    frames = anechoic_frames(4)
+    other = dataclasses.replace(
+        frames, source_position=frames.source_position + 1, source_audio=frames.source_audio * 0
+    )
+    method = methods.create(name)
+    one, two = method.predict(frames).position, method.predict(other).position
+    assert np.array_equal(one, two, equal_nan=True)
+
+
+@pytest.mark.parametrize("name", CLASSICAL)
+def test_order_of_microphones_and_common_shift_do_not_matter(name: str) -> None:
+    frames = anechoic_frames(4, margin=64)
+    method = methods.create(name)
+    order = np.random.default_rng(0).permutation(11)
+    turned = dataclasses.replace(
+        frames, audio=frames.audio[:, order], mic_positions=frames.mic_positions[order]
+    )
+    shifted = dataclasses.replace(frames, audio=np.roll(frames.audio, 20, axis=-1))
+    base = method.predict(frames).position
+    tolerance = 0.5 if name == "linear_ls" else 0.05
+    for changed in (turned, shifted):
+        assert np.nanmax(np.abs(method.predict(changed).position - base)) < tolerance
+
+
+@pytest.mark.parametrize("setup", ["1a", "2a"])
+@pytest.mark.parametrize("name", ["multilat_plus", "srp_phat", "oracle"])
+def test_subsets_of_microphones(name: str, setup: str) -> None:
+    frames = anechoic_frames(6)
+    subset = draw_subsets(6, 11, 7, "t", 0)
+    found = methods.create(name).predict(frames, Setup(setup, subset))
+    error = np.linalg.norm(found.position - frames.source_position, axis=1)
+    assert np.median(error) < 0.03
+
+
+@pytest.mark.parametrize("name", CLASSICAL)
+def test_too_few_microphones_are_refused(name: str) -> None:
+    frames = anechoic_frames(3)
+    with pytest.raises(Refusal, match="at least 5 microphones, got 4"):
+        methods.create(name).predict(frames, Setup("1a", draw_subsets(3, 11, 4, "t", 0)))
+
+
+def test_oracle_is_exact_and_center_is_not() -> None:
+    frames = anechoic_frames(8)
+    oracle = methods.create("oracle").predict(frames).position
+    assert np.abs(oracle - frames.source_position).max() < 1e-6
+    center = methods.create("center").predict(frames).position
+    assert np.abs(center - center[0]).max() == 0
+
+
+def test_wrong_options_are_named() -> None:
+    with pytest.raises(InputError, match=r"methods\.srp_phat\.options: unknown key 'exponnent'"):
+        methods.create("srp_phat", {"options": {"exponnent": 1}})
+    with pytest.raises(InputError, match=r"exponent: 'full' is not a number"):
+        methods.create("srp_phat", {"options": {"exponent": "full"}})
+
+
+def test_config_states_no_default_again(root) -> None:
+    """An option in config/methods that equals the code's default would drift unseen."""
+    from wavloc.config import read_yaml
+
+    for path in sorted((root / "config" / "methods").glob("*.yaml")):
+        entry = read_yaml(path)
+        module = entry.get("module", entry.get("like", path.stem))
+        found = plugins.plugin_class("methods", module)
+        defaults = dataclasses.asdict(found.Options())
+        for key, value in (entry.get("options") or {}).items():
+            assert defaults[key] != value, f"{path.name}: {key}"
+
+
+@pytest.mark.parametrize("name", ["srp_phat", "multilat_plus"])
+def test_reverberant_speech_is_located(root, shared, monkeypatch, name: str) -> None:
+    """Real speech in simulated rooms, 11 microphones: every third frame, all cells."""
+    monkeypatch.syspath_prepend(root / "benchmarks")  # scripts, not a package
+    from localization import read
+
+    frames, _, _ = read(shared / "bench" / "frames_luvira_geometry.npz")
+    some = frames.select(np.arange(0, 100, 3))
+    error = np.linalg.norm(
+        methods.create(name).predict(some).position - some.source_position, axis=1
+    )
+    assert np.median(error) < 0.01
+    assert (error < 0.3).mean() > 0.9

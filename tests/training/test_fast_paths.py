@@ -1,0 +1,195 @@
+"""The fast ways of the full-size runs give what the plain ways give."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from helpers.frames import anechoic_frames
+from wavloc import cli
+from wavloc.errors import InputError
+from wavloc.features import gcc_torch as correlation
+from wavloc.features import memory
+from wavloc.frames import Frames
+from wavloc.methods import batching
+from wavloc.methods.learned import dinn, gnn, multilat_ngcc, wav2pos
+from wavloc.methods.learned.ngcc_phat import NGCC
+from wavloc.setups import Setup
+from wavloc.training import parallel, precision
+from wavloc.training.engine import Run
+
+RELATION = {"width": 16, "row": 64, "epochs": 2, "batch": 8, "fewest_mics": 0, "copies": 1}
+SMALL = {
+    "width": 16,
+    "encoder_depth": 1,
+    "decoder_depth": 1,
+    "pair_hidden": 16,
+    "head_hidden": [16, 16],
+    "coordinate_hidden": 8,
+    "features": "gcc",
+    "epochs": 2,
+    "batch": 8,
+}
+
+
+def frames_of(count: int) -> Frames:
+    return anechoic_frames(count, margin=80)
+
+
+def trained(folder: Path, module=gnn, options: dict = RELATION, **how) -> dict[str, torch.Tensor]:
+    frames = frames_of(24)
+    method = module.Method(options, "small")
+    method.fit(frames, frames.select(np.arange(8)), Run(folder, **how))
+    return method.network.state_dict()
+
+
+def assert_close(found: dict, expected: dict, tolerance: float) -> None:
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, rtol=tolerance, atol=tolerance)
+
+
+def test_a_batch_in_parts_trains_the_same_weights(tmp_path: Path) -> None:
+    """For a network without batch statistics and dropout."""
+    whole = trained(tmp_path / "a")
+    assert_close(trained(tmp_path / "b", accumulate=4), whole, 1e-5)
+    assert_close(trained(tmp_path / "c", accumulate=3), whole, 1e-5)  # parts of 3, 3 and 2
+    with pytest.raises(InputError, match="accumulate 0, expected 1"):
+        Run(tmp_path, accumulate=0)
+
+
+@pytest.mark.slow
+def test_two_processes_train_the_weights_of_one_and_resume(tmp_path: Path) -> None:
+    """Through torch's launcher and the command line, stopped after the first epoch."""
+    frames = frames_of(24)
+    frames.table["track"] = "a"
+    frames.save(tmp_path / "frames")
+
+    def command(out: str, *more: str) -> list[str]:
+        options = json.dumps({"options": RELATION})
+        told = ["train", "--method", "gnn", "--options", options, "--device", "cpu"]
+        given = ["--train", str(tmp_path / "frames"), "--save-every", "0"]
+        return [*told, *given, "--out", str(tmp_path / out), *more]
+
+    def together(*more: str) -> subprocess.CompletedProcess:
+        launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+        return subprocess.run(
+            [sys.executable, *launcher, "-m", "wavloc.cli", *command("two", *more)],
+            capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+
+    assert cli.main(command("one")) == 0
+    stopped = together("--minutes", "0")
+    assert stopped.returncode != 0
+    assert "in epoch 1 of 2; run the same command to go on" in stopped.stderr
+    assert not (tmp_path / "two").exists()
+    ended = together()
+    assert ended.returncode == 0, ended.stderr
+    one, two = (load_file(tmp_path / name / "weights.safetensors") for name in ("one", "two"))
+    assert_close(two, one, 1e-5)
+    note = json.loads((tmp_path / "two" / "method.json").read_text())["training"]
+    assert note["provenance"]["processes"] == 2
+    assert note["epochs"] == 2
+    with pytest.raises(InputError, match="a batch of 8 frames, expected a multiple of the 3"):
+        parallel.Group(0, 3).share(torch.arange(8))
+
+
+def test_half_precision_is_near(tmp_path: Path) -> None:
+    """The losses of two epochs, and the features of NGCC-PHAT."""
+    losses = {}
+    for kind in ("float32", "bf16"):
+        run, frames = Run(tmp_path / kind, precision=kind), frames_of(24)
+        wav2pos.Method(SMALL, "small").fit(frames, frames.select(np.arange(8)), run)
+        losses[kind] = [row[name] for row in run.rows for name in ("train_loss", "loss")]
+    assert losses["bf16"] == pytest.approx(losses["float32"], rel=0.02)
+    assert losses["bf16"] != losses["float32"]
+    torch.manual_seed(0)
+    network, audio = NGCC(channels=8, taps=255).eval(), torch.randn(2, 4, 1024)
+    rows = network.all_pairs(audio, 40)
+    with precision.products(torch.device("cpu"), torch.bfloat16, True):
+        near = network.all_pairs(audio, 40)
+    assert near.dtype == rows.dtype
+    assert 0 < (near - rows).abs().max() < 0.05 * rows.abs().max()
+    with pytest.raises(InputError, match="precision 'half', expected float32, tf32"):
+        Run(tmp_path, precision="half")
+
+
+def test_limited_lags_are_the_same_within_the_limits() -> None:
+    """Tolerance 1e-4 of the largest score; zero beyond."""
+    torch.manual_seed(1)
+    network, audio = NGCC(channels=8, taps=63).eval(), torch.randn(3, 4, 512)
+    limits = torch.tensor([0, 5, 11, 40, 25, 33])
+    whole = network.all_pairs(audio, 40).unflatten(1, (6, 2))
+    some = network.all_pairs(audio, 40, limits=limits.tolist(), chunk=2).unflatten(1, (6, 2))
+    inside = torch.arange(-40, 41).abs() <= limits[:, None]
+    scale = float(whole.abs().max())
+    torch.testing.assert_close(
+        some, whole * inside[:, None], rtol=0, atol=1e-4 * scale, check_stride=False
+    )
+    assert correlation.pair_numbers(3) == [[0, 0, 1], [0, 0, 2], [0, 0, 0]]
+
+
+def test_limited_lags_give_the_same_positions(tmp_path: Path) -> None:
+    frames, positions = anechoic_frames(6), []
+    options = {"channels": 4, "taps": 63, "epochs": 1, "batch": 6}
+    for limited in (False, True):
+        method = multilat_ngcc.Method(options | {"limit_lags": limited}, "m")
+        method.prepare(frames)
+        positions.append(method.predict(frames).position)
+    np.testing.assert_allclose(positions[1], positions[0], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("module", "options"),
+    [
+        (dinn, {"channels": [4, 4, 4, 4], "recurrent": 8}),
+        (gnn, RELATION),
+        (multilat_ngcc, {"channels": 4, "taps": 63}),
+        (wav2pos, SMALL),
+    ],
+)
+def test_answers_do_not_depend_on_the_block(module, options: dict) -> None:
+    frames = frames_of(7)
+    method = module.Method(options, "m")
+    method.prepare(frames)
+    answers = []
+    for size in ("1", "3", "auto"):
+        chosen = batching.choose(method, frames, Setup(), size)
+        assert chosen == method.options.predict_batch == (16 if size == "auto" else int(size))
+        answers.append(method.predict(frames).position)
+        if size == "3":
+            method = module.Method(options, "m")
+            method.prepare(frames)
+    for found in answers[1:]:
+        np.testing.assert_allclose(found, answers[0], atol=1e-4)
+    with pytest.raises(InputError, match="--batch 0, expected auto or a number"):
+        batching.choose(method, frames, Setup(), "0")
+
+
+def test_the_block_is_extrapolated_from_two_small_ones() -> None:
+    """A fixed 10 bytes and 5 for each frame."""
+    assert batching.fitting([20, 50], 1010, frames=1000) == 200
+    assert batching.fitting([20, 50], 1010, frames=50) == 50
+    assert batching.fitting([20, 50], 0, frames=50) == 2
+    assert memory.fitting(torch.device("cpu"), 10, 100, 7) == 7
+
+
+def test_the_check_of_a_gpu_runs_on_a_cpu_too(root: Path, monkeypatch) -> None:
+    """At a small size; tolerances of a step are for larger batches."""
+    monkeypatch.syspath_prepend(str(root / "benchmarks"))
+    check = importlib.import_module("check_gpu")
+    args = argparse.Namespace(batch=2, mics=2, rounds=1, product=64, compile=False)
+    rows = check.run(args, torch.device("cpu"))
+    judged = {(row["what"], row["way"]): row["good"] for row in rows if "good" in row}
+    assert {what for what, _ in judged} == {"features", "step", "simulation"}
+    assert all(good for (what, _), good in judged.items() if what != "step")
+    counted = next(row["gflop_per_frame"] for row in rows if row["what"] == "features")
+    assert 4.6 < counted < 4.9  # two backbones of 1.81 and two heads of 0.56 GFLOP
