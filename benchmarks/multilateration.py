@@ -28,7 +28,7 @@ from measuring import add_output, canvas, finish
 from wavloc import plugins
 from wavloc.errors import InputError
 from wavloc.geometry import LUVIRA_MICS, pairs, tdoa
-from wavloc.reporting.figures import save
+from wavloc.reporting.style import save
 
 SOLVERS = "multilat_plus,tdoa_grid,multilat,nlls,linear_ls"
 REPEATS = 3

@@ -24,7 +24,7 @@ from features import TAU, loop_in_training_mode, ngcc, noise, stepper
 from measuring import add_output, bars, canvas, finish, slopes, spread, take_turns
 
 from wavloc.errors import InputError
-from wavloc.reporting.figures import save
+from wavloc.reporting.style import save
 from wavloc.training import engine, precision
 
 PASSES = 5_600 * 500  # frames of the paper's training
