@@ -53,7 +53,7 @@ def test_ranges_in_words(value: object, options: dict, words: str) -> None:
 def test_vectors_are_three_numbers() -> None:
     assert checks.vector(np.array([1, 2, 3]), "room") == [1, 2, 3]
     for value in ("big", [1, 2], [[1, 2, 3]], [1, 2, "x"], [1, float("nan"), 2], None, [0, 1, 1]):
-        with pytest.raises(InputError, match="^room"):
+        with pytest.raises(InputError, match=r"^room"):
             checks.vector(value, "room", 0, 500, above=True)
 
 

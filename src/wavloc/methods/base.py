@@ -17,6 +17,7 @@ from tqdm import tqdm
 from wavloc import files, meter
 from wavloc.errors import Refusal
 from wavloc.frames import Frames
+from wavloc.geometry import unusable
 from wavloc.methods.predictions import Predictions
 from wavloc.plugins import make_options
 from wavloc.setups import Setup
@@ -43,6 +44,7 @@ class Method:
     control: ClassVar[bool] = False  # a floor or ceiling, never the best method of a table
     needs_truth: ClassVar[bool] = False  # a control that is shown the answer
     min_mics: ClassVar[int] = 5  # heard microphones with known coordinates
+    any_array: ClassVar[bool] = False  # answers whatever the geometry of the microphones
     setups: ClassVar[tuple[str, ...]] = ("1a", "1b", "2a", "2b")
     Options: ClassVar[type] = NoOptions
 
@@ -63,7 +65,14 @@ class Method:
         known = frames.n_mics if setup.subset is None else setup.subset.shape[1]
         if known < self.min_mics:
             return f"{self.name} needs at least {self.min_mics} microphones, got {known}"
-        return None
+        if self.any_array:
+            return None
+        mics = setup.known_mics(frames)
+        known = int(np.isfinite(mics).all(axis=-1).sum(axis=1).max())
+        if known < self.min_mics:
+            return f"{self.name} needs at least {self.min_mics} known positions, got {known}"
+        reasons = unusable(mics)
+        return f"{self.name}: {reasons[0]}" if (reasons != "").all() else None
 
     def refused(self, frames: Frames, setup: Setup, reason: str) -> Predictions:
         """What a refusing method answers: no positions, the reason in the meta data."""
@@ -96,6 +105,7 @@ class Method:
         spent = meter.Meter(self.gpu)
         found = self.estimate(granted, setup)
         cost = spent.read()
+        self._fail_unusable(found, frames, setup)
         found.seconds_per_frame = cost.pop("seconds") / max(len(frames), 1)
         found.meta |= {
             "method": self.name,
@@ -106,6 +116,12 @@ class Method:
             "setup": setup.name,
         }
         return found
+
+    def _fail_unusable(self, found: Predictions, frames: Frames, setup: Setup) -> None:
+        """Take back the positions of frames in which the array allows none."""
+        if not self.any_array:
+            lost = np.broadcast_to(unusable(setup.known_mics(frames)) != "", len(frames))
+            found.position[lost], found.status[lost] = np.nan, "unusable_array"
 
     def in_blocks(
         self, frames: Frames, size: int, solve: Callable[[slice], tuple[np.ndarray, ...]]

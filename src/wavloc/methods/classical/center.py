@@ -18,6 +18,7 @@ class Method(Base):
     input_types = "none"
     control = True
     min_mics = 1
+    any_array = True
 
     def estimate(self, frames: Frames, setup: Setup) -> Predictions:
         mics = frames.mics()
