@@ -16,14 +16,13 @@ from wavloc.arrays import read_npy, read_npz
 from wavloc.audio import RATES_HZ
 from wavloc.checks import number, shown, vector
 from wavloc.errors import InputError
-from wavloc.geometry import SPEED_OF_SOUND, check_speed
+from wavloc.geometry import EXTENT_M, SPEED_OF_SOUND, check_extent, check_speed
 
 FRAME_SAMPLES = 2048  # N of both papers: 128 ms at 16 kHz
 
 ARRAYS = ("audio", "source_audio", "mic_positions", "source_position")
 SCALARS = ("sample_rate", "speed_of_sound")
 PLACE = ("room", "origin", "other_medium")  # entries of `Frames.meta` that an .npz may hold too
-EXTENT_M = 500.0  # largest distance between any two positions, along an axis
 LEAST_SAMPLES = 32
 # Files of a Frames folder.
 CONTENT = ("meta.json", "frames.parquet", *(f"{name}.npy" for name in ARRAYS))
@@ -206,12 +205,7 @@ class Frames:
                     "finite numbers, or three NaN where it is unknown"
                 )
             points.append(rows[known])
-        together = np.concatenate(points)
-        if len(together) and np.ptp(together, axis=0).max() > EXTENT_M:
-            raise InputError(
-                f"{origin}: positions are {np.ptp(together, axis=0).max():,.6g} apart, expected "
-                f"metres and at most {EXTENT_M:g} m (are they millimetres?)"
-            )
+        check_extent(np.concatenate(points), origin)
         if "room" in self.meta:
             vector(self.meta["room"], f"{origin}: room", 0, EXTENT_M, above=True)
         if "origin" in self.meta:

@@ -15,6 +15,7 @@ SPEED_OF_SOUND = 343.0  # m/s
 SPEEDS_IN_AIR = (300.0, 370.0)  # m/s, from -50 to 65 degrees Celsius
 SPEEDS = (10.0, 20_000.0)  # m/s, in other media
 
+EXTENT_M = 500.0  # largest distance along an axis between any two positions
 SAME_PLACE_M = 1e-3  # microphones nearer than this are at one place
 LINE = 0.01  # an array whose width is less than this share of its length is a line
 
@@ -65,6 +66,16 @@ def check_speed(speed: float, name: str, other_medium: bool = False) -> float:
     if other_medium:
         return number(speed, name, *SPEEDS, "m/s")
     return number(speed, name, *SPEEDS_IN_AIR, "m/s in air")
+
+
+def check_extent(points: np.ndarray, name: str) -> None:
+    """Raise `InputError` if points (N, 3) are so far apart that they cannot be in metres."""
+    extent = float(np.ptp(points, axis=0).max()) if len(points) else 0.0
+    if extent > EXTENT_M:
+        raise InputError(
+            f"{name}: positions are {extent:,.6g} apart, expected metres and at most "
+            f"{EXTENT_M:g} m (are they millimetres?)"
+        )
 
 
 def unusable(mics: np.ndarray) -> np.ndarray:

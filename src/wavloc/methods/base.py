@@ -106,6 +106,7 @@ class Method:
         found = self.estimate(granted, setup)
         cost = spent.read()
         self._fail_unusable(found, frames, setup)
+        found.frame, found.time_s = _names(frames)
         found.seconds_per_frame = cost.pop("seconds") / max(len(frames), 1)
         found.meta |= {
             "method": self.name,
@@ -152,6 +153,12 @@ class Method:
         """Read what `save` wrote."""
         stored = files.read_json(Path(folder) / "method.json")
         return cls(stored["options"], stored["name"], stored["seed"])
+
+
+def _names(frames: Frames) -> list[np.ndarray | None]:
+    """Columns ``frame`` and ``time_s`` (F,) of the frames' table; None for one it has not."""
+    table = frames.table
+    return [table[name].to_numpy() if name in table else None for name in ("frame", "time_s")]
 
 
 def blocks(count: int, size: int, what: str) -> Iterator[slice]:
