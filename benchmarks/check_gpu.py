@@ -28,7 +28,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from wavloc.methods.learned import masking
 from wavloc.methods.learned.networks.wav2pos import Wav2Pos, losses
 from wavloc.methods.learned.ngcc_phat import NGCC
-from wavloc.reporting.figures import save
+from wavloc.reporting.style import save
 from wavloc.simulation import image_source, rooms
 from wavloc.training import engine, precision
 

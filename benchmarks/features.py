@@ -33,7 +33,7 @@ from wavloc.features import gcc_torch
 from wavloc.methods.learned import masking
 from wavloc.methods.learned.networks.wav2pos import Wav2Pos, losses, standardise
 from wavloc.methods.learned.ngcc_phat import NGCC, SLOPE
-from wavloc.reporting.figures import save
+from wavloc.reporting.style import save
 
 SAMPLES, TAU = 2048, 314
 AUDIO_WEIGHT = 0.1

@@ -38,7 +38,7 @@ from wavloc.frames import FRAME_SAMPLES, Frames
 from wavloc.methods import batching
 from wavloc.methods.base import Method
 from wavloc.methods.learned.ngcc_phat import NGCC
-from wavloc.reporting.figures import save
+from wavloc.reporting.style import save
 from wavloc.setups import Setup
 from wavloc.training import engine
 

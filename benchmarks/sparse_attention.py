@@ -31,7 +31,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from wavloc.methods.learned import attention
 from wavloc.methods.learned.networks.fault_tolerant import FaultTolerant
-from wavloc.reporting.figures import save
+from wavloc.reporting.style import save
 
 EMBED_DIM, HEADS, LAGS = 256, 4, 629
 VARIANTS = ("dense", "masked", "query", "frame")

@@ -34,7 +34,7 @@ from measuring import (
     take_turns,
 )
 
-from wavloc.reporting.figures import save
+from wavloc.reporting.style import save
 from wavloc.training import engine, precision
 
 PASSES = 5_600 * 500  # frames of the paper's training
