@@ -33,7 +33,7 @@ class Method(Base):
     needs_truth = True
     Options = Options
 
-    def locate(self, frames: Frames, setup: Setup) -> Predictions:
+    def estimate(self, frames: Frames, setup: Setup) -> Predictions:
         mics = frames.mics()
         delays = tdoa(
             np.asarray(frames.source_position), mics, frames.sample_rate, frames.speed_of_sound

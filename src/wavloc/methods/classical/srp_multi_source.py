@@ -34,7 +34,7 @@ class Method(srp_phat.Method):
     reference = "Brutti, Omologo and Svaizer 2010"
     Options = Options
 
-    def locate(self, frames: Frames, setup: Setup) -> Predictions:
+    def estimate(self, frames: Frames, setup: Setup) -> Predictions:
         shape = (len(frames), self.options.sources)
         places, power = np.full((*shape, 3), np.nan), np.zeros(shape)
 

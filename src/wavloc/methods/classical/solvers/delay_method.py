@@ -24,7 +24,7 @@ class DelayMethod(Method):
     input_types = "GCC-PHAT"
     solver: ClassVar[Callable[..., tuple[np.ndarray, np.ndarray, np.ndarray]]]
 
-    def locate(self, frames: Frames, setup: Setup) -> Predictions:
+    def estimate(self, frames: Frames, setup: Setup) -> Predictions:
         covariance = np.full((len(frames), 3, 3), np.nan)
 
         def of_block(block: slice) -> tuple[np.ndarray, np.ndarray]:
