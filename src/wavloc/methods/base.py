@@ -110,14 +110,21 @@ class Method:
         return predictions
 
     def in_blocks(
-        self, frames: Frames, size: int, solve: Callable[[slice], tuple[np.ndarray, np.ndarray]]
+        self, frames: Frames, size: int, solve: Callable[[slice], tuple[np.ndarray, ...]]
     ) -> Predictions:
-        """Run ``solve(slice) -> position (B, 3), status (B,)`` over blocks with a progress bar."""
-        position = np.full((len(frames), 3), np.nan)
-        status = np.full(len(frames), "ok", dtype=object)
+        """Run ``solve(slice)`` over blocks with a progress bar. It returns position (B, 3), status
+        (B,) and, where the method knows it, covariance (B, 3, 3).
+        """
+        predictions = Predictions(
+            np.full((len(frames), 3), np.nan), np.full(len(frames), "ok", dtype=object)
+        )
         for block in blocks(len(frames), size, self.name):
-            position[block], status[block] = solve(block)
-        return Predictions(position, status)
+            predictions.position[block], predictions.status[block], *covariance = solve(block)
+            if covariance:
+                if predictions.covariance is None:
+                    predictions.covariance = np.full((len(frames), 3, 3), np.nan)
+                predictions.covariance[block] = covariance[0]
+        return predictions
 
     def save(self, folder: str | Path) -> None:
         """Write all that is needed to use the method; learned methods add their weights."""

@@ -1,4 +1,4 @@
-"""Control: always the middle of the microphones. The floor that every method must beat."""
+"""Control: always the middle of the microphones. Every method must do better."""
 
 from __future__ import annotations
 

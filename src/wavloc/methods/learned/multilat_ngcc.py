@@ -67,30 +67,25 @@ class Method(base.Method):
 
     def estimate(self, frames: Frames, setup: Setup) -> Predictions:
         options, network = self.options, self.model.network
-        covariance = np.full((len(frames), 3, 3), np.nan)
 
-        def of_block(block: slice) -> tuple[np.ndarray, np.ndarray]:
+        def solve(block: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             scores = ngcc_phat.pair_scores(network, frames, block, options.limit_lags)
             limit = delays.limits(frames, block)
-            peaks = gcc.find_peaks(scores, limit, options.peaks)[0]
-            position, status, covariance[block] = self.solve(frames, block, peaks)
-            return position, status
+            return self.solve(frames, block, gcc.find_peaks(scores, limit, options.peaks)[0])
 
-        predictions = self.in_blocks(frames, options.predict_batch, of_block)
-        predictions.covariance = covariance
-        return predictions
+        return self.in_blocks(frames, options.predict_batch, solve)
 
     def solve(
         self, frames: Frames, block: slice, peaks: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Position, status and covariance from delays (B, P, H) in samples."""
-        mics = delays.positions(frames, block)
+        mics = delays.mic_positions(frames, block)
         given = (peaks, mics, frames.sample_rate, frames.speed_of_sound)
         if self.options.solver == "multilat_plus":
             return multilat_plus.solve(*given, seed=self.seed, bounds=frames.room_bounds)
         options = multilat.Options(
             draws=self.options.draws,
-            width_m=self.options.inlier_m,
+            inlier_m=self.options.inlier_m,
             paper_guards=self.options.paper_guards,
         )
         return multilat.solve(*given, options, self.seed)
