@@ -144,7 +144,7 @@ def test_profile_of_a_fine_tuning_has_the_sizes_of_its_model(root, listed, tmp_p
     assert cli.main(command(listed, "--model", model, "--out", out)) == 0
     entry = config.load(root / "config" / "config.yaml", out)["methods"]["wav2pos"]
     assert entry["start"] == str(model)
-    assert entry["options"]["width"] == 16
+    assert entry["options"]["embed_dim"] == 16
     assert entry["options"]["head_hidden"] == [8, 8]
     assert entry["options"]["epochs"] != 77  # how it is trained is the profile's matter
 
