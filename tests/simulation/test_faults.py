@@ -356,8 +356,9 @@ def test_shipped_faults_can_all_be_applied(root: Path, clean: Frames):
 
 
 SMALL = {
-    "embed_dim": 16, "encoder_depth": 1, "decoder_depth": 1, "pair_hidden": 16, "head_hidden": [16, 16],
-    "features": "gcc", "encoder": "resemblyzer", "epochs": 1, "batch": 4, "mask_source": 0,
+    "embed_dim": 16, "encoder_depth": 1, "decoder_depth": 1, "pair_hidden": 16,
+    "head_hidden": [16, 16], "features": "gcc", "encoder": "resemblyzer", "epochs": 1,
+    "batch": 4, "mask_source": 0,
 }  # fmt: skip
 
 
