@@ -25,12 +25,13 @@ from measuring import add_output, bars, canvas, finish, input_errors, take_turns
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from wavloc.devices import choose_device
 from wavloc.methods.learned import masking
-from wavloc.methods.learned.networks.wav2pos import Wav2Pos, losses
 from wavloc.methods.learned.ngcc_phat import NGCC
+from wavloc.methods.learned.wav2pos import Wav2Pos, losses
 from wavloc.reporting.style import save
 from wavloc.simulation import image_source, rooms
-from wavloc.training import engine, precision
+from wavloc.training import precision
 
 # Largest deviation from plain float32, relative.
 FEATURES = {"float32": 1e-5, "tf32": 0.02, "bf16": 0.02, "bf16_all": 0.08}
@@ -47,7 +48,7 @@ def peak_rates(device: torch.device, size: int, rounds: int) -> dict[str, float]
 
     def product(kind: precision.Format) -> Callable[[], Tensor]:
         def run() -> Tensor:
-            with precision.products(device, kind.network, kind.tf32):
+            with precision.autocast(device, kind.network, kind.tf32):
                 return left @ right
 
         return run
@@ -73,13 +74,13 @@ class Step:
     def __call__(self, gcc: Tensor, kind: precision.Format) -> Tensor:
         has_position, has_audio = self.known
         device = gcc.device
-        with precision.products(device, kind.network, kind.tf32):
+        with precision.autocast(device, kind.network, kind.tf32):
             output = self.called(self.audio, self.positions, has_audio, has_position, gcc)
             audio_loss, position_loss = losses(
                 output, self.positions, self.audio, has_audio, has_position
             )
             loss = AUDIO_WEIGHT * audio_loss + position_loss
-        with precision.products(device, None, kind.tf32):
+        with precision.autocast(device, None, kind.tf32):
             loss.backward()
         self.network.zero_grad(set_to_none=True)
         return loss.detach()
@@ -129,7 +130,7 @@ def check_features(
 
     def features(name: str) -> Tensor:
         kind = precision.FORMATS[name]
-        with precision.products(audio.device, kind.features, kind.tf32):
+        with precision.autocast(audio.device, kind.features, kind.tf32):
             return network.all_pairs(audio, TAU).float()
 
     plain = features("float32")
@@ -239,7 +240,7 @@ def main() -> int:
     add_output(parser)
     args = parser.parse_args()
     with input_errors():
-        rows = run(args, engine.choose_device(args.device))
+        rows = run(args, choose_device(args.device))
     finish(rows, args, "gpu", plot)
     failed = [f"{row['part']} {row['mode']}" for row in rows if row.get("passed") is False]
     if failed:

@@ -31,8 +31,9 @@ from wavloc import weights
 from wavloc.checkpoints import authors
 from wavloc.features import gcc_torch
 from wavloc.methods.learned import masking
-from wavloc.methods.learned.networks.wav2pos import Wav2Pos, losses, standardise
+from wavloc.methods.learned.layers import standardise
 from wavloc.methods.learned.ngcc_phat import NGCC, SLOPE
+from wavloc.methods.learned.wav2pos import Wav2Pos, losses
 from wavloc.reporting.style import save
 
 SAMPLES, TAU = 2048, 314

@@ -34,13 +34,15 @@ from measuring import (
 )
 
 from wavloc import methods
+from wavloc.devices import choose_device
 from wavloc.frames import FRAME_SAMPLES, Frames
 from wavloc.methods import batching
 from wavloc.methods.base import Method
+from wavloc.methods.learned import multilat_ngcc
+from wavloc.methods.learned.base import LearnedMethod
 from wavloc.methods.learned.ngcc_phat import NGCC
 from wavloc.reporting.style import save
 from wavloc.setups import Setup
-from wavloc.training import engine
 
 RATE, SPEED = 16000, 343.0
 ROOM = np.array([7.0, 8.0, 2.5])
@@ -83,12 +85,13 @@ def scene(count: int, mics: int, samples: int = FRAME_SAMPLES) -> Frames:
 def create(name: str, frames: Frames, device: str, batch: str) -> Method:
     """The method; a learned one has random weights."""
     method = methods.create(name, {"options": METHODS[name]})
-    if not method.learned:
+    if not isinstance(method, LearnedMethod | multilat_ngcc.Method):
         return method
-    if getattr(method, "pretrained", False):
-        method.ngcc = NGCC().eval().requires_grad_(False)
-    method.prepare(frames)
-    method.to(engine.choose_device(device))
+    model = method.model if isinstance(method, multilat_ngcc.Method) else method
+    if model.pretrained:
+        model.correlations.ngcc = NGCC().eval().requires_grad_(False)
+    model.prepare(frames)
+    method.to(choose_device(device))
     batching.choose(method, frames, Setup(), batch)
     return method
 
@@ -105,7 +108,7 @@ def cost(name: str, cases: dict[int, Frames], args: argparse.Namespace) -> dict[
     for size, frames in cases.items():
         method = create(name, frames, args.device, args.batch)
         functions[size] = functools.partial(method.predict, frames)
-    return take_turns(functions, args.rounds, engine.choose_device(args.device))
+    return take_turns(functions, args.rounds, choose_device(args.device))
 
 
 def run(name: str, args: argparse.Namespace) -> list[dict]:

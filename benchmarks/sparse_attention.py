@@ -29,8 +29,8 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from wavloc.methods.learned import attention
-from wavloc.methods.learned.networks.fault_tolerant import FaultTolerant
+from wavloc.methods.learned import layers
+from wavloc.methods.learned.fault_tolerant import FaultTolerant
 from wavloc.reporting.style import save
 
 EMBED_DIM, HEADS, LAGS = 256, 4, 629
@@ -40,7 +40,7 @@ VARIANTS = ("dense", "masked", "query", "frame")
 def masked(query: Tensor, key: Tensor, value: Tensor, present: Tensor, top_t: float) -> Tensor:
     """Top-T attention through a dense matrix of weights."""
     scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
-    index, kept = attention.strongest(scores, present[:, None, None], top_t)
+    index, kept = layers.strongest(scores, present[:, None, None], top_t)
     keep = torch.zeros_like(scores, dtype=torch.bool).scatter(-1, index, kept)
     return scores.masked_fill(~keep, float("-inf")).softmax(-1) @ value
 
@@ -53,7 +53,7 @@ class PairStream(torch.nn.Module):
         self.variant = variant
         self.network = FaultTolerant(
             1, 1, EMBED_DIM, 0, 0, HEADS, LAGS,
-            share=1.0 if variant == "dense" else top_t,
+            top_t=1.0 if variant == "dense" else top_t,
             keep="frame" if variant == "frame" else "query",
         )  # fmt: skip
 
@@ -62,8 +62,8 @@ class PairStream(torch.nn.Module):
         count = tokens.shape[1] // 2
         has_audio = torch.ones(len(tokens), count, dtype=torch.bool)
         pairs, counted = self.network.pair_tokens(tokens[:, :count], gcc, coherence, has_audio)
-        sparse = masked if self.variant == "masked" else attention.sparse_attention
-        with mock.patch.object(attention, "sparse_attention", sparse):
+        sparse = masked if self.variant == "masked" else layers.sparse_attention
+        with mock.patch.object(layers, "sparse_attention", sparse):
             return self.network.to_pairs(tokens, pairs, counted)
 
 
@@ -81,7 +81,7 @@ def flops(stream: PairStream, inputs: tuple[Tensor, ...]) -> int:
     tokens, gcc, _ = inputs
     gathered = 0
     if stream.variant == "query":
-        kept = max(1, int(np.ceil(stream.network.share * gcc.shape[1] - attention.ROUNDING)))
+        kept = max(1, int(np.ceil(stream.network.top_t * gcc.shape[1] - layers.ROUNDING)))
         gathered = 3 * 2 * tokens.shape[0] * tokens.shape[1] * kept * EMBED_DIM
     return counter.get_total_flops() + gathered
 

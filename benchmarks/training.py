@@ -34,8 +34,9 @@ from measuring import (
     take_turns,
 )
 
+from wavloc.devices import choose_device
 from wavloc.reporting.style import save
-from wavloc.training import engine, precision
+from wavloc.training import precision
 
 PASSES = 5_600 * 500  # frames of the paper's training
 RATIOS = (("sequential", "live"), ("sequential", "stored"), ("live", "stored"))
@@ -51,9 +52,9 @@ def run(
     step = stepper(audio, generator)
 
     def train(features: Callable[[], torch.Tensor]) -> None:
-        with precision.products(device, kind.features, kind.tf32):
+        with precision.autocast(device, kind.features, kind.tf32):
             gcc = features().float()
-        with precision.products(device, kind.network, kind.tf32):
+        with precision.autocast(device, kind.network, kind.tf32):
             step(gcc)
 
     stored = network.all_pairs(audio, TAU)
@@ -104,7 +105,7 @@ def main() -> None:
     torch.manual_seed(0)
     rows = []
     with input_errors():
-        args.torch_device = engine.choose_device(args.device)
+        args.torch_device = choose_device(args.device)
     for batch in args.batch:
         times = {}
         for mics in args.mics:
