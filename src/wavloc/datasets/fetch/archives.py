@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import functools
 import lzma
 import shutil
 import stat
@@ -18,15 +19,8 @@ from wavloc.errors import WorkError
 
 GIB = 2**30
 _BLOCK = 2**20
-_DAMAGE: tuple[type[Exception], ...] = (
-    zipfile.BadZipFile,
-    tarfile.TarError,
-    zlib.error,
-    lzma.LZMAError,
-    EOFError,
-    NotImplementedError,  # unknown compression
-    RuntimeError,  # encrypted
-)
+_DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError)
+_UNKNOWN = (NotImplementedError, RuntimeError)  # compression, encryption
 
 
 class DamagedArchive(WorkError):
@@ -71,7 +65,7 @@ def unpack(archive: Path, folder: Path, most_bytes: int = 50 * GIB) -> int:
                     f"{archive}: damaged, member {name!r} has not the {member.size} bytes it states"
                 )
             count, written = count + 1, written + copied
-    except _DAMAGE as error:
+    except (*_DAMAGE, *_UNKNOWN) as error:
         raise DamagedArchive(_damaged(archive, name, error)) from None
     except OSError as error:
         if error.errno is None:  # gzip.BadGzipFile
@@ -116,24 +110,14 @@ def _members(archive: Path) -> Iterator[_Member]:
             for info in opened.infolist():
                 kind = stat.S_IFMT(info.external_attr >> 16)
                 plain = kind in (0, stat.S_IFREG, stat.S_IFDIR)
-                yield _Member(
-                    info.filename,
-                    info.file_size,
-                    info.is_dir(),
-                    plain,
-                    lambda info=info: opened.open(info),
-                )
+                read = functools.partial(opened.open, info)
+                yield _Member(info.filename, info.file_size, info.is_dir(), plain, read)
     else:
         with tarfile.open(archive) as opened:
             for info in opened:
                 plain = info.isfile() or info.isdir()
-                yield _Member(
-                    info.name,
-                    info.size,
-                    info.isdir(),
-                    plain,
-                    lambda info=info: opened.extractfile(info),
-                )
+                read = functools.partial(opened.extractfile, info)
+                yield _Member(info.name, info.size, info.isdir(), plain, read)
 
 
 def _safe(archive: Path, member: _Member) -> PurePosixPath:
