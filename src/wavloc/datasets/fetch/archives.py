@@ -13,7 +13,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, cast
 
 from wavloc.errors import WorkError
 
@@ -27,13 +27,16 @@ class DamagedArchive(WorkError):
     """An archive that cannot be read to its end: truncated, corrupt, or not an archive."""
 
 
+_Open = Callable[[], IO[bytes]]
+
+
 @dataclasses.dataclass
 class _Member:
     name: str
     size: int
     folder: bool
     plain: bool  # a folder or a regular file, not a link or a device
-    open: Callable[[], IO[bytes]]
+    open: _Open
 
 
 def unpack(archive: Path, folder: Path, most_bytes: int = 50 * GIB) -> int:
@@ -114,10 +117,11 @@ def _members(archive: Path) -> Iterator[_Member]:
                 yield _Member(info.filename, info.file_size, info.is_dir(), plain, read)
     else:
         with tarfile.open(archive) as opened:
-            for info in opened:
-                plain = info.isfile() or info.isdir()
-                read = functools.partial(opened.extractfile, info)
-                yield _Member(info.name, info.size, info.isdir(), plain, read)
+            for entry in opened:
+                plain = entry.isfile() or entry.isdir()
+                # None only for members that are not plain, which are refused.
+                extract = cast(_Open, functools.partial(opened.extractfile, entry))
+                yield _Member(entry.name, entry.size, entry.isdir(), plain, extract)
 
 
 def _safe(archive: Path, member: _Member) -> PurePosixPath:

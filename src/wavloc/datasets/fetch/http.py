@@ -151,7 +151,7 @@ def download(
 
 def _reason(error: requests.RequestException | ValueError) -> tuple[str, bool]:
     """Reason of a failed download for the user, and whether another attempt may succeed."""
-    if isinstance(error, requests.HTTPError):
+    if isinstance(error, requests.HTTPError) and error.response is not None:
         status = error.response.status_code
         hint = ", check user and password" if status in (401, 403) else ""
         return f"{status} {error.response.reason}{hint}", status in _RETRIED
