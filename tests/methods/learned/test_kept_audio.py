@@ -13,7 +13,7 @@ from wavloc.methods import predictions as stored
 
 def test_reconstructed_signals_are_kept_where_asked(tmp_path: Path) -> None:
     frames = anechoic_frames(3)
-    small = {"width": 16, "encoder_depth": 1, "decoder_depth": 1, "features": "gcc"}
+    small = {"embed_dim": 16, "encoder_depth": 1, "decoder_depth": 1, "features": "gcc"}
     method = methods.create("wav2pos", {"options": small})
     method.prepare(frames)
     plain = method.predict(frames)

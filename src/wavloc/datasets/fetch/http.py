@@ -14,7 +14,7 @@ from typing import Any
 
 import pooch
 import requests
-from requests import exceptions
+from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema, TooManyRedirects
 from tqdm import tqdm
 
 from wavloc import files
@@ -24,12 +24,7 @@ from wavloc.errors import InputError, WorkError
 _CHUNK = 2**16
 _LONGEST_WAIT_S = 60.0
 _RETRIED = {408, 416, 425, 429, 500, 502, 503, 504}  # HTTP errors that may pass
-_HOPELESS = (
-    exceptions.TooManyRedirects,
-    exceptions.InvalidURL,
-    exceptions.InvalidSchema,
-    exceptions.MissingSchema,
-)
+_HOPELESS = (TooManyRedirects, InvalidURL, InvalidSchema, MissingSchema)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,17 +84,11 @@ class Resuming:
         self._bound(total, name)
         # Space for the archive and, later, for its content.
         require_space(self.partial.parent, 2 * total - first, name)
-        with (
-            self.partial.open("ab" if first else "wb") as handle,
-            tqdm(
-                total=total or None,
-                initial=first,
-                desc=f"download {name}",
-                unit="B",
-                unit_scale=True,
-                disable=None,
-            ) as bar,
-        ):
+        bar = tqdm(
+            desc=f"download {name}", total=total or None, initial=first, unit="B",
+            unit_scale=True, disable=None,
+        )  # fmt: skip
+        with bar, self.partial.open("ab" if first else "wb") as handle:
             for chunk in response.iter_content(_CHUNK):
                 self._bound(handle.tell() + len(chunk), name)  # the size may not be stated
                 handle.write(chunk)
@@ -152,16 +141,14 @@ def download(
     """
     pooch.get_logger().setLevel(logging.WARNING)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    reasons = {}
+    partial, reasons = path.with_name(f".{path.name}.partial"), {}
     for url in urls:
         for attempt in range(network.retries + 1):
             if attempt:
                 time.sleep(min(network.backoff_s * 2 ** (attempt - 1), _LONGEST_WAIT_S))
             try:
-                _retrieve(
-                    url, path, checksum, Resuming(partial, auth, network.timeout_s, most_bytes)
-                )
+                resume = Resuming(partial, auth, network.timeout_s, most_bytes)
+                pooch.retrieve(url, checksum, path.name, path.parent, downloader=resume)
                 return
             except (requests.RequestException, ValueError) as error:
                 reasons[url], passing = _reason(error)
@@ -177,14 +164,9 @@ def download(
     raise WorkError(f"cannot download {path.name} ({listed}); or put the file at {path}")
 
 
-def _retrieve(url: str, path: Path, checksum: str | None, downloader: Resuming) -> None:
-    """Download once, through pooch, which compares the checksum."""
-    pooch.retrieve(url, checksum, fname=path.name, path=path.parent, downloader=downloader)
-
-
 def _reason(error: requests.RequestException | ValueError) -> tuple[str, bool]:
     """Reason of a failed download for the user, and whether another attempt may succeed."""
-    if isinstance(error, requests.HTTPError):
+    if isinstance(error, requests.HTTPError) and error.response is not None:
         status = error.response.status_code
         hint = ", check user and password" if status in (401, 403) else ""
         return f"{status} {error.response.reason}{hint}", status in _RETRIED
