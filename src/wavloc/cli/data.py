@@ -142,7 +142,6 @@ def _prepare(args: argparse.Namespace) -> None:
 def _simulate(args: argparse.Namespace) -> None:
     from wavloc import datasets, frames
     from wavloc.datasets.sound.corpus import Corpus
-    from wavloc.simulation.render import render
 
     entry, engine, folder = args.options or {}, args.engine or "phase_grid", args.data
     if args.plan:
@@ -167,6 +166,8 @@ def _simulate(args: argparse.Namespace) -> None:
             f"silent, {count['unlabelled']} without a label, {time.perf_counter() - started:.1f} s"
         )
         return
+    from wavloc.simulation.render import render  # loads torch
+
     sounds = {kind: Corpus.load(path) for kind, path in args.sound}
     missing = [kind for kind in dataset.sounds if kind not in sounds]
     if missing:

@@ -79,9 +79,9 @@ class Method:
     def fit(self, train: Frames, valid: Frames, run: Any) -> None:
         """Train. Nothing to do for classical methods."""
 
-    def locate(self, frames: Frames, setup: Setup) -> Predictions:
+    def estimate(self, frames: Frames, setup: Setup) -> Predictions:
         """Answer for frames that `Setup.apply` has stripped of what must stay unknown."""
-        raise TypeError(f"method '{self.name}' defines no locate()")
+        raise TypeError(f"method '{self.name}' defines no estimate()")
 
     def predict(self, frames: Frames, setup: Setup | None = None) -> Predictions:
         """Hide what ``setup`` does not grant, locate every frame, and time it.
@@ -94,7 +94,7 @@ class Method:
             raise Refusal(reason)
         granted = setup.apply(frames, reveal_truth=self.needs_truth)
         spent = meter.Meter(self.gpu)
-        found = self.locate(granted, setup)
+        found = self.estimate(granted, setup)
         cost = spent.read()
         found.seconds_per_frame = cost.pop("seconds") / max(len(frames), 1)
         found.meta |= {
@@ -108,14 +108,21 @@ class Method:
         return found
 
     def in_blocks(
-        self, frames: Frames, size: int, solve: Callable[[slice], tuple[np.ndarray, np.ndarray]]
+        self, frames: Frames, size: int, solve: Callable[[slice], tuple[np.ndarray, ...]]
     ) -> Predictions:
-        """Run ``solve(slice) -> position (B, 3), status (B,)`` over blocks with a progress bar."""
-        position = np.full((len(frames), 3), np.nan)
-        status = np.full(len(frames), "ok", dtype=object)
+        """Run ``solve(slice)`` over blocks with a progress bar. It returns position (B, 3), status
+        (B,) and, where the method knows it, covariance (B, 3, 3).
+        """
+        predictions = Predictions(
+            np.full((len(frames), 3), np.nan), np.full(len(frames), "ok", dtype=object)
+        )
         for block in blocks(len(frames), size, self.name):
-            position[block], status[block] = solve(block)
-        return Predictions(position, status)
+            predictions.position[block], predictions.status[block], *covariance = solve(block)
+            if covariance:
+                if predictions.covariance is None:
+                    predictions.covariance = np.full((len(frames), 3, 3), np.nan)
+                predictions.covariance[block] = covariance[0]
+        return predictions
 
     def save(self, folder: str | Path) -> None:
         """Write everything needed to use the method alone. Learned methods add their weights."""

@@ -303,7 +303,7 @@ class LearnedMethod(Method):
             )
         return None
 
-    def locate(self, frames: Frames, setup: Setup) -> Predictions:
+    def estimate(self, frames: Frames, setup: Setup) -> Predictions:
         import torch
 
         self.require_model()

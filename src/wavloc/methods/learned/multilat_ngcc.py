@@ -46,7 +46,7 @@ class Options(Recipe):
     peaks: int = 1  # candidates per pair
     limit_lags: bool = False  # score only the lags that each pair's distance allows
     draws: int = 100  # RANSAC draws
-    width_m: float = 0.10
+    inlier_m: float = 0.10
     paper_guards: bool = True
 
 
@@ -222,7 +222,7 @@ class Method(LearnedMethod):
             logits[~(known[:, i] & known[:, j])] = float("nan")
         return logits.float().cpu().numpy()
 
-    def locate(self, frames: Frames, setup: Setup) -> Predictions:
+    def estimate(self, frames: Frames, setup: Setup) -> Predictions:
         self.require_model()
         covariance = np.full((len(frames), 3, 3), np.nan)
 
@@ -242,12 +242,12 @@ class Method(LearnedMethod):
         """Position, status and covariance from delays (B, P, H) in samples."""
         options = multilat.Options(
             draws=self.options.draws,
-            width_m=self.options.width_m,
+            inlier_m=self.options.inlier_m,
             paper_guards=self.options.paper_guards,
         )
         return multilat.solve(
             delays,
-            measured.positions(frames, block),
+            measured.mic_positions(frames, block),
             frames.sample_rate,
             frames.speed_of_sound,
             options,

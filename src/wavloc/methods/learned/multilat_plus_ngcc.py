@@ -22,7 +22,7 @@ class Method(multilat_ngcc.Method):
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         return multilat_plus.solve(
             delays,
-            measured.positions(frames, block),
+            measured.mic_positions(frames, block),
             frames.sample_rate,
             frames.speed_of_sound,
             seed=self.seed,

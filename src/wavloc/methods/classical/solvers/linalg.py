@@ -1,4 +1,4 @@
-"""Small linear algebra in closed form: no loop and no exception over thousands of systems."""
+"""Batched linear systems: no loop and no exception over thousands of them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 def solve3(matrix: np.ndarray, right: np.ndarray, damping: float = 0.0) -> np.ndarray:
     """Solve symmetric systems (..., 3, 3) x = (..., 3) by cofactors; singular ones give 0.
 
-    damping: share of the trace that is added to the diagonal.
+    ``damping`` times the trace is added to the diagonal.
     """
     a, b, c = matrix[..., 0, 0], matrix[..., 1, 1], matrix[..., 2, 2]
     extra = damping * (a + b + c)
@@ -22,3 +22,11 @@ def solve3(matrix: np.ndarray, right: np.ndarray, damping: float = 0.0) -> np.nd
     )
     determinant = a * m0 + d * m1 + e * m2
     return solution / np.where(np.abs(determinant) > 1e-30, determinant, np.inf)[..., None]
+
+
+def solve_or_nan(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Solve (N, k, k) x = (N, k, m); singular systems give NaN instead of an exception for all."""
+    determinant = np.linalg.det(left)
+    regular = (np.isfinite(determinant) & (determinant != 0))[:, None, None]
+    solution = np.linalg.solve(np.where(regular, left, np.eye(left.shape[-1])), right)
+    return np.where(regular, solution, np.nan)

@@ -1,7 +1,7 @@
 """Position from any three delays: the eight common roots of three quadrics.
 
-The sampling of the wav2pos paper's public multilateration routine, which draws any three delays;
-`minimal` is cheaper and knows signs, but its delays must join four microphones.
+This is the sampling of the wav2pos paper's public multilateration routine. `minimal` is cheaper and
+keeps the signs of the delays, but these must join four microphones.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import numpy as np
 
 from wavloc import seeds
 from wavloc.geometry import pairs
+from wavloc.methods.classical.solvers.linalg import solve_or_nan
 from wavloc.methods.classical.solvers.problem import FAR, Problem
 
 # Basis of the polynomials modulo three generic quadrics; a monomial is the tuple of its variables.
@@ -22,7 +23,7 @@ _MIXED = {  # v w^2 for v != w: the cubics that are neither x y z nor a cube
 }
 
 
-def quadrics(near: np.ndarray, far: np.ndarray, ranges: np.ndarray) -> np.ndarray:
+def coefficients(near: np.ndarray, far: np.ndarray, ranges: np.ndarray) -> np.ndarray:
     """Coefficients (..., 10) of x^2, y^2, z^2, yz, xz, xy, x, y, z, 1 for d_i - d_j = ranges (...).
 
     Squaring twice gives a^2 - 2 r^2 b + r^4 = 0 with a = d_i^2 - d_j^2 linear in the position and
@@ -39,42 +40,33 @@ def quadrics(near: np.ndarray, far: np.ndarray, ranges: np.ndarray) -> np.ndarra
     return np.concatenate([squares, mixed, linear, rest[..., None]], axis=-1)
 
 
-def roots(coefficients: np.ndarray) -> np.ndarray:
-    """Common roots (N, 8, 3), complex, of three quadrics (N, 3, 10) as `quadrics` gives them.
+def roots(quadrics: np.ndarray) -> np.ndarray:
+    """Common roots (N, 8, 3), complex, of three quadrics (N, 3, 10) as from `coefficients`.
 
-    Eigenvectors of the matrix that multiplies by x in the quotient ring (Stetter 1996). Draws
-    without eight isolated roots give NaN or useless values.
+    Eigenvectors of the matrix that multiplies by x in the quotient ring (Stetter 1996). Quadrics
+    without eight isolated common roots give NaN or useless values.
     """
-    scale = np.abs(coefficients).max(axis=-1, keepdims=True)
+    scale = np.abs(quadrics).max(axis=-1, keepdims=True)
     with np.errstate(all="ignore"):
-        times_x = _multiply_by_x(coefficients / scale)
-        good = np.isfinite(times_x).all(axis=(1, 2))
-        vectors = np.linalg.eig(np.where(good[:, None, None], times_x, np.eye(8)))[1]
-        found = np.swapaxes(vectors[:, 1:4] / vectors[:, :1], 1, 2)
-    return np.where(good[:, None, None], found, np.nan)
-
-
-def _solve(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Solve (N, k, k) x = (N, k, m); singular systems give NaN, where NumPy would refuse all."""
-    determinant = np.linalg.det(left)
-    good = (np.isfinite(determinant) & (determinant != 0))[:, None, None]
-    solution = np.linalg.solve(np.where(good, left, np.eye(left.shape[-1])), right)
-    return np.where(good, solution, np.nan)
+        times_x = _multiply_by_x(quadrics / scale)
+        finite = np.isfinite(times_x).all(axis=(1, 2))[:, None, None]
+        vectors = np.linalg.eig(np.where(finite, times_x, np.eye(8)))[1]
+        points = np.swapaxes(vectors[:, 1:4] / vectors[:, :1], 1, 2)
+    return np.where(finite, points, np.nan)
 
 
 @functools.lru_cache(maxsize=1)
-def _turn() -> np.ndarray:
-    """A fixed rotation (3, 3) that suits no array: roots that mirror each other in a plane of
-    microphones, or arrays along the axes, would share their x and could not be told apart.
+def _rotation() -> np.ndarray:
+    """A fixed random rotation (3, 3). Roots with equal x cannot be separated, and in arrays that
+    lie in a plane or along the axes mirror images often have equal x.
     """
     return np.linalg.qr(seeds.rng(0, "turn of quadrics").standard_normal((3, 3)))[0]
 
 
-def _multiply_by_x(coefficients: np.ndarray) -> np.ndarray:
-    """Rows x * (each basis monomial), written in the basis: (N, 8, 8)."""
-    squares = np.zeros((len(coefficients), 3, 8))  # x^2, y^2, z^2 in the basis
-    lower = -_solve(coefficients[:, :, :3], coefficients[:, :, 3:])
-    squares[..., [4, 5, 6, 1, 2, 3, 0]] = lower
+def _multiply_by_x(quadrics: np.ndarray) -> np.ndarray:
+    """x times each basis monomial, one a row, written in the basis: (N, 8, 8)."""
+    squares = np.zeros((len(quadrics), 3, 8))  # x^2, y^2, z^2 in the basis
+    squares[..., [4, 5, 6, 1, 2, 3, 0]] = -solve_or_nan(quadrics[:, :, :3], quadrics[:, :, 3:])
     cubics = _mixed_cubics(squares)
 
     def times(variable: int, monomial: tuple[int, ...]) -> np.ndarray:
@@ -101,42 +93,42 @@ def _mixed_cubics(squares: np.ndarray) -> np.ndarray:
     right = np.zeros((len(squares), 6, 8))
     for (v, w), row in _MIXED.items():
         for place, monomial in enumerate(_MONOMIALS[:7]):
-            share = squares[:, w, place]
+            factor = squares[:, w, place]
             others = [u for u in monomial if u != v]
             if v not in monomial:
-                right[:, row, _PLACE[tuple(sorted((v, *monomial)))]] += share
+                right[:, row, _PLACE[tuple(sorted((v, *monomial)))]] += factor
             elif others:  # v^2 times another variable: an unknown of the same system
-                left[:, row, _MIXED[others[0], v]] -= share
+                left[:, row, _MIXED[others[0], v]] -= factor
             else:
-                right[:, row] += share[:, None] * squares[:, v]
-    return _solve(left, right)
+                right[:, row] += factor[:, None] * squares[:, v]
+    return solve_or_nan(left, right)
 
 
 @functools.lru_cache(maxsize=16)
 def _keys(entries: int, count: int, seed: int) -> np.ndarray:
-    """Random order (K, entries) of the delays for each draw, the same for all frames."""
+    """Random keys (count, entries): each draw takes the three present delays of lowest key."""
     return seeds.rng(seed, "three delays", entries, count).random((count, entries))
 
 
 def hypotheses(problem: Problem, count: int, seed: int) -> np.ndarray:
-    """Positions (n, 8 * count, 3) from ``count`` draws of any three delays that are there.
+    """Positions (n, 8 * count, 3) from ``count`` draws of any three delays that are present.
 
     Real parts of complex roots count too, as in the public routine: near a double root noise makes
-    roots complex. What is not finite or beyond a kilometre is put at `FAR`.
+    roots complex. Roots that are not finite or beyond a kilometre are put at `FAR`.
     """
     frames, n_pairs, candidates = problem.ranges.shape
-    there = problem.present.reshape(frames, 1, -1)
-    order = np.where(there, _keys(n_pairs * candidates, count, seed), 2.0)
-    picked = np.argpartition(order, 2, axis=-1)[..., :3]  # (n, K, 3)
-    ranges = np.take_along_axis(problem.ranges.reshape(frames, 1, -1), picked, -1)
+    present = problem.present.reshape(frames, 1, -1)
+    order = np.where(present, _keys(n_pairs * candidates, count, seed), 2.0)
+    drawn = np.argpartition(order, 2, axis=-1)[..., :3]  # (n, K, 3)
+    ranges = np.take_along_axis(problem.ranges.reshape(frames, 1, -1), drawn, -1)
     missing = (ranges >= FAR / 2).any(axis=-1)
-    ends = pairs(problem.mics.shape[1])[picked // candidates]
+    ends = pairs(problem.mics.shape[1])[drawn // candidates]
     centre = problem.mics.mean(axis=1, keepdims=True)
-    mics = (problem.mics - centre) @ _turn()
+    mics = (problem.mics - centre) @ _rotation()
     mics = np.broadcast_to(mics, (frames, *mics.shape[1:]))
     near, far = (mics[np.arange(frames)[:, None, None], ends[..., k]] for k in (0, 1))
-    surfaces = quadrics(near, far, np.where(missing[..., None], 1.0, ranges))
-    points = roots(surfaces.reshape(-1, 3, 10)).real.reshape(frames, -1, 3) @ _turn().T + centre
-    points = points.reshape(frames, count, 8, 3)
-    good = (np.abs(points) < 1e3).all(axis=-1) & ~missing[..., None]
-    return np.where(good[..., None], points, FAR).reshape(frames, 8 * count, 3)
+    quadrics = coefficients(near, far, np.where(missing[..., None], 1.0, ranges))
+    points = roots(quadrics.reshape(-1, 3, 10)).real.reshape(frames, -1, 3)
+    points = (points @ _rotation().T + centre).reshape(frames, count, 8, 3)
+    usable = (np.abs(points) < 1e3).all(axis=-1) & ~missing[..., None]
+    return np.where(usable[..., None], points, FAR).reshape(frames, 8 * count, 3)
