@@ -118,6 +118,8 @@ def _source(module: str) -> tuple[dict[str, ast.ClassDef], dict[str, str]]:
 def _resolved(module: str, expression: ast.expr) -> tuple[str, str]:
     """Module and name of the class that an expression in a module stands for."""
     classes, names = _source(module)
+    if isinstance(expression, ast.Subscript):  # a generic class
+        expression = expression.value
     first, _, rest = ast.unparse(expression).partition(".")
     if first in classes:
         return module, first

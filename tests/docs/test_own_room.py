@@ -19,7 +19,7 @@ from wavloc.datasets.sound.corpus import Corpus
 from wavloc.errors import InputError
 from wavloc.methods.classical import multilat_plus
 from wavloc.methods.learned import wav2pos
-from wavloc.methods.learned.base import Facts
+from wavloc.methods.learned.base import DataStats
 from wavloc.reporting import floor
 from wavloc.simulation.render import render
 
@@ -112,12 +112,12 @@ def command(listed: Path, *more: object) -> list[str]:
 
 def tiny_model(folder: Path, lag: int) -> Path:
     """An untrained wav2pos for delays of at most ``lag`` samples."""
-    small = {"width": 16, "encoder_depth": 1, "decoder_depth": 1, "pair_hidden": 8}
+    small = {"embed_dim": 16, "encoder_depth": 1, "decoder_depth": 1, "pair_hidden": 8}
     small |= {"head_hidden": [8, 8], "coordinate_hidden": 8, "features": "gcc", "epochs": 77}
     method = wav2pos.Method(small)
     place = (0.0, 0.0, 1.0), (1.0, 1.0, 0.5)
-    method.facts = Facts(6, 2048, 16000, 343.0, lag, *place)
-    method.network = method.build(method.facts)
+    method.stats = DataStats(6, 2048, 16000, 343.0, lag, *place)
+    method.network = method.build(method.stats)
     method.save(folder)
     return folder
 

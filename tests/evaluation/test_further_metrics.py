@@ -12,6 +12,7 @@ import pytest
 
 from helpers.frames import anechoic_frames
 from helpers.networks import SMALL_OPTIONS as PREDICTED
+from helpers.networks import with_model
 from wavloc import cli, config, meter, methods, plugins
 from wavloc.errors import InputError
 from wavloc.evaluation import bootstrap, denoising
@@ -92,7 +93,7 @@ def test_gain_of_halved_noise_is_six_decibels() -> None:
 
 def test_reconstructed_signals_are_kept_where_asked(tmp_path: Path) -> None:
     frames = anechoic_frames(3)
-    small = {"width": 16, "encoder_depth": 1, "decoder_depth": 1, "features": "gcc"}
+    small = {"embed_dim": 16, "encoder_depth": 1, "decoder_depth": 1, "features": "gcc"}
     method = methods.create("wav2pos", {"options": small})
     method.prepare(frames)
     plain = method.predict(frames)
@@ -196,22 +197,18 @@ def test_counts_of_a_split(swept: Frames) -> None:
 
 SMALL = PREDICTED | {
     "dinn": {"channels": [4, 4, 4, 4], "recurrent": 8},
-    "gnn": {"width": 16},
+    "gnn": {"hidden_dim": 16},
 }
 
 
-@pytest.mark.parametrize("name", sorted(plugins.modules("methods")))
+@pytest.mark.parametrize("name", sorted(set(plugins.modules("methods")) - {"ngcc_phat"}))
 def test_methods_are_as_they_say(name: str) -> None:
     """Order of microphones and their number: what a class says agrees with what it does."""
     frames = anechoic_frames(12)
     noise = np.random.default_rng(0).standard_normal(frames.audio.shape)
     frames.audio += (0.6 * frames.audio.std() * noise).astype(np.float32)  # delays disagree a bit
     method = methods.create(name, {"options": SMALL.get(name, {})})
-    if method.learned:
-        method.prepare(frames)
-        for part in method.parts().values():
-            part.eval()
-    found = measure(method, frames)
+    found = measure(with_model(method, frames), frames)
     assert found["permutation_invariant"] == method.permutation_invariant, found
     assert found["variable_mics"] == method.variable_mics
 

@@ -377,7 +377,7 @@ def fitted(tmp_path: Path, monkeypatch, **options) -> tuple[fault_tolerant.Metho
 @pytest.mark.parametrize("trained", [False, True])
 def test_encoder_is_trained_only_where_asked_for(tmp_path: Path, monkeypatch, trained: bool):
     method, before = fitted(tmp_path, monkeypatch, encoder_trained=trained)
-    after = method.encoder.network.state_dict()
+    after = method.encoder.loaded.network.state_dict()
     same = [torch.equal(before[name], after[name]) for name in before]
     assert not any(same) if trained else all(same)
     assert ("trained" in method.inputs_note) == trained

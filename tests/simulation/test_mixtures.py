@@ -19,7 +19,7 @@ from wavloc.evaluation import several
 from wavloc.frames import Frames
 from wavloc.methods.classical import srp_multi_source
 from wavloc.methods.learned import multi_source
-from wavloc.methods.learned.networks.fault_tolerant import matched_loss
+from wavloc.methods.learned.multi_source import matched_loss
 from wavloc.methods.predictions import Predictions
 from wavloc.simulation import mixtures
 from wavloc.training.engine import Run
@@ -200,7 +200,7 @@ def test_it_learns_to_tell_how_many_and_where(tmp_path: Path) -> None:
     """A small network, no reverberation; validation frames are mixed otherwise."""
     method = multi_source.Method(
         SMALL
-        | {"width": 64, "epochs": 60, "batch": 12, "learning_rate": 3e-3, "snr_low_db": 30}
+        | {"embed_dim": 64, "epochs": 60, "batch": 12, "learning_rate": 3e-3, "snr_low_db": 30}
         | {"shift_s": 0.0, "masking": "none", "copies": 1, "weight_decay": 0.0}
     )
     frames = anechoic_frames(36)

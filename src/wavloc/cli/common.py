@@ -127,16 +127,10 @@ def method_of(args: argparse.Namespace) -> Any:
     if not args.model:
         return registry.create(entry, args.seed)
     method = registry.load(entry, args.model)
-    if entry.learned or hasattr(method, "network"):
-        from wavloc.training.engine import choose_device
+    if hasattr(method, "to"):
+        from wavloc import devices
 
-        set_threads(args)
-        method.to(choose_device(setting(args, "device", "training", "device", default="auto")))
+        devices.set_threads(args.threads)
+        device = setting(args, "device", "training", "device", default="auto")
+        method.to(devices.choose_device(device))
     return method
-
-
-def set_threads(args: argparse.Namespace) -> None:
-    """Threads of torch; more or fewer change the last bits of a training."""
-    import torch
-
-    torch.set_num_threads(args.threads)

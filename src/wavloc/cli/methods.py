@@ -16,7 +16,6 @@ from wavloc.cli.common import (
     json_value,
     method_of,
     say,
-    set_threads,
     setting,
 )
 from wavloc.errors import InputError, Refusal, WorkError
@@ -89,7 +88,7 @@ def register(command: Command) -> None:
 
 
 def _train(args: argparse.Namespace) -> None:
-    from wavloc import files, frames, provenance
+    from wavloc import devices, files, frames, provenance
     from wavloc.methods import registry
     from wavloc.methods.learned.base import MODEL, MORE, LearnedMethod
     from wavloc.training.engine import Run
@@ -98,13 +97,13 @@ def _train(args: argparse.Namespace) -> None:
     if args.mics:
         entry = entry.changed({"options": {"mics": args.mics}})
     method = registry.create(entry, args.seed)
-    if not isinstance(method, LearnedMethod) or method.trained_as or entry.model:
+    if not isinstance(method, LearnedMethod) or entry.model:
         raise InputError(f"method '{args.method}' has nothing of its own to train")
     method.cache = Path(setting(args, "cache", "cache", default="data"))
     device = setting(args, "device", "training", "device", default="auto")
     precision = setting(args, "precision", "training", "precision", default="float32")
     compiled = args.compile or bool(args.plan and args.plan.config["training"]["compile"])
-    set_threads(args)
+    devices.set_threads(args.threads)
     train = frames.concatenate([frames.load(path) for path in args.train])
     if args.valid:
         valid = frames.concatenate([frames.load(path) for path in args.valid])
@@ -157,7 +156,7 @@ def _import_checkpoint(args: argparse.Namespace) -> None:
 
     train = frames.concatenate([frames.load(path) for path in args.train]) if args.train else None
     method = imported.model(args.file, train, args.out)
-    say(f"import-checkpoint: {method.label}, {method.parameters:,} parameters -> {args.out}")
+    say(f"import-checkpoint: {method.name}, {method.parameters:,} parameters -> {args.out}")
 
 
 def _parity(args: argparse.Namespace) -> None:

@@ -96,12 +96,11 @@ def method_class(module: str) -> type[Method]:
 
 def create(entry: Entry, seed: int = 0) -> Method:
     """A method, untrained where it learns."""
-    seeded = {"seed_name": entry.seed_name} if entry.seed_name else {}
-    return method_class(entry.module)(entry.options, name=entry.name, seed=seed, **seeded)
+    return method_class(entry.module)(entry.options, entry.name, seed, entry.seed_name)
 
 
 def load(entry: Entry, folder: str | Path) -> Method:
-    """A method with a trained model, under the name of its entry; the model has the options."""
-    method = method_class(entry.module).load(folder)
+    """A method with a trained model, under the name of its entry; a model brings its own options."""
+    method = method_class(entry.module).load(folder, entry.options)
     method.name = entry.name
     return method
