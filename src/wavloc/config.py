@@ -75,8 +75,8 @@ def resolve(given: Mapping[str, Any], folder: Path = FOLDER) -> dict[str, Any]:
 
     Underneath ``given`` go the entries in ``folder/{methods,datasets,downloads}``,
     ``experiments.yaml`` and, for reduced networks, ``reduced.yaml``; the schema's defaults fill
-    what is left. Unknown keys, values out of range, unknown modules and misspelt options are refused
-    before anything runs. Downloads that datasets state in their entries come to the others.
+    what is left. Unknown keys, values out of range, unknown modules and misspelt options are
+    refused before anything runs. Downloads that datasets state join the others.
     """
     schema = read_yaml(folder / "config.schema.yaml")
     config = _layered(given, folder)

@@ -229,7 +229,8 @@ class Plan:
     @functools.cached_property
     def tracks(self) -> list[tuple[str, str]]:
         """Dataset and track of all frames: those of the cells, and what models are trained on."""
-        shown = [(cell.dataset, cell.track) for name in self.experiments for cell in self._cells[name]]
+        cells = itertools.chain.from_iterable(self._cells.values())
+        shown = [cell[:2] for cell in cells]
         specs = [spec for spec in self.experiments.values() if "reference" in spec]
         clean = [(self.role(spec), spec["reference"]) for spec in specs]
         learned = []

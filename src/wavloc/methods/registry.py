@@ -100,7 +100,7 @@ def create(entry: Entry, seed: int = 0) -> Method:
 
 
 def load(entry: Entry, folder: str | Path) -> Method:
-    """A method with a trained model, under the name of its entry; a model brings its own options."""
+    """A method with its trained model, which brings the options of its training."""
     method = method_class(entry.module).load(folder, entry.options)
     method.name = entry.name
     return method

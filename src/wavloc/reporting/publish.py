@@ -1,4 +1,4 @@
-"""Copies what a finished run shows, to be kept: tables, figures, report, and where they come from."""
+"""Copies what a finished run shows, to be kept: tables, figures, report, provenance."""
 
 from __future__ import annotations
 
