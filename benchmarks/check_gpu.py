@@ -28,7 +28,7 @@ from wavloc.devices import choose_device
 from wavloc.errors import InputError
 from wavloc.methods.learned import masking
 from wavloc.methods.learned.wav2pos import Wav2Pos, losses
-from wavloc.reporting.figures import save
+from wavloc.reporting.style import save
 from wavloc.simulation import image_source, rooms
 from wavloc.training import precision
 

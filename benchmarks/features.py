@@ -37,7 +37,7 @@ from wavloc.methods.learned import masking
 from wavloc.methods.learned.layers import standardise
 from wavloc.methods.learned.ngcc_phat import NGCC, SLOPE
 from wavloc.methods.learned.wav2pos import Wav2Pos, losses
-from wavloc.reporting.figures import save
+from wavloc.reporting.style import save
 
 SAMPLES, TAU = 2048, 314
 AUDIO_WEIGHT = 0.1

@@ -31,7 +31,7 @@ from wavloc.methods.base import Method
 from wavloc.methods.learned import multilat_ngcc
 from wavloc.methods.learned.base import LearnedMethod
 from wavloc.methods.learned.ngcc_phat import NGCC
-from wavloc.reporting.figures import save
+from wavloc.reporting.style import save
 from wavloc.setups import Setup
 
 RATE, SPEED = 16000, 343.0

@@ -25,7 +25,7 @@ from measuring import add_output, bars, canvas, finish, slopes, spread, take_tur
 
 from wavloc.devices import choose_device
 from wavloc.errors import InputError
-from wavloc.reporting.figures import save
+from wavloc.reporting.style import save
 from wavloc.training import precision
 
 PASSES = 5_600 * 500  # frames of the paper's training

@@ -8,7 +8,7 @@ from typing import Any
 from wavloc import plugins, provenance
 from wavloc.config import places
 from wavloc.errors import InputError
-from wavloc._shim import METRICS
+from wavloc.evaluation.metrics import METRICS
 from wavloc.methods.registry import Entry
 from wavloc.plan import Cell, Plan, unique
 

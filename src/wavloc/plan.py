@@ -19,7 +19,7 @@ from wavloc import plugins
 from wavloc.datasets import fetch
 from wavloc.datasets.base import Dataset, Split
 from wavloc.errors import InputError
-from wavloc._shim import METRICS
+from wavloc.evaluation.metrics import METRICS
 from wavloc.methods import registry
 from wavloc.simulation import faults, mixtures
 

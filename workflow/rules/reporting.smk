@@ -37,7 +37,7 @@ rule reproduction:
     benchmark:
         "<benchmarks>/tables/reproduction.tsv"
     params:
-        code=code_digest("wavloc.reporting.reproduction"),
+        code=code_digest("wavloc.reporting.tables.reproduction"),
         plan=digest(jobs.reproduction(plan)),
         stem=lambda wc, output: output[0].removesuffix(".csv"),
     shell:
@@ -55,7 +55,7 @@ rule summary:
     benchmark:
         "<benchmarks>/tables/summary.tsv"
     params:
-        code=code_digest("wavloc.reporting.summary"),
+        code=code_digest("wavloc.reporting.tables.summary"),
     shell:
         "wavloc summary --tables {input:q} --out {output:q} --log {log:q}"
 
@@ -72,7 +72,10 @@ rule figure:
     benchmark:
         "<benchmarks>/figures/{figure}.tsv"
     params:
-        code=code_digest("wavloc.reporting.gather"),
+        code=lambda wc: code_digest(
+            "wavloc.reporting.style",
+            f"wavloc.reporting.figures.{config['figures'][wc.figure]['kind']}",
+        ),
         plan=lambda wc: digest(jobs.figure(plan, wc.figure)),
         frames=lambda wc, input: option(
             "--frames",
@@ -102,7 +105,7 @@ rule report:
     log:
         "<logs>/report.log",
     params:
-        code=code_digest("wavloc.reporting.content"),
+        code=code_digest("wavloc.reporting.html"),
         plan=digest(config),
         results=lambda wc, output: Path(output[0]).parent,
     shell:

@@ -147,7 +147,7 @@ def _counts(args: argparse.Namespace) -> None:
 
 def _rank(args: argparse.Namespace) -> None:
     from wavloc import frames
-    from wavloc.evaluation.metrics import ranked_errors_m
+    from wavloc.evaluation.errors import ranked_errors_m
     from wavloc.evaluation.ranking import leaderboard
     from wavloc.methods import predictions
 

@@ -84,16 +84,16 @@ def _tables(args: argparse.Namespace) -> None:
 
 def _figures(args: argparse.Namespace) -> None:
     from wavloc import jobs
-    from wavloc.reporting import gather
+    from wavloc.reporting import figures
 
     job = jobs.figure(_plan(args), _named(args, "figure"))
     paths = [dict(args.frames), dict(args.predictions)]
-    gather.draw(job["spec"], *paths, job["methods"], args.out, args.metrics)
+    figures.draw(job["spec"], *paths, job["methods"], args.out, args.metrics)
 
 
 def _reproduction(args: argparse.Namespace) -> None:
     from wavloc import jobs
-    from wavloc.reporting import reproduction
+    from wavloc.reporting.tables import reproduction
 
     job = jobs.reproduction(_plan(args))
     view = reproduction.view(args.tables, job["papers_data"])
@@ -102,16 +102,16 @@ def _reproduction(args: argparse.Namespace) -> None:
 
 def _summary(args: argparse.Namespace) -> None:
     from wavloc import files
-    from wavloc.reporting.summary import summary
+    from wavloc.reporting.tables.summary import summary
 
     files.write_json(args.out, summary(args.tables))
 
 
 def _report(args: argparse.Namespace) -> None:
-    from wavloc.reporting import content
+    from wavloc.reporting import html
 
     plan = _plan(args)
-    content.report(args.results or Path(plan.results), plan.config, args.out, args.deviations)
+    html.report(args.results or Path(plan.results), plan.config, args.out, args.deviations)
 
 
 def _publish(args: argparse.Namespace) -> None:
