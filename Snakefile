@@ -76,7 +76,12 @@ rule figures:
 
 rule faults:
     input:
-        [path for name in plan.experiments if "fault" in name for path in plan.outputs(name)],
+        [
+            path
+            for name in plan.experiments
+            if "fault" in name
+            for path in plan.outputs(name)
+        ],
 
 
 # Every table and figure is a target of its own: `snakemake table4`, `snakemake fig3a`.

@@ -22,11 +22,10 @@ import pandas as pd
 import torch
 from measuring import add_output, canvas, finish, peak_mb, slopes, spread, take_turns
 
-from wavloc import methods
 from wavloc.devices import choose_device
 from wavloc.errors import InputError
 from wavloc.frames import FRAME_SAMPLES, Frames
-from wavloc.methods import batching
+from wavloc.methods import batching, registry
 from wavloc.methods.base import Method
 from wavloc.methods.learned import multilat_ngcc
 from wavloc.methods.learned.base import LearnedMethod
@@ -74,7 +73,7 @@ def scene(count: int, mics: int, samples: int = FRAME_SAMPLES) -> Frames:
 
 def made(name: str, frames: Frames, device: str, batch: str) -> Method:
     """The method, with random weights if it is learned."""
-    method = methods.create(name, {"options": METHODS[name]})
+    method = registry.create(registry.Entry(name, options=METHODS[name]))
     if not isinstance(method, LearnedMethod | multilat_ngcc.Method):
         return method
     model = method.model if isinstance(method, multilat_ngcc.Method) else method
@@ -106,7 +105,7 @@ def run(name: str, args: argparse.Namespace) -> list[dict]:
     """Rows of one method."""
     rows = []
     sweeps = {"microphones": {mics: scene(args.frames, mics) for mics in args.mics}}
-    if not METHODS[name] and not methods.create(name).learned:
+    if not METHODS[name] and not registry.named(name).learned:
         sweeps["samples"] = {size: scene(args.frames, args.mics[0], size) for size in args.samples}
     sweeps["frames"] = {count: scene(count, args.mics[0]) for count in args.counts}
     for what, cases in sweeps.items():

@@ -132,6 +132,15 @@ def reproduction(plan: Plan) -> dict[str, Any]:
     return {"papers_data": papers, "caption": made_by(plan)}
 
 
+def report(plan: Plan) -> dict[str, Any]:
+    """The configuration, with the methods of each figure by name."""
+    figures = {
+        name: spec | {"methods": plan.methods_of(name)}
+        for name, spec in plan.config["figures"].items()
+    }
+    return {**plan.config, "figures": figures}
+
+
 def rows(plan: Plan, experiment: str) -> dict[str, dict[str, Any]]:
     """What a table or figure shows of each of its methods."""
     spec = plan.experiments[experiment]

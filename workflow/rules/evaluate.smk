@@ -21,7 +21,9 @@ rule evaluate_cell:
         kind=lambda wc: wc.kind[1:] or "errors",
         subset=lambda wc, input: option("--subset", input.subset),
         clean=lambda wc, input: option("--clean", input.clean),
-        by=lambda wc: option("--by", plan.conditions(cell_of(wc), wc.group, wc.kind[1:])),
+        by=lambda wc: option(
+            "--by", plan.conditions(cell_of(wc), wc.group, wc.kind[1:])
+        ),
     shell:
         "wavloc evaluate --config {PLAN_FILE:q} --kind {params.kind} --frames {input.frames:q}"
         " --predictions {input.predictions:q} {params.subset:q} {params.clean:q} {params.by:q}"

@@ -106,7 +106,7 @@ rule report:
         "<logs>/report.log",
     params:
         code=code_digest("wavloc.reporting.html"),
-        plan=digest(config),
+        plan=digest(jobs.report(plan)),
         results=lambda wc, output: Path(output[0]).parent,
     shell:
         "wavloc report --config {PLAN_FILE:q} --results {params.results:q}"

@@ -108,10 +108,11 @@ def _summary(args: argparse.Namespace) -> None:
 
 
 def _report(args: argparse.Namespace) -> None:
+    from wavloc import jobs
     from wavloc.reporting import html
 
     plan = _plan(args)
-    html.report(args.results or Path(plan.results), plan.config, args.out, args.deviations)
+    html.report(args.results or Path(plan.results), jobs.report(plan), args.out, args.deviations)
 
 
 def _publish(args: argparse.Namespace) -> None:
