@@ -10,10 +10,11 @@ from wavloc.simulation import mixtures
 
 RESULTS = config.get("pathvars", {}).get("results", "results")
 # What the commands read: the configuration of this run, written when its jobs begin (Snakefile). A
-# job on a cluster, which parses these files anew, goes by it too, whatever was edited since.
-PLAN_FILE = Path(RESULTS) / "plan.json"
+# job on a cluster, which parses these files anew, goes by it too, whatever was edited since. In the
+# rules `reads` is a digest of what a command looks up in it: when it changes, the job runs again.
+PLAN_FILE = f"{RESULTS}/plan.json"
 try:
-    if not workflow.is_main_process and PLAN_FILE.is_file():
+    if not workflow.is_main_process and Path(PLAN_FILE).is_file():
         resolved = configuration.load(PLAN_FILE)
     else:
         resolved = configuration.resolve(config, Path(workflow.basedir) / "config")
@@ -21,7 +22,7 @@ try:
     plan = Plan(config, "<results>")
     if workflow.is_main_process:
         jobs.check(plan)
-    elif not PLAN_FILE.is_file():  # nothing is shared with the machine of the run
+    elif not Path(PLAN_FILE).is_file():  # nothing is shared with the machine of the run
         configuration.save(config, PLAN_FILE)
 except WavlocError as error:
     sys.exit(f"wavloc: error: {error}")

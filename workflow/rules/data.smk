@@ -10,9 +10,10 @@ rule download:
         "<benchmarks>/download/{source}.tsv"
     localrule: True  # compute nodes of a cluster may be off line
     params:
-        plan=lambda wc: digest(jobs.download(plan, wc.source)),
+        plan=PLAN_FILE,
+        reads=lambda wc: digest(jobs.download(plan, wc.source)),
     shell:
-        "wavloc download {wildcards.source} --config {PLAN_FILE:q} --log {log:q}"
+        "wavloc download {wildcards.source} --config {params.plan:q} --log {log:q}"
 
 
 rule corpus:
@@ -28,10 +29,11 @@ rule corpus:
         mem_mb=2000,
         runtime=30,
     params:
+        plan=PLAN_FILE,
         code=code_digest("wavloc.datasets.sound"),
-        plan=lambda wc: digest(jobs.prepare(plan, wc.sound)),
+        reads=lambda wc: digest(jobs.prepare(plan, wc.sound)),
     shell:
-        "wavloc prepare --config {PLAN_FILE:q} --kind {wildcards.sound} --out {output:q}"
+        "wavloc prepare --config {params.plan:q} --kind {wildcards.sound} --out {output:q}"
         " --log {log:q}"
 
 
@@ -51,13 +53,14 @@ rule simulate:
         mem_mb=4000,
         runtime=240,
     params:
+        plan=PLAN_FILE,
         code=lambda wc: code_of("datasets", wc.dataset, "wavloc.simulation.render"),
-        plan=lambda wc: digest(jobs.simulate(plan, wc.dataset)),
+        reads=lambda wc: digest(jobs.simulate(plan, wc.dataset)),
         sound=lambda wc, input: option(
             "--sound", pairs(plan.sounds_of(wc.dataset), input.sounds)
         ),
     shell:
-        "wavloc simulate --config {PLAN_FILE:q} --dataset {wildcards.dataset:q}"
+        "wavloc simulate --config {params.plan:q} --dataset {wildcards.dataset:q}"
         " --track {wildcards.track:q} {params.sound:q} --out {output:q} --log {log:q}"
 
 
@@ -73,10 +76,11 @@ rule fault:
     wildcard_constraints:
         track="[^/@]+",
     params:
+        plan=PLAN_FILE,
         code=code_digest("wavloc.simulation.faults"),
-        plan=lambda wc: digest(jobs.fault(plan, wc.fault)),
+        reads=lambda wc: digest(jobs.fault(plan, wc.fault)),
     shell:
-        "wavloc fault --config {PLAN_FILE:q} --frames {input:q} --fault {wildcards.fault:q}"
+        "wavloc fault --config {params.plan:q} --frames {input:q} --fault {wildcards.fault:q}"
         " --level {wildcards.level} --dataset {wildcards.dataset:q}/{wildcards.track:q}"
         " --out {output:q} --log {log:q}"
 
@@ -94,10 +98,11 @@ rule mix:
     wildcard_constraints:
         track="[^/@]+",
     params:
+        plan=PLAN_FILE,
         code=code_digest("wavloc.simulation.mixtures"),
         seed=plan.seed,
     shell:
-        "wavloc mix --config {PLAN_FILE:q} --frames {input.frames:q}"
+        "wavloc mix --config {params.plan:q} --frames {input.frames:q}"
         " --partners {input.partners:q} --sources {wildcards.sources}"
         " --dataset {wildcards.dataset:q}/{wildcards.track:q} --out {output:q} --log {log:q}"
 
@@ -112,8 +117,9 @@ rule subset:
     benchmark:
         "<benchmarks>/subset/{dataset}/{track}-{mics}.tsv"
     params:
+        plan=PLAN_FILE,
         code=code_digest("wavloc.setups"),
         seed=plan.seed,
     shell:
-        "wavloc subset --config {PLAN_FILE:q} --frames {input:q} --mics {wildcards.mics}"
+        "wavloc subset --config {params.plan:q} --frames {input:q} --mics {wildcards.mics}"
         " --dataset {wildcards.dataset:q}/{wildcards.track:q} --out {output:q} --log {log:q}"

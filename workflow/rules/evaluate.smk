@@ -16,8 +16,9 @@ rule evaluate_cell:
     benchmark:
         "<benchmarks>/evaluate/{dataset}/{track}/{setup}-{mics}/{group}{kind}.tsv"
     params:
+        plan=PLAN_FILE,
         code=lambda wc: code_digest(evaluation.module_of(wc.kind[1:] or "errors")),
-        plan=digest(jobs.evaluate(plan)),
+        reads=digest(jobs.evaluate(plan)),
         kind=lambda wc: wc.kind[1:] or "errors",
         subset=lambda wc, input: option("--subset", input.subset),
         clean=lambda wc, input: option("--clean", input.clean),
@@ -25,7 +26,7 @@ rule evaluate_cell:
             "--by", plan.conditions(cell_of(wc), wc.group, wc.kind[1:])
         ),
     shell:
-        "wavloc evaluate --config {PLAN_FILE:q} --kind {params.kind} --frames {input.frames:q}"
+        "wavloc evaluate --config {params.plan:q} --kind {params.kind} --frames {input.frames:q}"
         " --predictions {input.predictions:q} {params.subset:q} {params.clean:q} {params.by:q}"
         " --dataset {wildcards.dataset:q} --track {wildcards.track:q}"
         " --setup {wildcards.setup} --mics {wildcards.mics} --out {output:q} --log {log:q}"
@@ -82,19 +83,20 @@ rule properties:
     benchmark:
         "<benchmarks>/properties/{dataset}/{track}/{setup}-{mics}.tsv"
     params:
+        plan=PLAN_FILE,
         code=lambda wc: digest(
             [
                 code_of("methods", method, "wavloc.evaluation.properties")
                 for method in plan.measured[cell_of(wc)]
             ]
         ),
-        plan=lambda wc: digest(jobs.properties(plan, cell_of(wc))),
+        reads=lambda wc: digest(jobs.properties(plan, cell_of(wc))),
         methods=lambda wc: plan.measured[cell_of(wc)],
         models=lambda wc, input: option(
             "--models", pairs(measured_models(wc), input.models)
         ),
     shell:
-        "wavloc properties --config {PLAN_FILE:q} --methods {params.methods:q} {params.models:q}"
+        "wavloc properties --config {params.plan:q} --methods {params.methods:q} {params.models:q}"
         " --frames {input.frames:q} --subset {input.subset:q} --out {output:q} --log {log:q}"
 
 
@@ -109,13 +111,14 @@ rule rank:
     benchmark:
         "<benchmarks>/rank/{table}.tsv"
     params:
+        plan=PLAN_FILE,
         code=code_digest("wavloc.evaluation.ranking"),
-        plan=digest(jobs.evaluate(plan)),
+        reads=digest(jobs.evaluate(plan)),
         frames=lambda wc, input: pairs(
             [f"{cell.dataset}/{cell.track}" for cell in plan.cells_of(wc.table)],
             input.frames,
         ),
         predictions=lambda wc, input: pairs(plan.ranked(wc.table), input.predictions),
     shell:
-        "wavloc rank --config {PLAN_FILE:q} --frames {params.frames:q}"
+        "wavloc rank --config {params.plan:q} --frames {params.frames:q}"
         " --predictions {params.predictions:q} --out {output:q} --log {log:q}"

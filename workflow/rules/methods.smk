@@ -19,17 +19,18 @@ rule train:
         mem_mb=4000,
         runtime=1440,
     params:
+        plan=PLAN_FILE,
         code=lambda wc: code_of(
             "methods", model_of(wc).method, "wavloc.training.engine"
         ),
-        plan=lambda wc: digest(jobs.train(plan, model_of(wc).method)),
+        reads=lambda wc: digest(jobs.train(plan, model_of(wc).method)),
         method=lambda wc: model_of(wc).method,
         mics=lambda wc: option("--mics", str(model_of(wc).mics or "")),
         valid=lambda wc, input: option("--valid", input.valid),
         pretrained=lambda wc, input: option("--pretrained", input.pretrained),
         start=lambda wc, input: option("--start", input.start),
     shell:
-        "wavloc train --config {PLAN_FILE:q} --method {params.method:q} {params.mics}"
+        "wavloc train --config {params.plan:q} --method {params.method:q} {params.mics}"
         " --train {input.train:q} {params.valid:q} {params.pretrained:q} {params.start:q}"
         " --threads {threads} --out {output:q} --log {log:q}"
 
@@ -49,11 +50,12 @@ rule predict_cell:
         mem_mb=2000,
         runtime=60,
     params:
+        plan=PLAN_FILE,
         code=lambda wc: code_of("methods", wc.method),
-        plan=lambda wc: digest(jobs.predict(plan, wc.method)),
+        reads=lambda wc: digest(jobs.predict(plan, wc.method)),
         model=lambda wc, input: option("--model", input.model),
         audio=lambda wc: ["--audio"] * plan.keeps_audio(cell_of(wc), wc.method),
     shell:
-        "wavloc predict --config {PLAN_FILE:q} --method {wildcards.method:q} {params.model:q}"
+        "wavloc predict --config {params.plan:q} --method {wildcards.method:q} {params.model:q}"
         " --frames {input.frames:q} --setup {wildcards.setup} --subset {input.subset:q}"
         " {params.audio} --refusal-as-na --out {output:q} --log {log:q}"

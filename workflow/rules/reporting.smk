@@ -14,15 +14,16 @@ rule table:
     benchmark:
         "<benchmarks>/tables/{table}.tsv"
     params:
+        plan=PLAN_FILE,
         code=code_digest("wavloc.reporting.tables"),
-        plan=lambda wc: digest(jobs.table(plan, wc.table)),
+        reads=lambda wc: digest(jobs.table(plan, wc.table)),
         models=lambda wc, input: option(
             "--models", pairs(plan.table_models(wc.table), input.models)
         ),
         properties=lambda wc, input: option("--properties", input.properties),
         stem=lambda wc, output: output[0].removesuffix(".csv"),
     shell:
-        "wavloc tables --config {PLAN_FILE:q} --table {wildcards.table:q}"
+        "wavloc tables --config {params.plan:q} --table {wildcards.table:q}"
         " --metrics {input.metrics:q} --paper {input.paper:q} {params.models:q}"
         " {params.properties:q} --out {params.stem:q} --log {log:q}"
 
@@ -37,11 +38,12 @@ rule reproduction:
     benchmark:
         "<benchmarks>/tables/reproduction.tsv"
     params:
+        plan=PLAN_FILE,
         code=code_digest("wavloc.reporting.tables.reproduction"),
-        plan=digest(jobs.reproduction(plan)),
+        reads=digest(jobs.reproduction(plan)),
         stem=lambda wc, output: output[0].removesuffix(".csv"),
     shell:
-        "wavloc reproduction --config {PLAN_FILE:q} --tables {input:q} --out {params.stem:q}"
+        "wavloc reproduction --config {params.plan:q} --tables {input:q} --out {params.stem:q}"
         " --log {log:q}"
 
 
@@ -72,11 +74,12 @@ rule figure:
     benchmark:
         "<benchmarks>/figures/{figure}.tsv"
     params:
+        plan=PLAN_FILE,
         code=lambda wc: code_digest(
             "wavloc.reporting.style",
             f"wavloc.reporting.figures.{config['figures'][wc.figure]['kind']}",
         ),
-        plan=lambda wc: digest(jobs.figure(plan, wc.figure)),
+        reads=lambda wc: digest(jobs.figure(plan, wc.figure)),
         frames=lambda wc, input: option(
             "--frames",
             pairs([cell.track for cell in plan.figure_cells(wc.figure)], input.frames),
@@ -88,7 +91,7 @@ rule figure:
         metrics=lambda wc, input: option("--metrics", input.metrics),
         stem=lambda wc, output: output[0].removesuffix(".png"),
     shell:
-        "wavloc figures --config {PLAN_FILE:q} --figure {wildcards.figure:q} {params.frames:q}"
+        "wavloc figures --config {params.plan:q} --figure {wildcards.figure:q} {params.frames:q}"
         " {params.predictions:q} {params.metrics:q} --out {params.stem:q} --log {log:q}"
 
 
@@ -105,9 +108,10 @@ rule report:
     log:
         "<logs>/report.log",
     params:
+        plan=PLAN_FILE,
         code=code_digest("wavloc.reporting.html"),
-        plan=digest(jobs.report(plan)),
+        reads=digest(jobs.report(plan)),
         results=lambda wc, output: Path(output[0]).parent,
     shell:
-        "wavloc report --config {PLAN_FILE:q} --results {params.results:q}"
+        "wavloc report --config {params.plan:q} --results {params.results:q}"
         " --deviations {input.deviations:q} --out {output:q} --log {log:q}"
