@@ -46,21 +46,21 @@ def changed(clean: Frames, kind: str, mics: int = 1, level: float | None = None)
 
 
 @pytest.mark.parametrize("kind", faults.KINDS)
-def test_level_0_changes_nothing_and_a_fault_only_what_it_is_about(clean: Frames, kind: str):
+def test_level_0_changes_nothing_and_a_fault_only_its_own_part(clean: Frames, kind: str):
     none, of_none = changed(clean, kind, level=0)
     assert np.array_equal(none.audio, clean.audio)
     assert np.array_equal(none.mic_positions, clean.mic_positions)
     assert not of_none.any()
     found, faulty = changed(clean, kind, mics=2)
     moved = ~np.isclose(found.mics(), clean.mics(), rtol=0, atol=1e-9).all(-1)
-    heard = (found.audio != clean.audio).any(-1)
+    audible = (found.audio != clean.audio).any(-1)
     if kind in OF_POSITIONS:
-        assert not heard.any()
+        assert not audible.any()
         assert np.array_equal(moved, faulty)
     else:
         assert not moved.any()
         assert found.mic_positions.shape == (11, 3)  # still one array for all frames
-        assert np.array_equal(heard, faulty)
+        assert np.array_equal(audible, faulty)
     count = {"shift": 11, "rotation": 11, "swapped": 4, "dead": 3}.get(kind, 2)
     assert (faulty.sum(1) == count).all()
     assert np.array_equal(found.source_position, clean.source_position)
@@ -149,7 +149,7 @@ def test_sound_as_defined(clean: Frames):
         ("delayed", 6.5, 1, "104 samples, expected at most the 100 that the frames hold"),
     ],
 )
-def test_faults_that_cannot_be_are_refused(clean: Frames, kind, level, mics, words: str):
+def test_impossible_faults_are_refused(clean: Frames, kind, level, mics, words: str):
     with pytest.raises(InputError, match=words):
         faults.apply(clean, kind, level, mics)
     with pytest.raises(InputError, match="no column 'faulty'"):
@@ -175,7 +175,7 @@ def test_names_of_tracks():
     assert faults.parted("a-b") == ("a-b", "", 0.0)
 
 
-def test_the_command_writes_frames_that_say_which(clean: Frames, tmp_path: Path, capsys):
+def test_command_writes_frames_with_the_faulty_microphones(clean: Frames, tmp_path: Path, capsys):
     clean.save(tmp_path / "clean")
     command = ["fault", "--frames", str(tmp_path / "clean"), "--dataset", "twin/speech3"]
     command += ["--out", str(tmp_path / "out")]

@@ -34,7 +34,7 @@ def mixture(count: int = 8, sources: int = 2, seed: int = 0) -> Frames:
 # ------------------------------------------------------------------ mixtures
 
 
-def test_a_mixture_is_the_sum_of_equally_loud_frames() -> None:
+def test_mixture_is_the_sum_of_equally_loud_frames() -> None:
     frames, partners = anechoic_frames(6), anechoic_frames(40, seed=99)
     frames.audio *= np.arange(1, 7, dtype=np.float32)[:, None, None]
     mixed = mixtures.mixed(frames, partners, np.full(6, 2))
@@ -53,7 +53,7 @@ def test_a_mixture_is_the_sum_of_equally_loud_frames() -> None:
     assert np.isfinite(frames.source_audio).all()  # its own stay
 
 
-def test_sources_are_apart_and_as_many_as_asked_for() -> None:
+def test_sources_are_apart_and_have_the_given_number() -> None:
     counts = np.array([1, 2, 3] * 10)
     frames = anechoic_frames(30)
     mixed = mixtures.mixed(frames, anechoic_frames(60, seed=1), counts)
@@ -75,7 +75,7 @@ def test_mixtures_are_seeded() -> None:
     assert not np.array_equal(named.audio, again.audio)
 
 
-def test_what_cannot_be_mixed_is_refused() -> None:
+def test_unsuitable_frames_are_refused() -> None:
     frames = anechoic_frames(4)
     with pytest.raises(InputError, match="at least 1"):
         mixtures.mixed(frames, frames, np.zeros(4, int))
