@@ -5,15 +5,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from tqdm import tqdm
 
 from wavloc import files, meter
-from wavloc.errors import Refusal
+from wavloc.errors import InputError, Refusal
 from wavloc.frames import Frames
 from wavloc.methods.predictions import Predictions
 from wavloc.plugins import make_options
@@ -48,6 +48,21 @@ class Method:
         self.options: Any = make_options(type(self), options or {}, f"methods.{self.name}")
         self.seed = seed
         self.seed_name = seed_name or self.name
+        self.set_up()
+
+    def set_up(self) -> None:
+        """Check the options; the last step of ``__init__``."""
+
+    def option_error(self, key: str, expected: str) -> InputError:
+        """The error that names an option, its value and what was expected."""
+        value = getattr(self.options, key)
+        given = f"'{value}'" if isinstance(value, str) else value
+        return InputError(f"methods.{self.name}.options.{key}: {given}, expected {expected}")
+
+    def check_choice(self, key: str, known: Sequence[str]) -> None:
+        """Raise `InputError` where an option is none of the known words."""
+        if getattr(self.options, key) not in known:
+            raise self.option_error(key, f"one of {', '.join(known)}")
 
     @property
     def gpu(self) -> Any:
@@ -121,7 +136,7 @@ class Method:
         )
 
     @classmethod
-    def load(cls, folder: str | Path, options: Mapping[str, Any] | None = None) -> Method:
+    def load(cls, folder: str | Path, options: Mapping[str, Any] | None = None) -> Self:
         """Read what `save` wrote. options: those that a model folder of another method lacks."""
         stored = files.read_json(Path(folder) / "method.json")
         return cls(stored["options"], stored["name"], stored["seed"])

@@ -124,6 +124,7 @@ class Method(LearnedMethod[DINN]):
     Options = Options
 
     def set_up(self) -> None:
+        super().set_up()
         self.check_choice("scale", ("frame", "microphone"))
 
     def prepare(self, train: Frames) -> None:

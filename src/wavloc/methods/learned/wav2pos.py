@@ -256,6 +256,7 @@ class Method(LearnedMethod[Wav2Pos]):
     Options = Options
 
     def set_up(self) -> None:
+        super().set_up()
         self.check_choice("features", ("ngcc", "gcc", "none"))
         self.check_choice("masking", ("none", "random", "reference"))
         self.correlations = PairCorrelations(self.options.features)
