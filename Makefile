@@ -45,8 +45,9 @@ test-slurm: env                  ## the smoke profile through a Slurm node of it
 pull: env                        ## results from the DVC remote, marked as up to date for Snakemake
 	$(RUN) dvc pull && $(RUN) python workflow/run.py --touch --cores 1 all
 
-lint: env                        ## formatting and style of Python and Snakemake files
-	$(RUN) ruff format --check . && $(RUN) ruff check . && $(RUN) snakefmt --check Snakefile workflow
+lint: env                        ## formatting, style and types of Python, formatting of Snakemake files
+	$(RUN) ruff format --check . && $(RUN) ruff check . && \
+	  $(RUN) snakefmt --check Snakefile workflow
 
 format: env                      ## reformat
 	$(RUN) ruff format . && $(RUN) ruff check --fix . && $(RUN) snakefmt Snakefile workflow
