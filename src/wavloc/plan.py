@@ -12,7 +12,6 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from wavloc import plugins
@@ -254,14 +253,6 @@ class Plan:
             return []
         return [f"{self.config['cache']}/{name}/manifest.json"]
 
-    def data_folder(self, name: str) -> str:
-        """Where a download is or will be."""
-        try:
-            folder = fetch.folder_of(name, self.downloads[name], Path(self.config["cache"]))
-        except InputError as error:
-            raise InputError(f"config, data of {name}: {error}") from None
-        return str(folder)
-
     def sounds_of(self, dataset: str) -> dict[str, str]:
         """Kind of dry sound that a dataset needs -> its corpus folder."""
         kinds = self.dataset(dataset).sounds
@@ -379,8 +370,8 @@ class Plan:
     def table_files(self) -> list[str]:
         """Everything in the folder of tables."""
         files = [path for name in self.config["tables"] for path in self.outputs(name)]
-        more = ("reproduction.csv", "reproduction.md", "summary.json")
-        return [*files, *(f"{self.results}/tables/{name}" for name in more)]
+        over_all = ("reproduction.csv", "reproduction.md", "summary.json")
+        return [*files, *(f"{self.results}/tables/{name}" for name in over_all)]
 
     @functools.cached_property
     def figure_files(self) -> list[str]:
@@ -398,8 +389,9 @@ class Plan:
     @functools.cached_property
     def viewed(self) -> list[Cell]:
         """Cells whose track the report shows in 3-D, with every method that is run on them."""
-        shown = [n for n, spec in self.config["figures"].items() if spec["kind"] == "trajectory"]
-        cells = unique(cell for name in shown for cell in self.cells_of(name))
+        figures = self.config["figures"].items()
+        tracks = [name for name, spec in figures if spec["kind"] == "trajectory"]
+        cells = unique(cell for name in tracks for cell in self.cells_of(name))
         return [cell for cell in cells if cell in self.cells]
 
     @functools.cached_property
