@@ -184,7 +184,7 @@ def _label(plan: Plan, dataset: str) -> str:
 
 
 def check(plan: Plan) -> None:
-    """Raise `InputError` for what would stop a run: unknown names, folders that are not there."""
+    """Raise `InputError` for unknown names and missing folders, before they stop a run."""
     for kind in ("tables", "figures"):
         for name, spec in plan.config[kind].items():
             for metric in [*spec.get("metrics", []), *filter(None, [spec.get("metric")])]:

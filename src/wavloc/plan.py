@@ -1,7 +1,7 @@
-"""What a configuration asks for: cells and models, their files, and what each job reads.
+"""The plan of a run: the cells, methods, models and files that a configuration asks for.
 
-The workflow turns it into rules, commands look up in it what they are told by name. Nothing is
-computed here and no method is imported; of a dataset its class says which tracks it has.
+The workflow makes rules of it; commands look up in it the table, model or fault they are given by
+name. No method is imported here; tracks and splits come from the classes of the datasets.
 
 A cell is one dataset, track, setup and number of microphones: the conditions in which methods are
 compared. An experiment is a table or a figure.
@@ -67,7 +67,7 @@ def kind_of(spec: Spec) -> str:
 
 
 def unique(items: Iterable[T]) -> list[T]:
-    """Without what was there before."""
+    """The items in their order, each once."""
     return list(dict.fromkeys(items))
 
 
@@ -86,7 +86,7 @@ class Plan:
 
     @functools.cached_property
     def sets(self) -> dict[str, list[str]]:
-        """Sets of methods, without those in them; `all` has what no set names, too."""
+        """Methods of each set; `all` also has those that no set names."""
         sets = {name: list(members) for name, members in self.config["sets"].items()}
         held = set(itertools.chain.from_iterable(sets.values()))
         free = [name for name in self.methods if self.methods[name].localizes and name not in held]
@@ -197,7 +197,7 @@ class Plan:
     def _groups(self) -> dict[tuple[Cell, tuple[str, ...]], str]:
         """Experiments whose methods are evaluated together in a cell -> the first of them.
 
-        Each needs its own methods only; where another has the same ones, both share the metrics.
+        Each needs its own methods only; experiments with the same methods share their metrics.
         """
         groups: dict[tuple[Cell, tuple[str, ...]], str] = {}
         for name in self.experiments:
@@ -217,9 +217,9 @@ class Plan:
 
     def split(self, dataset: str, track: str) -> tuple[str, Split]:
         """The split that keeps a track, with or without a fault, for testing."""
-        found = self.dataset(dataset)
-        name = found.split_of(faults.parted(track)[0])
-        return name, found.splits()[name]
+        named = self.dataset(dataset)
+        split = named.split_of(faults.parted(track)[0])
+        return split, named.splits()[split]
 
     def partners(self, dataset: str, track: str) -> list[str]:
         """Frames whose sources sound beside those of a track: all that are tested with it."""
@@ -419,7 +419,7 @@ class Plan:
         return measured
 
     def conditions(self, cell: Cell, experiment: str, kind: str) -> list[str]:
-        """Columns of the frames by which methods are evaluated, over all that share the metrics."""
+        """Columns of the frames whose values are conditions, of all that share these metrics."""
         columns: list[str] = []
         if kind not in ("conditions", "denoising"):
             return columns
