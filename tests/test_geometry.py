@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from helpers.frames import anechoic_frames
-from wavloc import methods
 from wavloc.errors import InputError, Refusal
 from wavloc.geometry import LUVIRA_MICS, check_extent, check_speed, unusable
+from wavloc.methods import registry
 from wavloc.setups import Setup
 
 
@@ -45,8 +45,8 @@ def test_every_method_refuses_them(mics: np.ndarray, name: str) -> None:
     frames.audio = np.repeat(frames.audio, 2, axis=1)[:, : len(mics)]
     frames.mic_positions = mics
     with pytest.raises(Refusal, match=r"on a line|at the same place"):
-        methods.create(name, {}, 0).predict(frames)
-    center = methods.create("center", {}, 0).predict(frames)
+        registry.create(registry.Entry(name)).predict(frames)
+    center = registry.create(registry.Entry("center")).predict(frames)
     assert (center.status == "ok").all()  # the control answers whatever it is shown
 
 
@@ -55,7 +55,7 @@ def test_one_bad_frame_does_not_take_the_others_along() -> None:
     mics = frames.mics().copy()
     mics[2] = line(11)
     frames.mic_positions = mics
-    found = methods.create("srp_phat", {}, 0).predict(frames)
+    found = registry.create(registry.Entry("srp_phat")).predict(frames)
     assert found.status.tolist() == ["ok", "ok", "unusable_array", "ok"]
     assert np.isnan(found.position[2]).all()
     assert np.isfinite(found.position[[0, 1, 3]]).all()
@@ -66,11 +66,15 @@ def test_chosen_microphones_are_what_counts() -> None:
     frames.mic_positions = np.concatenate([LINE, LUVIRA_MICS[:3]])
     good, bad = np.array([[0, 3, 8, 9, 10]] * 2), np.array([[0, 1, 2, 3, 4]] * 2)
     for setup in ("1a", "2a"):
-        assert methods.create("multilat", {}, 0).refusal(frames, Setup(setup, good)) is None
-        assert "on a line" in methods.create("multilat", {}, 0).refusal(frames, Setup(setup, bad))
+        assert (
+            registry.create(registry.Entry("multilat")).refusal(frames, Setup(setup, good)) is None
+        )
+        assert "on a line" in registry.create(registry.Entry("multilat")).refusal(
+            frames, Setup(setup, bad)
+        )
     frames.mic_positions[3:] = np.nan
     with pytest.raises(Refusal, match="needs at least 5 known positions, got 3"):
-        methods.create("multilat", {}, 0).predict(frames)
+        method.predict(frames)
 
 
 def test_millimetres_are_noticed() -> None:

@@ -13,12 +13,12 @@ import pytest
 
 from helpers.frames import anechoic_frames
 from helpers.predictions import CELL
-from wavloc import files, methods
+from wavloc import files
 from wavloc.errors import InputError
 from wavloc.evaluation import score
 from wavloc.evaluation.errors import ranked_errors_m
 from wavloc.frames import Frames
-from wavloc.methods import predictions
+from wavloc.methods import predictions, registry
 from wavloc.methods.predictions import Predictions
 
 
@@ -157,7 +157,7 @@ def test_predictions_of_other_frames_are_refused(tmp_path, sparse) -> None:
 
 
 def test_a_method_names_its_frames(tmp_path, sparse) -> None:
-    methods.create("center", {}, 0).predict(sparse).save(tmp_path / "p.parquet")
+    registry.create(registry.Entry("center")).predict(sparse).save(tmp_path / "p.parquet")
     table = pd.read_parquet(tmp_path / "p.parquet")
     assert table["frame"].tolist() == sparse.table["frame"].tolist()
     assert np.allclose(table["time_s"], sparse.table["time_s"])
