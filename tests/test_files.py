@@ -94,7 +94,7 @@ def test_no_command_destroys_a_folder(frames, thesis, capsys):
         f"fault --frames {frames} --kind dead --level 1 --out {thesis}",
         f"prepare --kind music --source synthetic --options {{}} --out {thesis}",
         f"train --method gnn --train {frames} --valid {frames} --out {thesis} --options "
-        '{"options":{"epochs":1,"width":4,"batch":2}}',
+        '{"options":{"epochs":1,"hidden_dim":4,"batch":2}}',
     ):
         assert main(command.split(" ")) == 2, command
         assert "thesis" in capsys.readouterr().err

@@ -31,13 +31,6 @@ class Method:
     `Options` is a frozen dataclass of everything that can be tuned, with published defaults.
     """
 
-    label: ClassVar[str] = ""
-    reference: ClassVar[str] = ""
-    input_types: ClassVar[str] = "raw audio"
-    learned: ClassVar[bool] = False
-    permutation_invariant: ClassVar[bool] = True
-    variable_mics: ClassVar[bool] = True
-    control: ClassVar[bool] = False  # a floor or ceiling, never the best method of a table
     needs_truth: ClassVar[bool] = False  # a control that sees the true position
     min_mics: ClassVar[int] = 5  # microphones with a signal and a known position
     setups: ClassVar[tuple[str, ...]] = ("1a", "1b", "2a", "2b")
@@ -87,12 +80,7 @@ class Method:
 
     def refused(self, frames: Frames, setup: Setup, reason: str) -> Predictions:
         """Predictions of a method that refuses: no positions, the reason in the meta data."""
-        meta = {
-            "method": self.name,
-            "control": self.control,
-            "setup": setup.name,
-            "refused": reason,
-        }
+        meta = {"method": self.name, "setup": setup.name, "refused": reason}
         status = np.full(len(frames), "refused", dtype=object)
         return Predictions(np.full((len(frames), 3), np.nan), status, meta=meta)
 
@@ -117,7 +105,6 @@ class Method:
         predictions.meta |= {
             "method": self.name,
             "cost": cost,
-            "control": self.control,
             "options": dataclasses.asdict(self.options),
             "seed": self.seed,
             "setup": setup.name,

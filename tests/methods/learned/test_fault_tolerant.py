@@ -13,10 +13,10 @@ import torch
 
 from helpers.frames import anechoic_frames
 from helpers.networks import SMALL, seeded, untrained
-from wavloc import cli, methods
+from wavloc import cli
 from wavloc.errors import InputError
 from wavloc.geometry import LUVIRA_MICS
-from wavloc.methods import predictions
+from wavloc.methods import predictions, registry
 from wavloc.methods.learned import fault_tolerant
 from wavloc.methods.learned.base import DataStats
 from wavloc.methods.learned.encoders import encoders
@@ -266,4 +266,4 @@ def test_locate_warns_of_a_faulty_microphone_by_name(tmp_path: Path, capsys) -> 
 
 
 def test_it_is_found_by_name() -> None:
-    assert isinstance(methods.create("fault_tolerant"), fault_tolerant.Method)
+    assert isinstance(registry.create(registry.Entry("fault_tolerant")), fault_tolerant.Method)

@@ -89,7 +89,6 @@ class Component:
 class LearnedMethod(base.Method, Generic[Network]):
     """Base of the learned methods; they define `build`, `inputs`, `loss` and `estimate_batch`."""
 
-    learned = True
     min_mics = 1
     uses_sound: ClassVar[bool] = True  # in training, besides the features that are kept of it
     reconstructs: ClassVar[bool] = False  # signals, where `keep_audio` asks for them

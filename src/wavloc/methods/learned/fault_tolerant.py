@@ -351,9 +351,6 @@ def labelled(method: LearnedMethod[Any], frames: Frames) -> Tensor:
 class Method(LearnedMethod[FaultTolerant]):
     """The fault-tolerant network for one source, and how far each microphone can be relied on."""
 
-    label = "Fault-tolerant"
-    reference = "Yang et al. 2025"
-    input_types = "raw audio, NGCC-PHAT, coordinates"
     min_mics = 2
     reconstructs = True
     Options = Options

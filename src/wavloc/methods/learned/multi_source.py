@@ -66,9 +66,6 @@ def matched_loss(
 class Method(LearnedMethod[FaultTolerant]):
     """The fault-tolerant network with a query for each source, trained on mixtures of frames."""
 
-    label = "Fault-tolerant, several"
-    reference = "Yang et al. 2025"
-    input_types = "raw audio, NGCC-PHAT, coordinates"
     min_mics = 2
     setups = ("1a", "2a")
     Options = Options

@@ -39,11 +39,6 @@ class Options:
 class Method(base.Method):
     """One delay per pair by NGCC-PHAT; RANSAC with the paper's guards."""
 
-    label = "Multilat*"
-    reference = "Berg et al. 2024 (wav2pos), Multilat*; NGCC-PHAT: Berg et al. 2022"
-    input_types = "NGCC-PHAT"
-    learned = True
-    permutation_invariant = False  # a pair is scored in one direction; the head is not symmetric
     Options = Options
 
     def set_up(self) -> None:

@@ -273,10 +273,6 @@ class NGCC(nn.Module):
 class Method(LearnedMethod[NGCC]):
     """The training of NGCC-PHAT: cross-entropy of the delays of random pairs over all lags."""
 
-    label = "NGCC-PHAT"
-    reference = "Berg et al. 2022"
-    input_types = "raw audio"
-    permutation_invariant = False  # a pair is scored in one direction; the head is not symmetric
     Options = Options
 
     def build(self, stats: DataStats) -> NGCC:

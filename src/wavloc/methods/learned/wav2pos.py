@@ -252,9 +252,6 @@ def losses(
 class Method(LearnedMethod[Wav2Pos]):
     """wav2pos with its pair features and its masks."""
 
-    label = "wav2pos"
-    reference = "Berg et al. 2024 (wav2pos)"
-    input_types = "raw audio, NGCC-PHAT, coordinates"
     reconstructs = True
     Options = Options
 
