@@ -30,15 +30,16 @@ def read_npy(path: str | Path) -> np.ndarray:
     return array
 
 
-def read_npz(path: str | Path, names: Collection[str]) -> dict[str, np.ndarray | None]:
-    """Arrays of an ``.npz`` file by name; those that are not in ``names`` are None, not read."""
+def read_npz(path: str | Path, names: Collection[str]) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Those arrays of an ``.npz`` file that are in ``names``, and the names of all."""
     path = Path(path)
-    arrays: dict[str, np.ndarray | None] = {}
+    arrays: dict[str, np.ndarray] = {}
+    listed = []
     try:
         with zipfile.ZipFile(path) as archive:
             for member in archive.infolist():
                 name = member.filename.removesuffix(".npy")
-                arrays[name] = None
+                listed.append(name)
                 if name in names and name != member.filename:
                     with archive.open(member) as handle:
                         _require_filled(handle, member)
@@ -48,14 +49,14 @@ def read_npz(path: str | Path, names: Collection[str]) -> dict[str, np.ndarray |
         raise InputError(f"{path}: an array is larger than the memory") from None
     except (*_UNREADABLE, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: not readable as .npz ({error})") from None
-    return arrays
+    return arrays, sorted(listed)
 
 
 def _require_filled(handle: IO[bytes], member: zipfile.ZipInfo) -> None:
     """Raise `ValueError` if the header of an array states more bytes than its member holds."""
-    version = np.lib.format.read_magic(handle)
-    read = np.lib.format
-    read = read.read_array_header_1_0 if version == (1, 0) else read.read_array_header_2_0
+    form = np.lib.format
+    first = form.read_magic(handle) == (1, 0)
+    read = form.read_array_header_1_0 if first else form.read_array_header_2_0
     shape, _, dtype = read(handle)
     stated = math.prod(shape) * dtype.itemsize
     most = min(member.file_size, _LARGEST_RATIO * (member.compress_size + 1))

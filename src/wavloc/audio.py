@@ -50,11 +50,12 @@ def read_audio(path: str | Path) -> tuple[np.ndarray, int]:
 
 def _decode(path: Path, sound: containers.Sound | None) -> tuple[np.ndarray, int, int]:
     """Samples (n, channels), the number that the header states, and the rate in Hz."""
-    with path.open("rb") as file:
-        if file.read(4) == b"fLaC":
+    with path.open("rb") as opened:
+        if opened.read(4) == b"fLaC":
             return _decode_flac(path)
-    unknown = sound is not None and sound.stated is None
-    file = io.BytesIO(containers.with_size(path, sound)) if unknown else path
+    file: Path | io.BytesIO = path
+    if sound is not None and sound.stated is None:
+        file = io.BytesIO(containers.with_size(path, sound))
     with soundfile.SoundFile(file) as handle:
         return handle.read(dtype="float32", always_2d=True), handle.frames, handle.samplerate
 

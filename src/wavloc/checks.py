@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import numbers
 from typing import Any
+
+import numpy as np
 
 from wavloc.errors import InputError
 
 INFINITE = float("inf")
+_NUMBERS = (int, float, np.integer, np.floating)
 
 
 def number(
@@ -25,9 +27,9 @@ def number(
     name: of the field, for the message. whole: without a fractional part. above: ``low`` itself
     does not count. Text and booleans are no numbers.
     """
-    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+    if isinstance(value, _NUMBERS) and not isinstance(value, bool):
         inside = low < value <= high if above else low <= value <= high  # False for NaN
-        if inside and abs(value) != INFINITE and not (whole and value != int(value)):
+        if inside and abs(value) != INFINITE and not (whole and value % 1):
             return value
     raise InputError(f"{name}: {shown(value)}, expected {expected(low, high, unit, whole, above)}")
 

@@ -315,10 +315,10 @@ def _load_folder(path: Path) -> Frames:
 
 
 def _load_npz(path: Path) -> Frames:
-    arrays = read_npz(path, (*ARRAYS, *SCALARS, *PLACE))
+    arrays, listed = read_npz(path, (*ARRAYS, *SCALARS, *PLACE))
     for name in ("audio", "mic_positions", "sample_rate"):
-        if arrays.get(name) is None:
-            raise InputError(f"{path}: array '{name}' is missing (found: {sorted(arrays)})")
+        if name not in arrays:
+            raise InputError(f"{path}: array '{name}' is missing (found: {listed})")
     for name in (*ARRAYS, *SCALARS):
         array = arrays.get(name, np.zeros(()))
         if array.dtype.kind not in "fiu":
@@ -338,5 +338,5 @@ def _load_npz(path: Path) -> Frames:
         table=pd.DataFrame({"frame": np.arange(frames)}),
         sample_rate=int(rate),
         speed_of_sound=float(arrays.get("speed_of_sound", np.array(SPEED_OF_SOUND)).item()),
-        meta={name: arrays[name].tolist() for name in PLACE if arrays.get(name) is not None},
+        meta={name: arrays[name].tolist() for name in PLACE if name in arrays},
     )

@@ -41,15 +41,8 @@ class Setup:
         """Positions (F, K, 3) in metres of the chosen microphones; F = 1 if all frames share."""
         if self.subset is None:
             return frames.mic_positions.reshape(-1, frames.n_mics, 3)
-        self._require_fit(frames)
+        _require_fit(self.subset, frames)
         return frames.mics()[np.arange(len(frames))[:, None], self.subset]
-
-    def _require_fit(self, frames: Frames) -> None:
-        if self.subset.shape[0] != len(frames) or self.subset.max() >= frames.n_mics:
-            raise InputError(
-                f"subset {self.subset.shape} with largest index {self.subset.max()} does not fit "
-                f"{len(frames)} frames of {frames.n_mics} microphones"
-            )
 
     def apply(self, frames: Frames, reveal_truth: bool = False) -> Frames:
         """Frames without what the setup hides.
@@ -64,7 +57,7 @@ class Setup:
             granted.source_audio = np.broadcast_to(np.float32(np.nan), frames.source_audio.shape)
         if self.subset is None:
             return granted
-        self._require_fit(frames)
+        _require_fit(self.subset, frames)
         everyone = np.arange(frames.n_mics)
         if self.subset.shape[1] == len(everyone) and (self.subset == everyone).all():
             return granted  # arrays stay memory-mapped
@@ -78,6 +71,14 @@ class Setup:
         known = np.full((len(frames), frames.n_mics, 3), np.nan)
         known[rows, self.subset] = granted.mics()[rows, self.subset]
         return replace(granted, mic_positions=known)
+
+
+def _require_fit(subset: np.ndarray, frames: Frames) -> None:
+    if subset.shape[0] != len(frames) or subset.max() >= frames.n_mics:
+        raise InputError(
+            f"subset {subset.shape} with largest index {subset.max()} does not fit "
+            f"{len(frames)} frames of {frames.n_mics} microphones"
+        )
 
 
 def draw_subsets(frames: int, n_mics: int, mics: int, dataset: str, seed: int) -> np.ndarray:
