@@ -27,7 +27,7 @@ from localization import capped_error_cm, result_row
 from measuring import add_output, canvas, finish
 
 from wavloc.geometry import LUVIRA_MICS, pairs, tdoa
-from wavloc.reporting.figures import save
+from wavloc.reporting.style import save
 
 SOLVERS = "multilat_plus,tdoa_grid,multilat,nlls,linear_ls"
 REPEATS = 3

@@ -1,7 +1,8 @@
-"""A room of the user's own: its data, its profile, its map, and the page on it, followed."""
+"""A room of the user's own: its data, its profile, and the page on it, followed."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,6 @@ import pytest
 import soundfile
 import yaml
 
-from helpers.frames import anechoic_frames
 from helpers.pages import Reader
 from helpers.workflow import fresh
 from wavloc import cli, config, datasets, frames
@@ -19,8 +19,7 @@ from wavloc.datasets.sound.corpus import Corpus
 from wavloc.errors import InputError
 from wavloc.methods.classical import multilat_plus
 from wavloc.methods.learned import wav2pos
-from wavloc.methods.learned.base import Facts
-from wavloc.reporting import floor
+from wavloc.methods.learned.base import DataStats
 from wavloc.simulation.render import render
 
 MICS = [
@@ -106,18 +105,18 @@ def listed(tmp_path: Path) -> Path:
 
 
 def command(listed: Path, *more: object) -> list[str]:
-    words = ["my-room", "--mics", listed, "--room", 4, 3, 2.5, "--corner", 2, -1, 0, *more]
+    words = ["own-room", "--mics", listed, "--room", 4, 3, 2.5, "--corner", 2, -1, 0, *more]
     return [str(word) for word in words]
 
 
 def tiny_model(folder: Path, lag: int) -> Path:
     """An untrained wav2pos for delays of at most ``lag`` samples."""
-    small = {"width": 16, "encoder_depth": 1, "decoder_depth": 1, "pair_hidden": 8}
+    small = {"embed_dim": 16, "encoder_depth": 1, "decoder_depth": 1, "pair_hidden": 8}
     small |= {"head_hidden": [8, 8], "coordinate_hidden": 8, "features": "gcc", "epochs": 77}
     method = wav2pos.Method(small)
     place = (0.0, 0.0, 1.0), (1.0, 1.0, 0.5)
-    method.facts = Facts(6, 2048, 16000, 343.0, lag, *place)
-    method.network = method.build(method.facts)
+    method.stats = DataStats(6, 2048, 16000, 343.0, lag, *place)
+    method.network = method.build(method.stats)
     method.save(folder)
     return folder
 
@@ -136,7 +135,7 @@ def test_profile_shows_the_room_and_nothing_else(root, listed, tmp_path) -> None
     specs = [*loaded["tables"].values(), *loaded["figures"].values()]
     assert all(spec["mics"] in (5, [5]) for spec in specs)
     assert "start" not in loaded["methods"]["wav2pos"]
-    assert yaml.safe_load(out.read_text())["shown"] == loaded["shown"]
+    assert yaml.safe_load(out.read_text())["outputs"] == loaded["outputs"]
 
 
 def test_profile_of_a_fine_tuning_has_the_sizes_of_its_model(root, listed, tmp_path) -> None:
@@ -144,7 +143,7 @@ def test_profile_of_a_fine_tuning_has_the_sizes_of_its_model(root, listed, tmp_p
     assert cli.main(command(listed, "--model", model, "--out", out)) == 0
     entry = config.load(root / "config" / "config.yaml", out)["methods"]["wav2pos"]
     assert entry["start"] == str(model)
-    assert entry["options"]["width"] == 16
+    assert entry["options"]["embed_dim"] == 16
     assert entry["options"]["head_hidden"] == [8, 8]
     assert entry["options"]["epochs"] != 77  # how it is trained is the profile's matter
 
@@ -176,7 +175,7 @@ def test_profile_errors_are_one_line(
 def test_no_other_config_is_written_over(listed, tmp_path, capsys) -> None:
     (tmp_path / "smoke.yaml").write_text("profile: smoke\n")
     for name, words in (
-        ("smoke.yaml", "not made by my-room"),
+        ("smoke.yaml", "not made by own-room"),
         ("my room.yaml", "expected NAME.yaml"),
         ("data.yaml", "expected NAME.yaml"),
         ("room.csv", "expected NAME.yaml"),
@@ -189,44 +188,6 @@ def test_no_other_config_is_written_over(listed, tmp_path, capsys) -> None:
     assert f"--snr 20 --out {tmp_path}/hall.yaml" in (tmp_path / "hall.yaml").read_text()
 
 
-# ------------------------------------------------------------------ the map
-
-
-def test_cells_of_the_map_are_means_of_their_frames() -> None:
-    x, y = floor.cells(-1.0, 1.2, 0.5), floor.cells(0.0, 1.0, 0.5)
-    np.testing.assert_allclose(x, [-1, -0.5, 0, 0.5, 1, 1.2])  # the last one is what is left
-    np.testing.assert_allclose(y, [0, 0.5, 1])
-    source = np.array([[-0.9, 0.1, 1], [-0.6, 0.4, 2], [1.2, 1.0, 1]])
-    mean, number = floor.cell_means(source, np.array([10.0, 30.0, 7.0]), x, y)
-    expected = np.zeros((2, 5), int)
-    expected[0, 0], expected[1, 4] = 2, 1
-    np.testing.assert_array_equal(number, expected)
-    assert (mean[0, 0], mean[1, 4]) == (20, 7)
-    assert np.isnan(mean[number == 0]).all()
-
-
-def test_map_is_drawn_with_numbers_and_says_what_failed(tmp_path: Path, monkeypatch) -> None:
-    shown = anechoic_frames(40)
-    with pytest.raises(InputError, match="how large their room is"):
-        floor.error_map(shown, {}, tmp_path / "map", 1.0)
-    shown.meta = {"room": [7.0, 8.0, 2.0], "origin": [3.5, 4.5, 0.0]}
-    errors = {"good": np.full(40, 0.012), "refusing": np.full(40, np.nan)}
-    drawn = []
-    monkeypatch.setattr(floor.figures, "save", lambda figure, stem: drawn.append(figure))
-    floor.error_map(shown, errors, tmp_path / "map", 1.0)
-    good, refusing = drawn[0].axes[:2]
-    texts = [text.get_text() for text in good.texts]
-    assert set(texts[::2]) == {"1.2"}
-    assert sum(map(int, texts[1::2])) == 40  # every frame is in a cell
-    assert len(refusing.texts) == 0
-    assert "no frame located" in refusing.get_title()
-    monkeypatch.undo()
-    floor.error_map(shown, errors, tmp_path / "map", 1.0)
-    first = (tmp_path / "map.png").read_bytes()
-    floor.error_map(shown, errors, tmp_path / "map", 1.0)
-    assert (tmp_path / "map.png").read_bytes() == first
-
-
 # ------------------------------------------------------------------ the page
 
 
@@ -235,7 +196,7 @@ def test_the_page_leads_to_a_map_a_model_and_positions(root: Path, tmp_path: Pat
     folder = fresh(root, tmp_path / "wavloc")
     reader = Reader(root / "docs" / "own_room.md", folder)
     run = "snakemake --cores 2 --configfile config/"
-    reader.type("wavloc my-room --mics mics.csv --room 6 5 2.7 --t60 0.2 0.4 --snr 20 --out")
+    reader.type("wavloc own-room --mics mics.csv --room 6 5 2.7 --t60 0.2 0.4 --snr 20 --out")
     reader.type(run + "smoke.yaml")
     results = folder / "results/my_room_look"
     table = pd.read_csv(results / "tables/room_accuracy.csv").set_index(["method", "metric"])
@@ -253,9 +214,12 @@ def test_the_page_leads_to_a_map_a_model_and_positions(root: Path, tmp_path: Pat
     (planned,) = reader.type(run + "my_room.yaml", "--dry-run", "--quiet", "host")
     assert "results/my_room/figures/room_map.png" in planned
     assert "luvira" not in planned
-    (planned,) = reader.type("snakemake --cores 8", "--dry-run", "--printshellcmds")
-    assert '"train": 20000' in planned
-    assert '"epochs": 500' in planned
+    (planned,) = reader.type("snakemake --cores 8", "--dry-run", "--quiet", "host")
+    assert "results/my_room/figures/room_map.png" in planned
+    profiles = [folder / "config" / name for name in ("twin.yaml", "my_room.yaml")]
+    full = config.load(*profiles, folder / "full.yaml")
+    assert full["datasets"]["own_room"]["options"]["train"] == 20000
+    assert full["methods"]["wav2pos"]["options"]["epochs"] == 500
     (folder / "results/my_room").mkdir()
     results.joinpath("models").rename(folder / "results/my_room/models")
 
@@ -267,9 +231,9 @@ def test_the_page_leads_to_a_map_a_model_and_positions(root: Path, tmp_path: Pat
     assert (positions["status"] == "ok").any()
     assert (folder / "track.png").is_file()
 
-    reader.type("wavloc my-room --mics mics.csv --room 6 5 2.7 --t60 0.2 0.4 --snr 20 --model")
+    reader.type("wavloc own-room --mics mics.csv --room 6 5 2.7 --t60 0.2 0.4 --snr 20 --model")
     (planned,) = reader.type(run + "my_room_tuned.yaml", "--dry-run", "--printshellcmds")
-    begun = [line for line in planned.splitlines() if "train --method wav2pos" in line]
+    begun = re.findall("wavloc train .*--method wav2pos .*", planned)
     assert len(begun) == 1
     assert "--start results/my_room/models/own_room/speakers/wav2pos" in begun[0]
     assert "--pretrained" not in begun[0]

@@ -7,7 +7,9 @@ from pathlib import Path
 import torch
 
 from wavloc.frames import Frames
-from wavloc.methods.learned import dinn, fault_tolerant, gnn, wav2pos
+from wavloc.methods.base import Method
+from wavloc.methods.learned import dinn, fault_tolerant, gnn, multilat_ngcc, ngcc_phat, wav2pos
+from wavloc.methods.learned.base import LearnedMethod
 from wavloc.methods.learned.ngcc_phat import NGCC
 from wavloc.training.engine import Run
 
@@ -22,11 +24,11 @@ NETWORKS = {
             "learning_rate": 0.01,
         },
     ),
-    "gnn": (gnn, {"width": 64, "row": 640, "epochs": 300, "batch": 16, "copies": 1}),
+    "gnn": (gnn, {"hidden_dim": 64, "lags": 640, "epochs": 300, "batch": 16, "copies": 1}),
     "wav2pos": (
         wav2pos,
         {
-            "width": 32,
+            "embed_dim": 32,
             "encoder_depth": 1,
             "decoder_depth": 1,
             "pair_hidden": 64,
@@ -42,6 +44,41 @@ NETWORKS = {
 }
 
 
+def seeded(*shape: int, seed: int = 0) -> torch.Tensor:
+    """Standard normal numbers."""
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def sound_and_positions(mics: int, samples: int = 128) -> tuple[torch.Tensor, torch.Tensor]:
+    """Random audio (2, mics, samples) and positions (2, mics, 3)."""
+    generator = torch.Generator().manual_seed(3)
+    audio = torch.randn(2, mics, samples, generator=generator)
+    return audio, torch.randn(2, mics, 3, generator=generator)
+
+
+def shake(network: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
+    """Random weights and statistics large enough that every part moves the output; eval mode."""
+    torch.manual_seed(seed)
+    for value in network.parameters():
+        torch.nn.init.normal_(value, std=0.2) if value.ndim > 1 else value.data.normal_(0.5, 0.3)
+    for name, value in network.named_buffers():
+        if name.endswith("running_mean"):
+            value.normal_(0, 0.2)
+        elif name.endswith("running_var"):
+            value.uniform_(0.5, 1.5)
+    return network.eval()
+
+
+def shaken(module, options: dict, frames: Frames) -> Method:
+    """A method with a model of random weights."""
+    method = module.Method(options)
+    if module is wav2pos and method.options.features == "ngcc":
+        method.correlations.ngcc = NGCC(channels=4, taps=63).eval()
+    with_model(method, frames)
+    shake(getattr(method, "model", method).network)
+    return method
+
+
 FAST = {"schedule": "cosine", "warmup": 0.1, "learning_rate": 0.003}
 
 
@@ -53,7 +90,7 @@ def trained(module, options: dict, train: Frames, valid: Frames, folder: Path):
 
 
 SMALL = {
-    "width": 32,
+    "embed_dim": 32,
     "encoder_depth": 1,
     "decoder_depth": 1,
     "pair_hidden": 64,
@@ -66,7 +103,7 @@ SMALL = {
 def untrained(frames: Frames, kind=fault_tolerant.Method, **options) -> fault_tolerant.Method:
     method = kind(SMALL | options)
     if method.options.features == "ngcc":
-        method.ngcc = NGCC(channels=4, taps=63).eval()
+        method.correlations.ngcc = NGCC(channels=4, taps=63).eval()
     method.prepare(frames)
     torch.manual_seed(0)
     for value in method.network.parameters():  # large enough that everything moves the output
@@ -76,11 +113,22 @@ def untrained(frames: Frames, kind=fault_tolerant.Method, **options) -> fault_to
     return method
 
 
+def with_model(method: Method, frames: Frames) -> Method:
+    """The method with an untrained model, where it needs one."""
+    model = method
+    if isinstance(method, multilat_ngcc.Method):
+        model = method.model = ngcc_phat.Method(SMALL_OPTIONS["ngcc_phat"])
+    if isinstance(model, LearnedMethod):
+        model.prepare(frames)
+        for part in model.parts().values():
+            part.eval()
+    return method
+
+
 # Options of learned methods by name, for tests of all methods alike.
 SMALL_OPTIONS = {
-    "multilat_ngcc": {"channels": 4, "taps": 63},
-    "multilat_plus_ngcc": {"channels": 4, "taps": 63},
-    "wav2pos": {"width": 16, "features": "gcc"},
-    "fault_tolerant": {"width": 16, "features": "gcc", "encoder": "logmel"},
-    "multi_source": {"width": 16, "features": "gcc", "encoder": "logmel"},
+    "ngcc_phat": {"channels": 4, "taps": 63},
+    "wav2pos": {"embed_dim": 16, "features": "gcc"},
+    "fault_tolerant": {"embed_dim": 16, "features": "gcc", "encoder": "logmel"},
+    "multi_source": {"embed_dim": 16, "features": "gcc", "encoder": "logmel"},
 }

@@ -14,18 +14,18 @@ import pandas as pd
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from helpers.frames import anechoic_frames
 from helpers.networks import FAST, NETWORKS, trained
 from wavloc import cli
 from wavloc.errors import InputError, WorkError
 from wavloc.geometry import LUVIRA_MICS
-from wavloc.methods.learned import dinn, gnn, multilat_ngcc, wav2pos
-from wavloc.methods.learned.base import Recipe
+from wavloc.methods import predictions
+from wavloc.methods.learned import gnn, wav2pos
 from wavloc.methods.learned.ngcc_phat import NGCC
-from wavloc.training import schedule
 from wavloc.training.engine import Run, _identity
+from wavloc.training.recipe import Recipe, rate_factor
 
 QUIET = {"snr_low_db": 60, "snr_high_db": 60, "shift_s": 0.0}
 TINY = {"channels": 4, "taps": 63, "epochs": 6, "batch": 4, "group": 2}
@@ -42,38 +42,10 @@ def test_networks_can_learn_64_frames_by_heart(name: str, tmp_path: Path) -> Non
     assert run.rows[0]["mae_m"] > 1.0
 
 
-def test_ngcc_learns_delays_that_noise_hides(tmp_path: Path) -> None:
-    """Low-pass sound in white noise: a whitened correlation fails, learned filters do not."""
-    frames = anechoic_frames(160)
-    tone = np.fft.rfft(frames.audio)
-    tone[..., tone.shape[-1] // 5 :] = 0  # below 1.6 kHz
-    sound = np.fft.irfft(tone, frames.audio.shape[-1])
-    sound /= sound.std(axis=-1, keepdims=True)
-    noise = np.random.default_rng(0).normal(0, 1, sound.shape)
-    frames.audio = (sound + noise).astype(np.float32)
-    frames.source_audio[:] = np.nan
-    options = {"channels": 8, "taps": 255, "epochs": 4, "batch": 8, "group": 4, "dropout": 0.1}
-    options |= {"learning_rate": 0.005, "warmup": 0.1, "snr_low_db": 30}
-    train, valid = frames.select(np.arange(120)), frames.select(np.arange(120, 160))
-    method, run = trained(multilat_ngcc, options, train, valid, tmp_path)
-    delays = method.training_note["delays"]
-    assert delays["ngcc"]["within_1"] > delays["gcc"]["within_1"] + 0.1
-    assert run.rows[-1]["loss"] < run.rows[0]["loss"]
-
-
 # ------------------------------------------------------------------ the command line
 
 
-@pytest.fixture
-def stored(tmp_path: Path) -> Path:
-    frames = anechoic_frames(24, margin=80)
-    frames.table["track"] = "a"
-    frames.table["time_s"] = np.arange(24) * 0.5
-    frames.save(tmp_path / "frames")
-    return tmp_path / "frames"
-
-
-def train_command(stored: Path, out: Path, options: dict, method: str = "multilat_ngcc", *more):
+def train_command(stored: Path, out: Path, options: dict, method: str = "ngcc_phat", *more):
     return [
         *("train", "--method", method, "--options", json.dumps({"options": options})),
         *("--train", str(stored), "--out", str(out), "--save-every", "0", *more),
@@ -135,12 +107,14 @@ def test_a_model_folder_is_complete(stored: Path, tmp_path: Path, capsys) -> Non
     answer = tmp_path / "answer.parquet"
     command = ["predict", "--method", "multilat_ngcc", "--model", str(out)]
     assert cli.main([*command, "--frames", str(stored), "--out", str(answer)]) == 0
-    plus = ["predict", "--method", "multilat_plus_ngcc", "--model", str(out)]
-    assert cli.main([*plus, "--frames", str(stored), "--out", str(answer)]) == 0
+    plus = json.dumps({"options": {"solver": "multilat_plus"}})
+    plus = [*command, "--options", plus, "--frames", str(stored), "--out", str(answer)]
+    assert cli.main(plus) == 0
+    assert predictions.load(answer).meta["options"]["solver"] == "multilat_plus"
     small = json.dumps(
         {
             "options": {
-                "width": 16,
+                "embed_dim": 16,
                 "encoder_depth": 1,
                 "decoder_depth": 1,
                 "epochs": 1,
@@ -160,7 +134,7 @@ def test_a_model_folder_is_complete(stored: Path, tmp_path: Path, capsys) -> Non
 
 
 def test_diverging_training_is_one_clear_line(stored: Path, tmp_path: Path, capsys) -> None:
-    options = {"width": 16, "row": 64, "batch": 8, "epochs": 5, "learning_rate": 1e30}
+    options = {"hidden_dim": 16, "lags": 64, "batch": 8, "epochs": 5, "learning_rate": 1e30}
     assert cli.main(train_command(stored, tmp_path / "m", options, "gnn")) == 1
     message = capsys.readouterr().err
     assert "diverged in epoch" in message
@@ -169,7 +143,7 @@ def test_diverging_training_is_one_clear_line(stored: Path, tmp_path: Path, caps
 
 
 def test_a_training_that_ran_out_of_time_goes_on(stored: Path, tmp_path: Path, capsys) -> None:
-    command = train_command(stored, tmp_path / "m", TINY, "multilat_ngcc")
+    command = train_command(stored, tmp_path / "m", TINY, "ngcc_phat")
     assert cli.main([*command, "--minutes", "0"]) == 1
     assert "run the same command to go on" in capsys.readouterr().err
     (state,) = tmp_path.glob(".m.partial/*/state.safetensors")
@@ -202,146 +176,13 @@ def test_classical_methods_have_nothing_to_train(stored: Path, tmp_path: Path, c
     assert "'nlls' has nothing of its own to train" in capsys.readouterr().err
 
 
-# ------------------------------------------------------------------ models from outside
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    method = gnn.Method({"width": 8, "row": 64})
-    method.prepare(anechoic_frames(4))
-    method.save(tmp_path / "gnn")
-    return tmp_path / "gnn"
-
-
-def change_weights(folder: Path, change) -> None:
-    tensors = load_file(folder / "weights.safetensors")
-    change(tensors)
-    save_file(tensors, folder / "weights.safetensors")
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        (lambda t: t.pop("network.edge.0.bias"), "weight 'edge.0.bias' is missing"),
-        (lambda t: t.update(extra=torch.zeros(1)), "unexpected weight 'extra'"),
-        (
-            lambda t: t.update({"network.fusion.4.bias": torch.zeros(4)}),
-            "shape (4,), expected (3,)",
-        ),
-        (lambda t: t["network.edge.0.bias"].fill_(float("nan")), "is not finite"),
-    ],
-)
-def test_models_that_do_not_fit_are_refused(model: Path, change, words: str) -> None:
-    change_weights(model, change)
-    with pytest.raises(InputError) as caught:
-        gnn.Method.load(model)
-    assert words in str(caught.value)
-
-
-def test_damaged_model_folders_are_named(model: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no such model folder"):
-        gnn.Method.load(tmp_path / "nothing")
-    with pytest.raises(InputError, match="a model of 'gnn', expected one of 'dinn'"):
-        dinn.Method.load(model)
-    (model / "weights.safetensors").write_bytes(b"\x80\x04not tensors")
-    with pytest.raises(InputError, match="not readable as safetensors"):
-        gnn.Method.load(model)
-    (model / "method.json").write_text("{}")
-    with pytest.raises(InputError, match="not a model description"):
-        gnn.Method.load(model)
-
-
-def test_another_largest_lag_is_refused(tmp_path: Path) -> None:
-    method = wav2pos.Method({"width": 8, "features": "gcc", "max_lag": 30})
-    method.prepare(anechoic_frames(4))
-    method.save(tmp_path / "m")
-    note = json.loads((tmp_path / "m" / "method.json").read_text())
-    note["facts"]["max_lag"] = 29
-    (tmp_path / "m" / "method.json").write_text(json.dumps(note))
-    with pytest.raises(InputError, match=r"pairs.first.weight' has shape \(512, 77\)"):
-        wav2pos.Method.load(tmp_path / "m")
-
-
-class Payload:
-    def __reduce__(self):
-        return (print, ("code was run",))
-
-
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        ({"weights": Payload()}, "holds code or objects other than tensors"),
-        ({"some.weight": torch.zeros(3)}, "no NGCC-PHAT weights"),
-        ([1, 2], "expected a state dict"),
-    ],
-)
-def test_checkpoints_that_are_none_are_refused(tmp_path: Path, capfd, content, words: str) -> None:
-    torch.save(content, tmp_path / "c.pth")
-    command = ["import-checkpoint", str(tmp_path / "c.pth"), "--out", str(tmp_path / "m")]
-    assert cli.main(command) == 2
-    output = capfd.readouterr()
-    assert words in output.err
-    assert "code was run" not in output.out
-    assert not (tmp_path / "m").exists()
-
-
-def test_published_checkpoint_of_ngcc(shared: Path, tmp_path: Path, capsys) -> None:
-    file = shared / "parity" / "ngcc_published_checkpoint.pth"
-    out = tmp_path / "ngcc"
-    assert cli.main(["import-checkpoint", str(file), "--out", str(out)]) == 0
-    assert "888,193 parameters" in capsys.readouterr().err
-    frames = anechoic_frames(2)
-    method = multilat_ngcc.Method.load(out)
-    found = method.predict(frames)
-    assert np.linalg.norm(found.position - frames.source_position, axis=1).max() < 0.2
-    for change, words in (
-        (lambda s: s.pop("mlp.1.0.bias"), "weight 'head.1.bias' is missing"),
-        (lambda s: s.update({"mlp.1.0.bias": torch.zeros(5)}), "shape (5,), expected (128,)"),
-        (lambda s: s.update({"odd": torch.zeros(5)}), "unexpected key 'odd'"),
-    ):
-        state = torch.load(file, map_location="cpu", weights_only=True)
-        change(state)
-        torch.save(state, tmp_path / "changed.pth")
-        command = ["import-checkpoint", str(tmp_path / "changed.pth"), "--out", str(out)]
-        assert cli.main(command) == 2
-        assert words in capsys.readouterr().err
-
-
-def test_published_layout_of_wav2pos(shared: Path, stored: Path, tmp_path: Path, capsys) -> None:
-    with np.load(shared / "parity" / "wav2pos_case_m6.npz") as case:
-        state = {
-            k.removeprefix("state/"): torch.from_numpy(case[k])
-            for k in case.files
-            if k.startswith("state/")
-        }
-    ngcc = torch.load(
-        shared / "parity" / "ngcc_published_checkpoint.pth", map_location="cpu", weights_only=True
-    )
-    torch.save(state | {f"ngcc.ngcc.{k}": v for k, v in ngcc.items()}, tmp_path / "w.pth")
-    command = ["import-checkpoint", str(tmp_path / "w.pth"), "--out", str(tmp_path / "m")]
-    assert cli.main(command) == 2
-    assert "give --train FRAMES" in capsys.readouterr().err
-    assert cli.main([*command, "--train", str(stored)]) == 0
-    method = wav2pos.Method.load(tmp_path / "m")
-    assert method.facts.max_lag == 314
-    assert np.isfinite(method.predict(anechoic_frames(2)).position).all()
-
-
-def test_parity_command(shared: Path, capsys) -> None:
-    case = str(shared / "parity" / "wav2pos_case_m6.npz")
-    assert cli.main(["parity", case]) == 0  # features as stored
-    assert "full/grad_norm" in capsys.readouterr().out
-    assert cli.main(["parity", str(shared / "parity" / "ngcc_case.npz")]) == 2
-    assert "needs --checkpoint" in capsys.readouterr().err
-
-
 # ------------------------------------------------------------------ schedules and groups
 
 
 def test_schedules() -> None:
     def factors(**changes) -> list[float]:
         recipe = Recipe(epochs=20, **changes)
-        return [schedule.factor(recipe, step, 10) for step in range(200)]
+        return [rate_factor(recipe, step, 10) for step in range(200)]
 
     cosine = factors(schedule="cosine", warmup=0.1, final_rate=0.01)
     assert cosine[0] == pytest.approx(1 / 20)
@@ -356,21 +197,6 @@ def test_schedules() -> None:
     assert reference[-1] > 0.02  # and its cosine does not end
 
 
-def test_weight_decay_spares_norms_tokens_and_filters() -> None:
-    method = wav2pos.Method({"width": 8, "features": "none"})
-    method.prepare(anechoic_frames(4))
-    decayed, free = method.parameter_groups()
-    assert decayed["weight_decay"] == 0.1
-    assert free["weight_decay"] == 0
-    names = {id(p): n for n, p in method.network.named_parameters()}
-    assert {"mask_source", "encoder_audio"} <= {names[id(p)] for p in free["params"]}
-    assert all(p.ndim > 1 for p in decayed["params"])
-    pretraining = multilat_ngcc.Method({"channels": 4, "taps": 63})
-    pretraining.prepare(anechoic_frames(4))
-    spared = {id(p) for p in pretraining.parameter_groups()[1]["params"]}
-    assert all(id(p) in spared for p in pretraining.network.bank.parameters())
-
-
 def test_unknown_device_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="device 'tpu9'"):
         Run(tmp_path, device="tpu9")
@@ -382,12 +208,12 @@ def test_training_needs_positions(tmp_path: Path) -> None:
     frames = anechoic_frames(8)
     frames.source_position[3] = np.nan
     with pytest.raises(InputError, match="position of every frame"):
-        gnn.Method({"width": 8, "row": 64}).fit(frames, frames, Run(tmp_path))
+        gnn.Method({"hidden_dim": 8, "lags": 64}).fit(frames, frames, Run(tmp_path))
 
 
 def test_seeds_decide_everything(tmp_path: Path) -> None:
     frames = anechoic_frames(16)
-    options = {"width": 8, "row": 64, "epochs": 2, "batch": 4}
+    options = {"hidden_dim": 8, "lags": 64, "epochs": 2, "batch": 4}
 
     def first_weight(seed: int) -> torch.Tensor:
         method = gnn.Method(options, seed=seed)
@@ -404,8 +230,8 @@ def test_a_state_belongs_to_its_pretrained_model() -> None:
     marks = []
     for seed in (0, 1, 0):
         torch.manual_seed(seed)
-        method = wav2pos.Method({"width": 8, "max_lag": 20})
-        method.ngcc = NGCC(channels=4, taps=63)
+        method = wav2pos.Method({"embed_dim": 8, "max_lag": 20})
+        method.correlations.ngcc = NGCC(channels=4, taps=63)
         method.prepare(frames)
         marks.append(_identity(method, frames, frames))
     assert marks[0] == marks[2] != marks[1]
