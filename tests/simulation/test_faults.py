@@ -17,7 +17,7 @@ from wavloc import frames as frames_module
 from wavloc.errors import InputError
 from wavloc.evaluation import detection, score
 from wavloc.evaluation.metrics import METRICS
-from wavloc.evaluation.rows import COLUMNS
+from wavloc.evaluation.base import COLUMNS
 from wavloc.frames import FRAME_SAMPLES, Frames
 from wavloc.methods.learned import fault_tolerant
 from wavloc.methods.predictions import Predictions

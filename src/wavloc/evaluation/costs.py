@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from wavloc.evaluation.rows import row, tidy
+from wavloc.evaluation.base import row, tidy
 from wavloc.methods.predictions import Predictions
 
 UNTRAINED = "nothing to train"

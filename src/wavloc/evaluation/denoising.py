@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
 from wavloc.errors import InputError
-from wavloc.evaluation.bootstrap import Resampling
+from wavloc.evaluation.base import Evaluation
+from wavloc.evaluation.bootstrap import weighted_mean
 from wavloc.evaluation.conditions import by_condition
 from wavloc.evaluation.errors import failures, no_frame, require_match
-from wavloc.evaluation.rows import score_each
+from wavloc.evaluation.metrics import of_kind
 from wavloc.frames import Frames
 from wavloc.methods.predictions import Predictions
 
@@ -49,22 +50,16 @@ def gain_db(predictions: Predictions, frames: Frames, clean: Frames) -> np.ndarr
     return np.nanmean(gain, axis=1)
 
 
-def score(
-    predictions: Mapping[str, Predictions],
-    frames: Frames,
-    cell: Mapping[str, object],
-    resampling: Resampling,
-    clean: Frames,
-    by: Sequence[str] = (),
-) -> pd.DataFrame:
+def score(evaluation: Evaluation, clean: Frames, by: Sequence[str] = ()) -> pd.DataFrame:
     """Gain of every method that reconstructs signals, by condition where ``by`` names columns."""
     if by:
-        return by_condition(score, predictions, frames, cell, resampling, by, clean=clean)
+        return by_condition(score, evaluation, by, clean=clean)
 
-    def gains(prediction: Predictions) -> tuple[np.ndarray, float] | str:
-        require_match(prediction, frames)
+    def results_of(_: str, prediction: Predictions) -> tuple[np.ndarray, float] | str:
+        require_match(prediction, evaluation.frames)
         if prediction.audio is None or no_frame(prediction):
             return no_frame(prediction) or NO_AUDIO
-        return gain_db(prediction, frames, clean)[:, None], failures(prediction).mean()
+        gain = gain_db(prediction, evaluation.frames, clean)[:, None]
+        return evaluation.intervals(weighted_mean, gain), failures(prediction).mean()
 
-    return score_each("denoising", predictions, cell, resampling, gains)
+    return evaluation.table(of_kind("denoising"), results_of)

@@ -37,6 +37,16 @@ class Inputs:
     predicted: Mapping[str, Path]
     metrics: Sequence[Path]
 
+    def first(self) -> tuple[str, frames.Frames]:
+        """The first track of the figure and its frames."""
+        return next(iter(self.frames.items()))
+
+    def path(self) -> tuple:
+        """Of the first track: name, times (F,), positions (F, 3), and what methods say of them."""
+        track, opened = self.first()
+        times, truth = opened.table["time_s"].to_numpy(), np.asarray(opened.source_position)
+        return track, times, truth, self.positions(track)
+
     def prediction(self, track: str, method: str) -> predictions.Predictions:
         """Predictions of a method on a track."""
         if f"{track}/{method}" not in self.predicted:

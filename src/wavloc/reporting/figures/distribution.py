@@ -7,11 +7,10 @@ from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from wavloc.evaluation.metrics import HIT_M
 from wavloc.reporting.figures import Inputs
-from wavloc.reporting.style import Style, handles, legend, styled, styles_of
+from wavloc.reporting.style import Style, entries, entry, legend, styled, styles_of
 
 MARKED_CM = (10, 25, 50, 75)  # where curves carry their method's marker
 LIMIT = {"color": "#999999", "linestyle": "--", "linewidth": 0.8}
@@ -64,6 +63,5 @@ def distribution(
         axes.set_xlabel("error (cm)")
     for axes in grid[:, 0]:
         axes.set_ylabel("share of frames (%)")
-    limit = Line2D([], [], label=f"{100 * HIT_M:.0f} cm", **LIMIT)
-    legend(figure, [*handles(styles), limit])
+    legend(figure, [*entries(styles), entry(f"{100 * HIT_M:.0f} cm", **LIMIT)])
     return figure

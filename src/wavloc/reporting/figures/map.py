@@ -9,13 +9,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from wavloc.errors import InputError
 from wavloc.evaluation.errors import ranked_errors_m
 from wavloc.frames import Frames
 from wavloc.reporting.figures import Inputs
-from wavloc.reporting.style import legend, panels, styled
+from wavloc.reporting.style import entry, legend, panels, styled
 
 CELL_M = 0.5  # side of the cells, unless the figure says otherwise
 COLOURS = "cividis_r"  # even in lightness: as legible in grey, and for the colour-blind
@@ -27,8 +26,7 @@ MIC = {"color": "#D55E00", "marker": "^", "linestyle": "", "markerfacecolor": "n
 
 def draw(inputs: Inputs) -> Figure:
     """Errors of all methods on the first track of the figure."""
-    track = inputs.spec["tracks"][0]
-    frames = inputs.frames[track]
+    track, frames = inputs.first()
     errors = {
         entry["label"]: ranked_errors_m(inputs.prediction(track, name), frames)
         for name, entry in inputs.methods.items()
@@ -84,7 +82,7 @@ def error_map(frames: Frames, errors: Mapping[str, np.ndarray], cell_m: float) -
         axes.set_title(label if np.isfinite(mean).any() else f"{label}\nno frame located")
         axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
     figure.colorbar(mesh, ax=subplots, label="MAE (cm)", extend="max", shrink=0.8)
-    legend(figure, [Line2D([], [], label="microphone", **MIC)])
+    legend(figure, [entry("microphone", **MIC)])
     return figure
 
 

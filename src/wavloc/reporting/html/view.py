@@ -35,16 +35,10 @@ class View:
     estimates: Mapping[str, np.ndarray]
     shown: Collection[str]
 
-    def box(self) -> tuple[np.ndarray, np.ndarray]:
-        """Lower and upper corner of what is drawn, metres."""
-        if self.room is not None:
-            return self.room
-        points = np.concatenate([self.mics, self.truth])
-        return np.nanmin(points, axis=0) - MARGIN_M, np.nanmax(points, axis=0) + MARGIN_M
-
     def content(self, styles: Mapping[str, dict[str, str]]) -> dict[str, Any]:
         """What view.js draws: millimetres are enough, null where a value is missing."""
-        low, high = self.box()
+        points = np.concatenate([self.mics, self.truth])
+        around = np.nanmin(points, axis=0) - MARGIN_M, np.nanmax(points, axis=0) + MARGIN_M
         methods = [
             {
                 "label": label,
@@ -60,7 +54,7 @@ class View:
             "time": np.round(self.time_s, 3).tolist(),
             "truth": _columns(self.truth),
             "mics": _columns(self.mics),
-            "box": _columns(np.stack([low, high])),
+            "box": _columns(np.stack(around if self.room is None else self.room)),
             "methods": methods,
         }
 
@@ -71,23 +65,19 @@ def _columns(points: np.ndarray) -> list[list[float | None]]:
     return [[float(v) if np.isfinite(v) else None for v in axis] for axis in rounded]
 
 
-def _styles(labels: Sequence[str]) -> dict[str, dict[str, str]]:
-    """Colours as in the figures; methods of the same colour have different symbols."""
-    return {
+def section(views: Sequence[View], labels: Sequence[str]) -> str:
+    """The controls and the data of all views; view.js draws the one that is chosen.
+
+    labels: of all methods, in the order of the configuration; the place decides on the colour.
+    """
+    styles = {  # colours as in the figures; methods of the same colour have different symbols
         label: {
             "colour": str(method_style(place)["color"]),
             "symbol": SYMBOLS[place // len(COLOURS) % len(SYMBOLS)],
         }
         for place, label in enumerate(labels)
     }
-
-
-def section(views: Sequence[View], labels: Sequence[str]) -> str:
-    """The controls and the data of all views; view.js draws the one that is chosen.
-
-    labels: of all methods, in the order of the configuration; the place decides on the colour.
-    """
-    data = json.dumps([view.content(_styles(labels)) for view in views], separators=(",", ":"))
+    data = json.dumps([view.content(styles) for view in views], separators=(",", ":"))
     choices = "".join(f"<option>{text(view.name)}</option>" for view in views)
     chooser = f"<label>Track <select id=view-track>{choices}</select></label>"
     # Compressed: a third of the library's size, unpacked when the view comes into sight.
