@@ -1,4 +1,4 @@
-"""Writing: nothing of the user's is destroyed, whatever a command is told to write to."""
+"""Writing: no output path can destroy a file or folder of the user."""
 
 import os
 import stat
@@ -18,20 +18,20 @@ def content(folder):
 
 @pytest.fixture
 def thesis(tmp_path):
-    """A folder of the user's that no command may touch."""
+    """A folder of the user that no command may touch."""
     folder = tmp_path / "thesis"
     folder.mkdir()
     (folder / "chapter1.txt").write_text("years of work")
     return folder
 
 
-def test_a_file_never_takes_the_place_of_a_folder(thesis):
+def test_a_file_never_replaces_a_folder(thesis):
     with pytest.raises(InputError, match="thesis: it is a folder"), files.replacing(thesis):
         raise AssertionError("no work is done")
     assert content(thesis.parent) == ["thesis", "thesis/chapter1.txt"]
 
 
-def test_a_folder_takes_the_place_of_its_own_kind_only(thesis):
+def test_a_folder_replaces_only_its_own_kind(thesis):
     with (
         pytest.raises(InputError, match=r"did not make \(it holds 'chapter1\.txt'\)"),
         files.replacing_folder(thesis, {"meta.json"}),
@@ -49,7 +49,7 @@ def test_a_folder_takes_the_place_of_its_own_kind_only(thesis):
     assert content(thesis.parent / "ours") == ["meta.json", "notes.txt"]
 
 
-def test_what_was_there_stays_where_the_block_fails(tmp_path, thesis):
+def test_a_failing_block_leaves_the_old_content(tmp_path, thesis):
     ours = tmp_path / "ours"
     ours.mkdir()
     (ours / "meta.json").write_text("old")
@@ -61,7 +61,7 @@ def test_what_was_there_stays_where_the_block_fails(tmp_path, thesis):
     assert content(tmp_path) == ["ours", "ours/meta.json", "thesis", "thesis/chapter1.txt"]
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="a device node wants root")
+@pytest.mark.skipif(os.geteuid() != 0, reason="a device node needs root")
 def test_a_device_stays_a_device(tmp_path):
     node = tmp_path / "null"
     os.mknod(node, 0o666 | stat.S_IFCHR, os.makedev(1, 3))
@@ -94,7 +94,7 @@ def test_no_command_destroys_a_folder(frames, thesis, capsys):
         f"fault --frames {frames} --kind dead --level 1 --out {thesis}",
         f"prepare --kind music --source synthetic --options {{}} --out {thesis}",
         f"train --method gnn --train {frames} --valid {frames} --out {thesis} --options "
-        '{"options":{"epochs":1,"width":4,"batch":2}}',
+        '{"options":{"epochs":1,"hidden_dim":4,"batch":2}}',
     ):
         assert main(command.split(" ")) == 2, command
         assert "thesis" in capsys.readouterr().err

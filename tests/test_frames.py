@@ -76,7 +76,7 @@ def test_wrong_shape_and_truncation_are_named(tmp_path, frames) -> None:
         ("source_position", np.zeros((2, 3)), r"'source_position' has shape \(2, 3\)"),
     ],
 )
-def test_mistakes_in_an_npz_are_named(tmp_path, name: str, value: object, said: str) -> None:
+def test_errors_in_an_npz_are_named(tmp_path, name: str, value: object, said: str) -> None:
     made = anechoic_frames(8)
     arrays = {"audio": made.audio, "mic_positions": made.mic_positions, "sample_rate": 16000}
     arrays["source_position"] = np.zeros((8, 3), int)
@@ -104,7 +104,7 @@ def test_failed_write_leaves_nothing(tmp_path) -> None:
         files.write_text(tmp_path / "file" / "below", "text")
 
 
-def test_setups_hide_what_they_do_not_grant(frames) -> None:
+def test_setups_hide_what_they_do_not_allow(frames) -> None:
     subset = setups.draw_subsets(8, 11, 7, "x", 0)
     one = Setup("1a", subset).apply(frames)
     assert one.audio.shape == (8, 7, 2048)
@@ -143,7 +143,7 @@ def test_predictions_round_trip(tmp_path) -> None:
     assert read.status.tolist() == ["ok", "no_hypothesis"]
 
 
-def test_foreign_predictions_need_only_coordinates(tmp_path) -> None:
+def test_predictions_of_others_need_only_coordinates(tmp_path) -> None:
     (tmp_path / "p.csv").write_text("x,y,z\n1,2,3\n,,\n")
     read = predictions.load(tmp_path / "p.csv")
     assert read.status.tolist() == ["ok", "failed"]
@@ -152,7 +152,7 @@ def test_foreign_predictions_need_only_coordinates(tmp_path) -> None:
         predictions.load(tmp_path / "q.csv")
 
 
-# Putting together
+# Concatenation
 
 
 def marked(track: str, count: int, hop_s: float = 0.064, **columns: object) -> Frames:
@@ -180,7 +180,7 @@ def test_concatenated_frames_are_those_of_the_parts(tmp_path) -> None:
     assert len(frames.load(tmp_path / "whole")) == 10
 
 
-def test_concatenated_microphones_keep_their_places() -> None:
+def test_concatenated_frames_keep_their_microphone_positions() -> None:
     one, two, three = marked("a", 3), marked("b", 2), marked("c", 2)
     two.mic_positions = two.mic_positions + 0.1
     three.mic_positions = np.broadcast_to(three.mic_positions + 0.2, (2, 11, 3))
@@ -194,7 +194,7 @@ def test_concatenated_microphones_keep_their_places() -> None:
     assert frames.concatenate(unknown).mic_positions.shape == (11, 3)
 
 
-def test_parts_that_do_not_go_together_are_named() -> None:
+def test_incompatible_parts_are_named() -> None:
     one, two = marked("a", 3), marked("b", 2)
     fewer = dataclasses.replace(two, audio=two.audio[:, :7], mic_positions=two.mic_positions[:7])
     longer = dataclasses.replace(anechoic_frames(2, margin=10), table=two.table)
@@ -210,11 +210,11 @@ def test_parts_that_do_not_go_together_are_named() -> None:
         frames.concatenate([])
 
 
-# Holding out
+# Hold-out
 
 
 def overlaps(one: Frames, other: Frames) -> bool:
-    """Whether any two frames of the two share stored samples of one recording."""
+    """Whether a frame of one shares stored samples of a recording with a frame of the other."""
     keys = [c for c in ("recording", "take") if c in one.table] or ["track"]
     pairs = one.table.merge(other.table, on=keys)
     apart = (pairs["time_s_x"] - pairs["time_s_y"]).abs() * one.sample_rate
@@ -229,7 +229,7 @@ def test_last_frames_are_held_out_with_a_gap() -> None:
         "b": [8, 9],
         "c": [2],
     }
-    # 2048 samples at a hop of 1024: just the one frame before overlaps, and touching is allowed.
+    # 2048 samples at a hop of 1024: only the frame before overlaps; adjacent frames do not.
     assert rest.table.groupby("track")["frame"].max().to_dict() == {"a": 14, "b": 6, "c": 1}
     assert not overlaps(rest, held)
     assert np.array_equal(rest.audio[:15], made.audio[:15])
@@ -244,7 +244,7 @@ def test_margins_count_as_overlap() -> None:
 
 
 def test_take_and_extension_are_held_out_at_the_same_time() -> None:
-    """The extension has lost its last frames to silence: its cut lies earlier than the take's."""
+    """The last frames of the extension were silent: its hold-out begins earlier than the take's."""
     take = marked("m", 40, recording="r", take="m")
     simulated = marked("m_sim", 40, recording="r", take="m").select(np.arange(30))
     rest, held = frames.concatenate([take, simulated]).hold_out(0.1)
@@ -255,7 +255,7 @@ def test_take_and_extension_are_held_out_at_the_same_time() -> None:
     assert (rest.table["recording"] == "r").sum() == 35
 
 
-def test_frames_of_one_utterance_do_not_fall_on_both_sides() -> None:
+def test_frames_of_an_utterance_are_in_one_part() -> None:
     """Time is counted within an utterance here; rows far apart may have the same sound."""
     table = {"track": "train", "recording": list("ababcdcdab"), "time_s": [0.0] * 10}
     made = dataclasses.replace(anechoic_frames(10), table=pd.DataFrame(table))

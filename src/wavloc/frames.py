@@ -185,7 +185,8 @@ def _groups(table: pd.DataFrame, columns: list[str]) -> list[np.ndarray]:
     known = [column for column in columns if column in table]
     if not known:
         return [np.arange(len(table))]
-    return list(table.groupby(known, sort=False, dropna=False).indices.values())
+    indices = table.groupby(known, sort=False, dropna=False).indices
+    return [np.asarray(index) for index in indices.values()]
 
 
 def concatenate(parts: Sequence[Frames]) -> Frames:
@@ -232,8 +233,8 @@ def require_compatible(parts: Sequence[Frames]) -> None:
 
 def _tracks(frames: Frames) -> str:
     """Tracks of the frames for an error message: `` (music1, music1_sim)``, or nothing."""
-    known = frames.table["track"].unique() if "track" in frames.table else []
-    return f" ({', '.join(map(str, known))})" if len(known) else ""
+    known = list(frames.table["track"].unique()) if "track" in frames.table else []
+    return f" ({', '.join(map(str, known))})" if known else ""
 
 
 def load(path: str | Path) -> Frames:

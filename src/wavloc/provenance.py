@@ -82,7 +82,7 @@ def _module_file(name: str) -> Path | None:
 def _parsed(path: Path) -> tuple[str, frozenset[str]]:
     """Code of a module without docstrings and comments, and the names of wavloc it imports."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    imported = set()
+    imported: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             imported.update(alias.name for alias in node.names)

@@ -27,7 +27,7 @@ def read_mics(path: str | Path) -> tuple[list[str], np.ndarray]:
     if not rows or [cell.strip() for cell in rows[0]] != ["name", "x", "y", "z"]:
         raise InputError(f"{path}, line 1: {rows[0] if rows else 'empty'}, expected name,x,y,z")
     names: list[str] = []
-    positions = []
+    positions: list[list[float]] = []
     for number, row in enumerate(rows[1:], start=2):
         if not any(cell.strip() for cell in row):
             raise InputError(f"{path}, line {number}: empty row, expected name,x,y,z")

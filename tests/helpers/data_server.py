@@ -1,4 +1,4 @@
-"""A server of archives on 127.0.0.1 with basic authentication, ranges, and faults on request."""
+"""A server of archives on 127.0.0.1 with basic authentication, ranges and failures on request."""
 
 from __future__ import annotations
 

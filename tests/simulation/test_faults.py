@@ -46,21 +46,21 @@ def changed(clean: Frames, kind: str, mics: int = 1, level: float | None = None)
 
 
 @pytest.mark.parametrize("kind", faults.KINDS)
-def test_level_0_changes_nothing_and_a_fault_only_what_it_is_about(clean: Frames, kind: str):
+def test_level_0_changes_nothing_and_a_fault_only_its_own_part(clean: Frames, kind: str):
     none, of_none = changed(clean, kind, level=0)
     assert np.array_equal(none.audio, clean.audio)
     assert np.array_equal(none.mic_positions, clean.mic_positions)
     assert not of_none.any()
     found, faulty = changed(clean, kind, mics=2)
     moved = ~np.isclose(found.mics(), clean.mics(), rtol=0, atol=1e-9).all(-1)
-    heard = (found.audio != clean.audio).any(-1)
+    audible = (found.audio != clean.audio).any(-1)
     if kind in OF_POSITIONS:
-        assert not heard.any()
+        assert not audible.any()
         assert np.array_equal(moved, faulty)
     else:
         assert not moved.any()
         assert found.mic_positions.shape == (11, 3)  # still one array for all frames
-        assert np.array_equal(heard, faulty)
+        assert np.array_equal(audible, faulty)
     count = {"shift": 11, "rotation": 11, "swapped": 4, "dead": 3}.get(kind, 2)
     assert (faulty.sum(1) == count).all()
     assert np.array_equal(found.source_position, clean.source_position)
@@ -149,7 +149,7 @@ def test_sound_as_defined(clean: Frames):
         ("delayed", 6.5, 1, "104 samples, expected at most the 100 that the frames hold"),
     ],
 )
-def test_faults_that_cannot_be_are_refused(clean: Frames, kind, level, mics, words: str):
+def test_impossible_faults_are_refused(clean: Frames, kind, level, mics, words: str):
     with pytest.raises(InputError, match=words):
         faults.apply(clean, kind, level, mics)
     with pytest.raises(InputError, match="no column 'faulty'"):
@@ -175,7 +175,7 @@ def test_names_of_tracks():
     assert faults.parted("a-b") == ("a-b", "", 0.0)
 
 
-def test_the_command_writes_frames_that_say_which(clean: Frames, tmp_path: Path, capsys):
+def test_command_writes_frames_with_the_faulty_microphones(clean: Frames, tmp_path: Path, capsys):
     clean.save(tmp_path / "clean")
     command = ["fault", "--frames", str(tmp_path / "clean"), "--dataset", "twin/speech3"]
     command += ["--out", str(tmp_path / "out")]
@@ -348,7 +348,7 @@ def test_shipped_faults_can_all_be_applied(root: Path, clean: Frames):
     )
     for name, spec in (loaded["tables"] | loaded["figures"]).items():
         assert set(spec.get("faults", [])) <= set(loaded["faults"]), name
-    variants = loaded["tables"]["table_fault_ablation"]["methods"]
+    variants = loaded["sets"][loaded["tables"]["table_fault_ablation"]["methods"]]
     assert set(variants) == {m for m in loaded["methods"] if m.startswith("fault_tolerant")}
 
 
@@ -356,8 +356,9 @@ def test_shipped_faults_can_all_be_applied(root: Path, clean: Frames):
 
 
 SMALL = {
-    "width": 16, "encoder_depth": 1, "decoder_depth": 1, "pair_hidden": 16, "head_hidden": [16, 16],
-    "features": "gcc", "encoder": "resemblyzer", "epochs": 1, "batch": 4, "mask_source": 0,
+    "embed_dim": 16, "encoder_depth": 1, "decoder_depth": 1, "pair_hidden": 16,
+    "head_hidden": [16, 16], "features": "gcc", "encoder": "resemblyzer", "epochs": 1,
+    "batch": 4, "mask_source": 0,
 }  # fmt: skip
 
 
@@ -379,7 +380,7 @@ def fitted(tmp_path: Path, monkeypatch, **options) -> tuple[fault_tolerant.Metho
 @pytest.mark.parametrize("trained", [False, True])
 def test_encoder_is_trained_only_where_asked_for(tmp_path: Path, monkeypatch, trained: bool):
     method, before = fitted(tmp_path, monkeypatch, encoder_trained=trained)
-    after = method.encoder.network.state_dict()
+    after = method.encoder.loaded.network.state_dict()
     same = [torch.equal(before[name], after[name]) for name in before]
     assert not any(same) if trained else all(same)
     assert ("trained" in method.inputs_note) == trained

@@ -20,7 +20,7 @@ from wavloc.evaluation import score
 from wavloc.frames import Frames
 from wavloc.methods.classical import srp_multi_source
 from wavloc.methods.learned import multi_source
-from wavloc.methods.learned.networks.fault_tolerant import matched_loss
+from wavloc.methods.learned.multi_source import matched_loss
 from wavloc.methods.predictions import Predictions
 from wavloc.simulation import mixtures
 from wavloc.training.engine import Run
@@ -34,7 +34,7 @@ def mixture(count: int = 8, sources: int = 2, seed: int = 0) -> Frames:
 # ------------------------------------------------------------------ mixtures
 
 
-def test_a_mixture_is_the_sum_of_equally_loud_frames() -> None:
+def test_mixture_is_the_sum_of_equally_loud_frames() -> None:
     frames, partners = anechoic_frames(6), anechoic_frames(40, seed=99)
     frames.audio *= np.arange(1, 7, dtype=np.float32)[:, None, None]
     mixed = mixtures.mixed(frames, partners, np.full(6, 2))
@@ -53,7 +53,7 @@ def test_a_mixture_is_the_sum_of_equally_loud_frames() -> None:
     assert np.isfinite(frames.source_audio).all()  # its own stay
 
 
-def test_sources_are_apart_and_as_many_as_asked_for() -> None:
+def test_sources_are_apart_and_have_the_given_number() -> None:
     counts = np.array([1, 2, 3] * 10)
     frames = anechoic_frames(30)
     mixed = mixtures.mixed(frames, anechoic_frames(60, seed=1), counts)
@@ -75,7 +75,7 @@ def test_mixtures_are_seeded() -> None:
     assert not np.array_equal(named.audio, again.audio)
 
 
-def test_what_cannot_be_mixed_is_refused() -> None:
+def test_unsuitable_frames_are_refused() -> None:
     frames = anechoic_frames(4)
     with pytest.raises(InputError, match="at least 1"):
         mixtures.mixed(frames, frames, np.zeros(4, int))
@@ -201,7 +201,7 @@ def test_it_learns_to_tell_how_many_and_where(tmp_path: Path) -> None:
     """A small network, no reverberation; validation frames are mixed otherwise."""
     method = multi_source.Method(
         SMALL
-        | {"width": 64, "epochs": 60, "batch": 12, "learning_rate": 3e-3, "snr_low_db": 30}
+        | {"embed_dim": 64, "epochs": 60, "batch": 12, "learning_rate": 3e-3, "snr_low_db": 30}
         | {"shift_s": 0.0, "masking": "none", "copies": 1, "weight_decay": 0.0}
     )
     frames = anechoic_frames(36)

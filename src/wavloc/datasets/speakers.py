@@ -15,14 +15,8 @@ import pandas as pd
 
 from wavloc import seeds
 from wavloc.audio import SAMPLE_RATE
-from wavloc.datasets.base import (
-    Dataset,
-    Scenes,
-    Split,
-    draw_source,
-    require_positive,
-    require_room,
-)
+from wavloc.datasets import base
+from wavloc.datasets.base import Scenes, Split
 from wavloc.datasets.sound.corpus import SPLITS, Corpus
 from wavloc.errors import InputError
 from wavloc.frames import FRAME_SAMPLES
@@ -49,7 +43,7 @@ class ExampleOptions:
     min_distance_m: float = 0.3  # between source and microphones
 
 
-class SpeakerExamples(Dataset):
+class SpeakerExamples(base.Dataset):
     """Examples by split, whose speakers are in no other split."""
 
     sounds = ("speech",)
@@ -80,8 +74,8 @@ class SpeakerExamples(Dataset):
         options = self.options
         split = "test" if track == CLEAN else track
         count = getattr(options, split)
-        require_room(self.name, options.room)
-        require_positive(
+        base.require_room(self.name, options.room)
+        base.require_positive(
             self.name, t60_high_s=options.t60_high_s, repeats=options.repeats, **{split: count}
         )
         samples = FRAME_SAMPLES + 2 * options.margin
@@ -143,7 +137,7 @@ class SpeakerExamples(Dataset):
         # Training adds new noise in every epoch, so its stored frames are clean.
         snrs = options.test_snr_db if split == "test" else (np.inf,)
         snr = snrs[index % len(snrs)]
-        source = draw_source(rng, *self.source_box(), mics, options.min_distance_m)
+        source = base.draw_source(rng, *self.source_box(), mics, options.min_distance_m)
         if source is None:
             raise InputError(
                 f"datasets.{self.name}.options.min_distance_m: no source position at least "

@@ -1,21 +1,19 @@
-"""The one method interface. A method is a file of this folder (or an entry point
+"""The one method interface. A method is a file of ``classical`` or ``learned`` (or an entry point
 ``wavloc.methods`` of another package) with a class ``Method`` that derives from `Method`.
-
-Importing a method file must be cheap: heavy packages (torch) are imported inside functions.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from tqdm import tqdm
 
 from wavloc import files, meter
-from wavloc.errors import Refusal
+from wavloc.errors import InputError, Refusal
 from wavloc.frames import Frames
 from wavloc.methods.predictions import Predictions
 from wavloc.plugins import make_options
@@ -28,28 +26,43 @@ class NoOptions:
 
 
 class Method:
-    """A localizer: sound and what the setup grants in, positions out.
+    """A localizer: takes sound and what the setup grants, and estimates positions.
 
-    Class attributes describe it (they fill the columns of Table I); `Options` is a frozen
-    dataclass of everything that can be tuned, with published defaults.
+    `Options` is a frozen dataclass of everything that can be tuned, with published defaults.
     """
 
-    label: ClassVar[str] = ""
-    reference: ClassVar[str] = ""
-    input_types: ClassVar[str] = "raw audio"
-    learned: ClassVar[bool] = False
-    permutation_invariant: ClassVar[bool] = True
-    variable_mics: ClassVar[bool] = True
-    control: ClassVar[bool] = False  # a floor or ceiling, never the best method of a table
-    needs_truth: ClassVar[bool] = False  # a control that is shown the answer
-    min_mics: ClassVar[int] = 5  # heard microphones with known coordinates
+    needs_truth: ClassVar[bool] = False  # a control that sees the true position
+    min_mics: ClassVar[int] = 5  # microphones with a signal and a known position
     setups: ClassVar[tuple[str, ...]] = ("1a", "1b", "2a", "2b")
     Options: ClassVar[type] = NoOptions
 
-    def __init__(self, options: Mapping[str, Any] | None = None, name: str = "", seed: int = 0):
+    def __init__(
+        self,
+        options: Mapping[str, Any] | None = None,
+        name: str = "",
+        seed: int = 0,
+        seed_name: str = "",
+    ):
+        """seed_name: enters every seed in place of the name."""
         self.name = name or type(self).__module__.rpartition(".")[2]
-        self.options = make_options(type(self), options or {}, f"methods.{self.name}")
+        self.options: Any = make_options(type(self), options or {}, f"methods.{self.name}")
         self.seed = seed
+        self.seed_name = seed_name or self.name
+        self.set_up()
+
+    def set_up(self) -> None:
+        """Check the options; the last step of ``__init__``."""
+
+    def option_error(self, key: str, expected: str) -> InputError:
+        """The error that names an option, its value and what was expected."""
+        value = getattr(self.options, key)
+        given = f"'{value}'" if isinstance(value, str) else value
+        return InputError(f"methods.{self.name}.options.{key}: {given}, expected {expected}")
+
+    def check_choice(self, key: str, known: Sequence[str]) -> None:
+        """Raise `InputError` where an option is none of the known words."""
+        if getattr(self.options, key) not in known:
+            raise self.option_error(key, f"one of {', '.join(known)}")
 
     @property
     def gpu(self) -> Any:
@@ -66,25 +79,17 @@ class Method:
         return None
 
     def refused(self, frames: Frames, setup: Setup, reason: str) -> Predictions:
-        """What a refusing method answers: no positions, the reason in the meta data."""
-        meta = {
-            "method": self.name,
-            "control": self.control,
-            "setup": setup.name,
-            "refused": reason,
-        }
+        """Predictions of a method that refuses: no positions, the reason in the meta data."""
+        meta = {"method": self.name, "setup": setup.name, "refused": reason}
         status = np.full(len(frames), "refused", dtype=object)
         return Predictions(np.full((len(frames), 3), np.nan), status, meta=meta)
 
-    def fit(self, train: Frames, valid: Frames, run: Any) -> None:
-        """Train. Nothing to do for classical methods."""
-
     def estimate(self, frames: Frames, setup: Setup) -> Predictions:
-        """Answer for frames that `Setup.apply` has stripped of what must stay unknown."""
+        """Positions in frames from which `Setup.apply` has removed what must stay unknown."""
         raise TypeError(f"method '{self.name}' defines no estimate()")
 
     def predict(self, frames: Frames, setup: Setup | None = None) -> Predictions:
-        """Hide what ``setup`` does not grant, locate every frame, and time it.
+        """Hide what ``setup`` does not grant, locate the source in every frame, and time it.
 
         Raises `Refusal` where the method refuses such frames altogether.
         """
@@ -94,18 +99,17 @@ class Method:
             raise Refusal(reason)
         granted = setup.apply(frames, reveal_truth=self.needs_truth)
         spent = meter.Meter(self.gpu)
-        found = self.estimate(granted, setup)
+        predictions = self.estimate(granted, setup)
         cost = spent.read()
-        found.seconds_per_frame = cost.pop("seconds") / max(len(frames), 1)
-        found.meta |= {
+        predictions.seconds_per_frame = cost.pop("seconds") / max(len(frames), 1)
+        predictions.meta |= {
             "method": self.name,
             "cost": cost,
-            "control": self.control,
             "options": dataclasses.asdict(self.options),
             "seed": self.seed,
             "setup": setup.name,
         }
-        return found
+        return predictions
 
     def in_blocks(
         self, frames: Frames, size: int, solve: Callable[[slice], tuple[np.ndarray, ...]]
@@ -125,22 +129,22 @@ class Method:
         return predictions
 
     def save(self, folder: str | Path) -> None:
-        """Write everything needed to use the method alone. Learned methods add their weights."""
+        """Write all that is needed to use the method; learned methods add their weights."""
         files.write_json(
             Path(folder) / "method.json",
             {"name": self.name, "options": dataclasses.asdict(self.options), "seed": self.seed},
         )
 
     @classmethod
-    def load(cls, folder: str | Path) -> Method:
-        """Read what `save` wrote."""
+    def load(cls, folder: str | Path, options: Mapping[str, Any] | None = None) -> Self:
+        """Read what `save` wrote. options: those that a model folder of another method lacks."""
         stored = files.read_json(Path(folder) / "method.json")
         return cls(stored["options"], stored["name"], stored["seed"])
 
 
-def blocks(count: int, size: int, what: str) -> Iterator[slice]:
-    """Slices of at most ``size`` frames, with a bar on a terminal (rate and time left)."""
-    with tqdm(total=count, desc=what, unit="frame", disable=None, leave=False) as bar:
+def blocks(count: int, size: int, name: str) -> Iterator[slice]:
+    """Slices of at most ``size`` frames, with a named progress bar on a terminal."""
+    with tqdm(total=count, desc=name, unit="frame", disable=None, leave=False) as bar:
         for start in range(0, count, size):
             stop = min(start + size, count)
             yield slice(start, stop)

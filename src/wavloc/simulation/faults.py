@@ -31,12 +31,12 @@ class Draw(NamedTuple):
 class Kind(NamedTuple):
     """A kind of fault.
 
-    unit: of its level. count(level, mics, n_mics): the number of faulty microphones per frame.
+    unit: of its level. faulty(level, mics, n_mics): the number of faulty microphones per frame.
     change(positions (F, M, 3), audio (F, M, L), level, draw, rate, margin): applies it in place.
     """
 
     unit: str
-    count: Callable[[float, int, int], int]
+    faulty: Callable[[float, int, int], int]
     change: Callable[..., None]
 
 
@@ -65,10 +65,10 @@ def apply(
         raise InputError(f"fault '{kind}' is unknown, expected one of {', '.join(KINDS)}")
     if not 0 <= level < np.inf:
         raise InputError(f"fault '{kind}', level {level}: expected a number of at least 0")
-    unit, count, change = KINDS[kind]
+    unit, faulty_count, change = KINDS[kind]
     if unit in ("microphones", "pairs") and level != int(level):
         raise InputError(f"fault '{kind}', level {level:g}: expected a whole number of {unit}")
-    number = count(level, mics, frames.n_mics) if level else 0
+    number = faulty_count(level, mics, frames.n_mics) if level else 0
     if not 0 <= number <= frames.n_mics:
         raise InputError(
             f"fault '{kind}', level {level:g} with {mics} microphones: concerns {number}, "

@@ -96,12 +96,12 @@ class Rooms:
             self.room, mics.shape[1], 0, *constants, length, dry.device.type
         )
         audio = dry.new_empty(len(dry), mics.shape[1], samples)
+        absorption_on = torch.as_tensor(absorption, device=dry.device)
+        order_on = torch.as_tensor(order, device=dry.device)
         by_order = torch.as_tensor(np.argsort(order, kind="stable"), device=dry.device)
         for index in by_order.split(most):
-            walls = (torch.as_tensor(x)[index.cpu()].to(dry.device) for x in (absorption, order))
-            rir = image_source.impulse_responses(
-                self.room, mics[index], source[index], *walls, *constants, length
-            )
+            part = (mics[index], source[index], absorption_on[index], order_on[index])
+            rir = image_source.impulse_responses(self.room, *part, *constants, length)
             audio[index] = image_source.convolve(rir, padded[index])
         return audio
 

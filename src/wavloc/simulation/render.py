@@ -77,13 +77,15 @@ def _render_chunks(scenes: Scenes, folder: Path, name: str, engine: str) -> list
     return paths
 
 
-def render_frames(scenes: Scenes, rows: Sequence[int], engine: str = "phase_grid") -> np.ndarray:
+def render_frames(
+    scenes: Scenes, index: Sequence[int] | np.ndarray, engine: str = "phase_grid"
+) -> np.ndarray:
     """Noiseless microphone signals (B, M, L) of some frames; the source is fixed within a frame.
 
     engine: ``phase_grid``, or ``pyroomacoustics``, the reference. Frames of equal image order are
     rendered together, as many as memory allows.
     """
-    rows = np.asarray(rows)
+    rows = np.asarray(index)
     absorption, order = rooms.sabine(scenes.room, scenes.t60_s[rows], scenes.speed_of_sound)
     if scenes.max_order is not None:
         order = np.minimum(order, scenes.max_order)
@@ -122,12 +124,12 @@ def _impulse_responses(
     """RIRs (B, M, T) of some frames by an engine, delayed by `rooms.DELAY`."""
     shared = scenes.mics.ndim == 2
     mics = np.repeat(scenes.mics[None], len(rows), axis=0) if shared else scenes.mics[rows]
-    geometry = mics, scenes.source[rows], absorption
-    constants = scenes.sample_rate, scenes.speed_of_sound
+    source, constants = scenes.source[rows], (scenes.sample_rate, scenes.speed_of_sound)
     if engine == "pyroomacoustics":
-        return rooms.impulse_responses(scenes.room, *geometry, order, *constants)
-    tensors = *map(torch.from_numpy, geometry), torch.full((len(rows),), order)
-    return image_source.impulse_responses(scenes.room, *tensors, *constants).numpy()
+        return rooms.impulse_responses(scenes.room, mics, source, absorption, order, *constants)
+    geometry = torch.from_numpy(mics), torch.from_numpy(source), torch.from_numpy(absorption)
+    orders = torch.full((len(rows),), order)
+    return image_source.impulse_responses(scenes.room, *geometry, orders, *constants).numpy()
 
 
 def _cut(scenes: Scenes, rows: np.ndarray, first: int, last: int) -> np.ndarray:

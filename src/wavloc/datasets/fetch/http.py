@@ -14,7 +14,7 @@ from typing import Any
 
 import pooch
 import requests
-from requests import exceptions
+from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema, TooManyRedirects
 from tqdm import tqdm
 
 from wavloc import files
@@ -24,12 +24,7 @@ from wavloc.errors import InputError, WorkError
 _CHUNK = 2**16
 _LONGEST_WAIT_S = 60.0
 _RETRIED = {408, 416, 425, 429, 500, 502, 503, 504}  # HTTP errors that may pass
-_HOPELESS = (
-    exceptions.TooManyRedirects,
-    exceptions.InvalidURL,
-    exceptions.InvalidSchema,
-    exceptions.MissingSchema,
-)
+_HOPELESS = (TooManyRedirects, InvalidURL, InvalidSchema, MissingSchema)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,17 +80,11 @@ class Resuming:
         """Write the body of a response, which begins at byte ``first`` of ``total``."""
         # Space for the archive and, later, for its content.
         require_space(self.partial.parent, 2 * total - first, name)
-        with (
-            self.partial.open("ab" if first else "wb") as handle,
-            tqdm(
-                total=total or None,
-                initial=first,
-                desc=f"download {name}",
-                unit="B",
-                unit_scale=True,
-                disable=None,
-            ) as bar,
-        ):
+        bar = tqdm(
+            desc=f"download {name}", total=total or None, initial=first, unit="B",
+            unit_scale=True, disable=None,
+        )  # fmt: skip
+        with bar, self.partial.open("ab" if first else "wb") as handle:
             for chunk in response.iter_content(_CHUNK):
                 handle.write(chunk)
                 bar.update(len(chunk))
@@ -137,13 +126,14 @@ def download(
     """
     pooch.get_logger().setLevel(logging.WARNING)
     path.parent.mkdir(parents=True, exist_ok=True)
-    reasons = {}
+    partial, reasons = path.with_name(f".{path.name}.partial"), {}
     for url in urls:
         for attempt in range(network.retries + 1):
             if attempt:
                 time.sleep(min(network.backoff_s * 2 ** (attempt - 1), _LONGEST_WAIT_S))
             try:
-                _retrieve(url, path, checksum, auth, network.timeout_s)
+                resume = Resuming(partial, auth, network.timeout_s)
+                pooch.retrieve(url, checksum, path.name, path.parent, downloader=resume)
                 return
             except (requests.RequestException, ValueError) as error:
                 reasons[url], passing = _reason(error)
@@ -159,23 +149,9 @@ def download(
     raise WorkError(f"cannot download {path.name} ({listed}); or put the file at {path}")
 
 
-def _retrieve(
-    url: str, path: Path, checksum: str | None, auth: tuple[str, str] | None, timeout_s: float
-) -> None:
-    """Download once, through pooch, which compares the checksum."""
-    partial = path.with_name(f".{path.name}.partial")
-    pooch.retrieve(
-        url,
-        checksum,
-        fname=path.name,
-        path=path.parent,
-        downloader=Resuming(partial, auth, timeout_s),
-    )
-
-
 def _reason(error: requests.RequestException | ValueError) -> tuple[str, bool]:
     """Reason of a failed download for the user, and whether another attempt may succeed."""
-    if isinstance(error, requests.HTTPError):
+    if isinstance(error, requests.HTTPError) and error.response is not None:
         status = error.response.status_code
         hint = ", check user and password" if status in (401, 403) else ""
         return f"{status} {error.response.reason}{hint}", status in _RETRIED

@@ -91,7 +91,7 @@ def compose(number: int, seconds: float, seed: int) -> Song:
 
 
 # Start and length in sixteenths, channel, key, velocity.
-_Event = tuple[float, float, int, int, float]
+_Event = tuple[float, float, int, int | np.integer, int | np.integer]
 
 
 def _lead(

@@ -64,7 +64,7 @@ def render(
 
     count = round(seconds * RENDER_RATE)
     stereo = np.zeros((count, 2), np.float32)
-    memory = memoryview(stereo).cast("B")
+    memory = stereo.data.cast("B")
     done = 0
     for sample, on, note in _switches(song, count):
         if sample > done:

@@ -107,7 +107,7 @@ def read_csv(path: Path) -> Positions:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True)
     except (ValueError, OSError) as error:
         raise InputError(f"{path}: not readable as csv ({error})") from None
-    matches = [re.fullmatch(r"mic(\d+)_x", column) for column in table]
+    matches = [re.fullmatch(r"mic(\d+)_x", str(column)) for column in table]
     n_mics = max([0, *(int(match[1]) for match in matches if match)])
     columns = ["time", *(f"mic{k}_{axis}" for k in range(1, n_mics + 1) for axis in "xyz")]
     columns += [f"speaker_{axis}" for axis in "xyz"]

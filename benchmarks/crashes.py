@@ -1,27 +1,25 @@
-"""What a run survives: faults on the smoke profile, each followed by a plain rerun.
+"""Crash test: runs of the smoke profile are disturbed, then started again.
 
-    python benchmarks/faults.py [--rounds 20] [--only FAULT ...] [--targets tables] --json OUT
+    python benchmarks/crashes.py [--rounds 20] [--only CRASH ...] [--targets tables] --json OUT
 
-An undisturbed run comes first. Every further run starts in a fresh folder, is disturbed once, and
-is then started again with the same command; it has recovered if that ends well and all tables are
-byte for byte those of the undisturbed run (Table V, which measures time, aside). A table that is
-not counts as lost. The moment of a fault is drawn from the seed: after so many finished jobs, and
-up to two seconds more. "made_again" counts files that were finished before the rerun and were
-written anew by it.
+An undisturbed run comes first. Each round starts a run in a new folder, disturbs it once and starts
+it again with the same command. It has recovered if that run succeeds and all tables are byte for
+byte those of the undisturbed run, except Table V, which measures time. A table that differs counts
+as lost. The moment of a crash is random: after a number of finished jobs, plus up to two seconds.
+"made_again" counts files that were finished before the second run and that it wrote again.
 
-Kinds of faults; the first three share the rounds, each of the others has one:
+Kinds of crashes; the first three share the rounds, each of the others has one round:
 
     worker      SIGKILL of one running job
-    scheduler   SIGKILL of Snakemake alone: its jobs go on without it while the rerun starts
-    everything  SIGKILL of the whole run, as when the power fails
-    disk        the file system is full (a small tmpfs; wants root); space is made, then rerun
-    memory      the kernel kills for memory (a memory control group; wants root)
-    ahead       stopped, and all files so far are dated a day ahead, as if the clock had been wrong
-                until then and set back (the clock of the machine itself is left alone)
+    scheduler   SIGKILL of Snakemake alone: its jobs continue while the second run starts
+    everything  SIGKILL of the whole run, as in a power failure
+    disk        the file system is full (a small tmpfs; needs root); space is freed before the rerun
+    memory      the kernel kills a process for memory (a memory control group; needs root)
+    ahead       stopped, and all files are dated a day ahead, as if the clock had been wrong
     behind      the same, dated three days back
-    two         a second run is started on the folder of the first, which has to refuse
+    two         a second run is started in the folder of the first and must refuse
 
-A node that is lost is a fault of a cluster: `make test-slurm` loses one.
+`make test-slurm` tests the loss of a cluster node.
 """
 
 from __future__ import annotations
@@ -36,7 +34,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -50,15 +48,15 @@ KILLS = ["worker", "scheduler", "everything"]
 RESULTS = Path("results/smoke")
 MEMORY_GROUP = Path("/sys/fs/cgroup/memory")
 DAY_S = 86400
-TOO_LATE, DRAWS = "the run ended before the fault", 5  # another moment is drawn then
+TOO_LATE, DRAWS = "the run ended before the crash", 5  # then another moment is drawn
 
 
 class Skipped(Exception):
-    """Why a fault cannot be made on this machine, or did not happen."""
+    """Why a crash cannot be caused on this machine, or did not happen."""
 
 
 class Run:
-    """One folder with the project in it, and the command that is given there again and again."""
+    """A folder with a copy of the project, and the command that runs it."""
 
     def __init__(self, folder: Path, targets: list[str], cores: int):
         self.folder = folder
@@ -71,7 +69,7 @@ class Run:
             copy(ROOT / name, folder / name)
 
     def start(self, log: str = "run.log") -> subprocess.Popen:
-        """The run in a session of its own, so that all of its processes can be found."""
+        """Start a run in its own session, by which all of its processes can be listed."""
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         environment = {k: v for k, v in os.environ.items() if k != "SNAKEMAKE_PROFILE"}
         with (self.folder / log).open("w") as output:
@@ -85,47 +83,47 @@ class Run:
             )
 
     def finish(self) -> int:
-        """The plain rerun; its exit code."""
+        """Run again to the end; returns the exit code."""
         return self.start("rerun.log").wait()
 
     def jobs(self) -> tuple[int, int]:
-        """Finished and all jobs of the run, as Snakemake says."""
+        """Number of finished and of all jobs, as logged by Snakemake."""
         steps = re.findall(r"(\d+) of (\d+) steps", self.log.read_text(errors="replace"))
         return (int(steps[-1][0]), int(steps[-1][1])) if steps else (0, 0)
 
     def made(self) -> dict[str, int]:
-        """Finished files of the results -> their inode, another one when it is written anew."""
-        found = {}
-        for place, folders, names in os.walk(self.folder / RESULTS):
+        """Finished result files -> their inodes; a file that is written again gets a new one."""
+        inodes = {}
+        for parent, folders, names in os.walk(self.folder / RESULTS):
             folders[:] = [name for name in folders if name not in ("logs", "benchmarks")]
             folders[:] = [name for name in folders if not name.startswith(".")]
-            for path in (Path(place, name) for name in names if not name.startswith(".")):
-                with contextlib.suppress(FileNotFoundError):  # a job may still be at work
-                    found[str(path)] = path.stat().st_ino
-        return found
+            for path in (Path(parent, name) for name in names if not name.startswith(".")):
+                with contextlib.suppress(FileNotFoundError):  # a job may still be running
+                    inodes[str(path)] = path.stat().st_ino
+        return inodes
 
     def keep(self, paths: dict[str, int]) -> None:
-        """Hold files by a second name, so that no file that is made later gets their inodes."""
+        """Give files a second name, so that no later file gets their inodes."""
         (self.folder / "kept").mkdir()
         for number, path in enumerate(paths):
             with contextlib.suppress(FileNotFoundError):
                 os.link(path, self.folder / "kept" / str(number))
 
     def tables(self) -> dict[str, bytes]:
-        """All tables but the one that measures time."""
+        """Content of all tables except the one that measures time."""
         paths = sorted((self.folder / RESULTS / "tables").glob("*.*"))
         return {path.name: path.read_bytes() for path in paths if path.stem != "table5"}
 
 
 def processes(session: int) -> dict[int, list[str]]:
-    """Process id -> command line of all that runs in a session."""
-    found = {}
+    """Process id -> command line of all processes of a session."""
+    running = {}
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError, ValueError):
             if os.getsid(int(folder.name)) == session:
                 command = (folder / "cmdline").read_bytes().decode(errors="replace")
-                found[int(folder.name)] = command.split("\0")
-    return found
+                running[int(folder.name)] = command.split("\0")
+    return running
 
 
 def workers(session: int) -> list[int]:
@@ -141,7 +139,7 @@ def kill(*ids: int) -> None:
 
 
 def wait(ready: Callable[[], bool], running: subprocess.Popen) -> None:
-    """Until ``ready()``; a run that ends before was not disturbed."""
+    """Wait for ``ready()``; a run that ends earlier is `Skipped`."""
     while not ready():
         if running.poll() is not None:
             raise Skipped(TOO_LATE)
@@ -149,7 +147,7 @@ def wait(ready: Callable[[], bool], running: subprocess.Popen) -> None:
 
 
 def at_a_moment(run: Run, jobs: int, rng: np.random.Generator) -> tuple[subprocess.Popen, int]:
-    """Start a run and wait for a random moment of it; the number of jobs finished by then."""
+    """Start a run and wait for a random moment; returns it and the number of finished jobs."""
     running, after = run.start(), int(rng.integers(jobs - 1))
     wait(lambda: run.jobs()[0] >= after, running)
     time.sleep(rng.uniform(0, 2))
@@ -180,7 +178,8 @@ def disturb_everything(run: Run, jobs: int, rng: np.random.Generator) -> str:
     return f"after {after} of {jobs} jobs"
 
 
-def redated(run: Run, jobs: int, rng: np.random.Generator, days: int) -> str:
+def redate(run: Run, jobs: int, rng: np.random.Generator, days: int) -> str:
+    """Stop the run and shift the dates of all files."""
     moment = disturb_everything(run, jobs, rng)
     for path in run.folder.rglob("*"):
         date = path.lstat().st_mtime + days * DAY_S
@@ -189,26 +188,26 @@ def redated(run: Run, jobs: int, rng: np.random.Generator, days: int) -> str:
 
 
 def disturb_ahead(run: Run, jobs: int, rng: np.random.Generator) -> str:
-    return redated(run, jobs, rng, 1)
+    return redate(run, jobs, rng, 1)
 
 
 def disturb_behind(run: Run, jobs: int, rng: np.random.Generator) -> str:
-    return redated(run, jobs, rng, -3)
+    return redate(run, jobs, rng, -3)
 
 
 def disturb_two(run: Run, jobs: int, rng: np.random.Generator) -> str:
     first, after = at_a_moment(run, jobs, rng)
     second = run.start("second.log")
     refused = second.wait() != 0
-    said = "another run is at work" in (run.folder / "second.log").read_text()
+    explained = "another run is at work" in (run.folder / "second.log").read_text()
     first.wait()
-    if not (refused and said):
+    if not (refused and explained):
         return f"after {after} of {jobs} jobs; the second was NOT refused"
     return f"after {after} of {jobs} jobs; the second was refused"
 
 
 def disturb_disk(run: Run, jobs: int, rng: np.random.Generator) -> str:
-    """The folder is a tmpfs already; it is made as small as leaves some room, later large again."""
+    """Shrink the tmpfs of the folder to its content plus a random rest; later enlarge it again."""
     running, after = at_a_moment(run, jobs, rng)
     used = shutil.disk_usage(run.folder).used
     left = int(rng.integers(0, 100_000))
@@ -220,8 +219,8 @@ def disturb_disk(run: Run, jobs: int, rng: np.random.Generator) -> str:
 
 
 def disturb_memory(run: Run, jobs: int, rng: np.random.Generator) -> str:
-    """The whole run in a control group whose limit falls from start to start until one is hit."""
-    group = MEMORY_GROUP / f"wavloc-faults-{os.getpid()}"
+    """Start the run in a control group again and again, with less memory each time."""
+    group = MEMORY_GROUP / f"wavloc-crashes-{os.getpid()}"
     group.mkdir()
     try:
         for limit_mib in range(int(rng.integers(500, 700)), 100, -80):
@@ -234,7 +233,7 @@ def disturb_memory(run: Run, jobs: int, rng: np.random.Generator) -> str:
                 return f"{kills[1]} kill(s) at a limit of {limit_mib} MiB"
             if running.returncode == 0:
                 shutil.rmtree(run.folder / RESULTS)
-        raise Skipped("no limit made the kernel kill")
+        raise Skipped("the kernel killed at no limit")
     finally:
         for process in (group / "cgroup.procs").read_text().split():
             kill(int(process))
@@ -259,39 +258,39 @@ def resize(folder: Path, size: int) -> None:
 
 
 @contextlib.contextmanager
-def place(fault: str, folder: Path):
-    """The folder of a round; for a full disk a file system of its own. Gone afterwards."""
+def round_folder(crash: str, folder: Path) -> Iterator[Path]:
+    """The folder of a round, for a full disk with its own file system; removed afterwards."""
     folder.mkdir()
-    if fault in ("disk", "memory") and os.geteuid() != 0:
-        raise Skipped("wants root")
-    if fault == "memory" and not (MEMORY_GROUP / "memory.limit_in_bytes").exists():
+    if crash in ("disk", "memory") and os.geteuid() != 0:
+        raise Skipped("needs root")
+    if crash == "memory" and not (MEMORY_GROUP / "memory.limit_in_bytes").exists():
         raise Skipped(f"no memory control groups (version 1) at {MEMORY_GROUP}")
-    if fault == "disk":
+    if crash == "disk":
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8g", "tmpfs", str(folder)], check=True)
     try:
         yield folder
     finally:
-        if fault == "disk":
+        if crash == "disk":
             subprocess.run(["umount", "--lazy", str(folder)], check=True)
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def one(
-    fault: str, number: int, draw: int, folder: Path, undisturbed: Run, args: argparse.Namespace
+def crash_round(
+    crash: str, number: int, draw: int, folder: Path, undisturbed: Run, args: argparse.Namespace
 ) -> dict:
-    """One round: disturb, look what was finished, run again, compare. draw: of the moment."""
-    rng = seeds.rng(args.seed, "faults", fault, number, draw)
-    row = {"fault": fault, "round": number, "happened": "", "recovered": None}
+    """Disturb a run, run it again and compare its tables; draw: number of the random moment."""
+    rng = seeds.rng(args.seed, "crashes", crash, number, draw)
+    row = {"crash": crash, "round": number, "happened": "", "recovered": None}
     jobs = undisturbed.jobs()[1]
     try:
-        with place(fault, folder):
+        with round_folder(crash, folder):
             run = Run(folder, args.targets, args.cores)
-            row["happened"] = DISTURB[fault](run, jobs, rng)
+            row["happened"] = DISTURB[crash](run, jobs, rng)
             before = run.made()
             run.keep(before)
             code, after = run.finish(), run.made()
-            wanted, have = undisturbed.tables(), run.tables()
-            differ = sorted(name for name in wanted if wanted[name] != have.get(name))
+            expected, tables = undisturbed.tables(), run.tables()
+            differ = sorted(name for name in expected if expected[name] != tables.get(name))
             row["recovered"] = code == 0 and not differ and "NOT" not in row["happened"]
             row["tables_lost"] = len(differ)
             row["finished_before"] = len(before)
@@ -314,9 +313,9 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="also write the rows here")
     args = parser.parse_args()
     kinds = [kind for kind in KILLS if kind in args.only]
-    faults = [kinds[k % len(kinds)] for k in range(args.rounds)] if kinds else []
-    faults += [fault for fault in args.only if fault not in KILLS]
-    folder = Path(tempfile.mkdtemp(prefix="wavloc-faults-", dir=args.folder))
+    crashes = [kinds[k % len(kinds)] for k in range(args.rounds)] if kinds else []
+    crashes += [crash for crash in args.only if crash not in KILLS]
+    folder = Path(tempfile.mkdtemp(prefix="wavloc-crashes-", dir=args.folder))
     undisturbed = Run(folder / "undisturbed", args.targets, args.cores)
     started = time.monotonic()
     if undisturbed.start().wait() != 0:
@@ -324,14 +323,14 @@ def main() -> int:
     spent = time.monotonic() - started
     print(f"undisturbed: {undisturbed.jobs()[1]} jobs in {spent:.0f} s", flush=True)
     rows = []
-    for number, fault in enumerate(faults):
+    for number, crash in enumerate(crashes):
         for draw in range(DRAWS):
-            row = one(fault, number, draw, folder / f"round{number}", undisturbed, args)
+            row = crash_round(crash, number, draw, folder / f"round{number}", undisturbed, args)
             if TOO_LATE not in row["happened"]:
                 break
         rows.append(row)
         state = {True: "recovered", False: "NOT RECOVERED", None: "-"}[row["recovered"]]
-        print(f"{number:3d} {fault:10s} {state:13s} {row['happened']}", flush=True)
+        print(f"{number:3d} {crash:10s} {state:13s} {row['happened']}", flush=True)
     tried = [row for row in rows if row["recovered"] is not None]
     summary = {
         "tried": len(tried),
