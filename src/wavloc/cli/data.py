@@ -1,4 +1,4 @@
-"""Commands for data: fetch, prepare, simulate, and what is hidden from methods or broken."""
+"""Commands for data: download, prepare, simulate, break, mix, hide microphones."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def _prepare(args: argparse.Namespace) -> None:
     from wavloc.files import read_json
 
     started = time.perf_counter()
-    chosen = {"source": "embedded", "options": {}, "cache": Path("data")}
+    chosen: dict[str, Any] = {"source": "embedded", "options": {}, "cache": Path("data")}
     if args.plan:
         from wavloc import jobs
 
