@@ -22,7 +22,8 @@ COLUMNS = [
     *(*NUMBERS, "n_frames", "failure_rate", "note"),
 ]
 
-Result = Sequence[float] | str  # value and interval before `Metric.factor`, or why there is none
+Result = np.ndarray | str  # value and interval (3,) before `Metric.factor`, or why there is none
+Results = tuple[Iterable[Result], float] | str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Evaluation:
     def table(
         self,
         metrics: Sequence[str],
-        results_of: Callable[[str, Predictions], tuple[Sequence[Result], float] | str],
+        results_of: Callable[[str, Predictions], Results],
     ) -> pd.DataFrame:
         """A row per method and metric.
 
@@ -77,14 +78,14 @@ class Evaluation:
                 results = prediction.meta.get("refused") or results_of(name, prediction)
             except InputError as error:
                 raise InputError(f"method '{name}': {error}") from None
-            fields = {}
+            count = len(prediction)
             if isinstance(results, str):
-                results = [results] * len(metrics)
-            else:
-                results, fields["failure_rate"] = results
-            for metric, result in zip(metrics, results, strict=True):
+                rows += [row(self.cell, name, metric, count, note=results) for metric in metrics]
+                continue
+            failed = {"failure_rate": results[1]}
+            for metric, result in zip(metrics, results[0], strict=True):
                 numbers, note = ((), result) if isinstance(result, str) else (result, "")
-                rows.append(row(self.cell, name, metric, len(prediction), numbers, note, **fields))
+                rows.append(row(self.cell, name, metric, count, numbers, note, **failed))
         return tidy(rows)
 
 
@@ -93,7 +94,7 @@ def row(
     method: str,
     metric: str,
     n_frames: int,
-    numbers: Sequence[Any] = (),
+    numbers: Iterable[Any] = (),
     note: str = "",
     **fields: Any,
 ) -> dict[str, Any]:

@@ -60,4 +60,4 @@ def _groups(
             groups = table.groupby(list(chosen), sort=True).indices
             for values, index in groups.items():
                 values = values if isinstance(values, tuple) else (values,)
-                yield dict(zip(chosen, map(float, values), strict=True)), index
+                yield dict(zip(chosen, map(float, values), strict=True)), np.asarray(index)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from wavloc.errors import InputError
-from wavloc.evaluation.base import Evaluation
+from wavloc.evaluation.base import Evaluation, Results
 from wavloc.evaluation.bootstrap import weighted_mean
 from wavloc.evaluation.conditions import by_condition
 from wavloc.evaluation.errors import failures, no_frame, require_match
@@ -33,10 +33,10 @@ def si_sdr_db(estimate: np.ndarray, reference: np.ndarray) -> np.ndarray:
     return 10 * np.log10(np.square(along).sum(axis=-1) / rest)
 
 
-def gain_db(predictions: Predictions, frames: Frames, clean: Frames) -> np.ndarray:
-    """Gain (F,) in dB of predictions with audio, mean over the microphones that have a signal.
+def gain_db(audio: np.ndarray, frames: Frames, clean: Frames) -> np.ndarray:
+    """Gain (F,) in dB, mean over the microphones that have a signal.
 
-    clean: the same frames without noise.
+    audio (F, M + 1, N): reconstructed, the source's first; clean: the same frames without noise.
     """
     if len(clean) != len(frames) or clean.audio.shape != frames.audio.shape:
         raise InputError(
@@ -45,7 +45,7 @@ def gain_db(predictions: Predictions, frames: Frames, clean: Frames) -> np.ndarr
     if not np.allclose(clean.source_position, frames.source_position):
         raise InputError("the clean frames are not the same ones: source positions differ")
     reference = clean.window().astype(np.float64)
-    reconstructed = np.asarray(predictions.audio[:, 1:], np.float64)
+    reconstructed = np.asarray(audio[:, 1:], np.float64)
     gain = si_sdr_db(reconstructed, reference) - si_sdr_db(frames.window(), reference)
     return np.nanmean(gain, axis=1)
 
@@ -55,11 +55,11 @@ def score(evaluation: Evaluation, clean: Frames, by: Sequence[str] = ()) -> pd.D
     if by:
         return by_condition(score, evaluation, by, clean=clean)
 
-    def results_of(_: str, prediction: Predictions) -> tuple[np.ndarray, float] | str:
+    def results_of(_: str, prediction: Predictions) -> Results:
         require_match(prediction, evaluation.frames)
         if prediction.audio is None or no_frame(prediction):
             return no_frame(prediction) or NO_AUDIO
-        gain = gain_db(prediction, evaluation.frames, clean)[:, None]
+        gain = gain_db(prediction.audio, evaluation.frames, clean)[:, None]
         return evaluation.intervals(weighted_mean, gain), failures(prediction).mean()
 
     return evaluation.table(of_kind("denoising"), results_of)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from wavloc.errors import InputError
-from wavloc.evaluation.base import Evaluation
+from wavloc.evaluation.base import Evaluation, Results
 from wavloc.evaluation.metrics import of_kind
 from wavloc.methods.predictions import Predictions
 from wavloc.simulation.faults import faulty_mics
@@ -24,11 +24,11 @@ def roc(reliability: np.ndarray, faulty: np.ndarray) -> tuple[np.ndarray, np.nda
     has_audio = np.isfinite(reliability)
     score, wrong = reliability[has_audio], faulty[has_audio]
     thresholds, group = np.unique(score, return_inverse=True)
-    rates = [
+    false, true = (
         np.bincount(group, weights=kind, minlength=len(thresholds)).cumsum() / max(kind.sum(), 1)
         for kind in (~wrong, wrong)
-    ]
-    return tuple(np.concatenate([[0.0], rate]) for rate in rates)
+    )
+    return np.append(0.0, false), np.append(0.0, true)
 
 
 def weighted_area(weights: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -61,7 +61,7 @@ def score(evaluation: Evaluation) -> pd.DataFrame:
     """Area under the ROC curve of every method that rates microphones; frames are resampled."""
     faulty = faulty_mics(evaluation.frames)
 
-    def results_of(_: str, prediction: Predictions) -> tuple[np.ndarray, float] | str:
+    def results_of(_: str, prediction: Predictions) -> Results:
         reliability = prediction.reliability
         if reliability is None:
             return NO_RELIABILITY

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from wavloc.errors import InputError
-from wavloc.evaluation.base import Evaluation, Result
+from wavloc.evaluation.base import Evaluation, Result, Results
 from wavloc.evaluation.metrics import CAP_M, METRICS, Errors, of_kind
 from wavloc.frames import Frames
 from wavloc.methods.predictions import Predictions
@@ -64,7 +64,7 @@ def score(evaluation: Evaluation, known: np.ndarray | None = None) -> pd.DataFra
             values = METRICS[metric].per_frame(errors)
             bounds[metric] = evaluation.intervals(METRICS[metric].statistic, values)
 
-    def results_of(name: str, prediction: Predictions) -> tuple[list[Result], float]:
+    def results_of(name: str, prediction: Predictions) -> Results:
         column, lost = errors.methods.index(name), no_frame(prediction)
         results: dict[str, Result] = {metric: lost or bounds[metric][column] for metric in metrics}
         results["failure_rate"] = bounds["failure_rate"][column]

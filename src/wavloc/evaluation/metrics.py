@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -57,7 +57,7 @@ class Metric:
     kind: str = "errors"
     format: str = ".1f"
     factor: float = 1
-    per_frame: Callable[[Errors], np.ndarray | None] | None = None
+    per_frame: Callable[[Errors], Any] = lambda _: None
     statistic: bootstrap.Statistic = bootstrap.weighted_mean
     all_failed: float | None = None
     everywhere: bool = False

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pandas as pd
 
-from wavloc.evaluation.base import Evaluation
+from wavloc.evaluation.base import Evaluation, Results
 from wavloc.evaluation.bootstrap import weighted_mean
 from wavloc.evaluation.errors import capped, require_match
 from wavloc.evaluation.metrics import of_kind
@@ -75,7 +75,7 @@ def score(evaluation: Evaluation) -> pd.DataFrame:
     """MAE per source, detection rate and false alarms of every method for several sources."""
     truth = mixtures.positions(evaluation.frames)
 
-    def results_of(_: str, prediction: Predictions) -> tuple[np.ndarray, float] | str:
+    def results_of(_: str, prediction: Predictions) -> Results:
         require_match(prediction, evaluation.frames)
         if prediction.positions is None:
             return ONE_ONLY

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
 
 import numpy as np
@@ -44,9 +43,8 @@ def distribution(
     figure = Figure(figsize=(max(2.2 * len(splits) + 0.6, 4.6), 1.9 * rows + 0.9))
     grid = figure.subplots(rows, len(splits), sharex=True, sharey=True, squeeze=False)
     for column, (split, tracks) in zip(grid.T, splits.items(), strict=True):
-        for axes, (track, by_label) in itertools.zip_longest(
-            column, tracks.items(), fillvalue=("", {})
-        ):
+        missing = [("", dict[str, np.ndarray]())] * (rows - len(tracks))
+        for axes, (track, by_label) in zip(column, [*tracks.items(), *missing], strict=True):
             axes.axvline(100 * HIT_M, **LIMIT, zorder=1)
             axes.set_title(track if split in ("", track) else f"{split}: {track}")
             for label, errors in by_label.items():

@@ -9,7 +9,6 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from wavloc.frames import Frames
@@ -70,7 +69,7 @@ def _box(mics: np.ndarray, room: Any) -> tuple[np.ndarray, np.ndarray]:
     return np.zeros(3), np.asarray(room, float)
 
 
-def _draw_room(axes: Axes, layout: Layout, box: tuple[np.ndarray, np.ndarray]) -> None:
+def _draw_room(axes: Any, layout: Layout, box: tuple[np.ndarray, np.ndarray]) -> None:
     """One room in 3-D: edges, floor, microphones coloured by face, sources with a plumb line."""
     mics, sources = layout
     low, high = box
@@ -131,7 +130,7 @@ def plan_and_side(
                 str(name), mic[[0, across]], xytext=(5, 4), textcoords="offset points", fontsize=8
             )
         if room is not None:
-            corner, sides = low[[0, across]], size[[0, across]]
+            corner, sides = (low[0], low[across]), size[[0, across]]
             axes.add_patch(mpl.patches.Rectangle(corner, *sides, fill=False, color="#999999"))
         axes.set(title=view, xlabel="x (m)", ylabel=f"{'xyz'[across]} (m)", aspect="equal")
         axes.margins(0.08)

@@ -21,7 +21,7 @@ def located(table: pd.DataFrame, names: Sequence[str], mics: np.ndarray, out: st
     out: one picture, its format by its suffix.
     """
     figure = Figure(figsize=(7.6, 4.0))
-    over_time, above = figure.subfigures(1, 2, width_ratios=[1, 1])
+    over_time, above = figure.subfigures(1, 2, squeeze=False, width_ratios=[1, 1])[0]
     for axis, axes in zip("xyz", over_time.subplots(3, 1, sharex=True), strict=True):
         axes.plot(table["time_s"], table[axis], ".", markersize=3, color=COLOURS[0])
         axes.set_ylabel(f"{axis} (m)")

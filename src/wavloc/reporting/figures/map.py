@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -21,7 +22,7 @@ COLOURS = "cividis_r"  # even in lightness: as legible in grey, and for the colo
 CELL_INCH = 0.33
 MAX_INCH = 14.0  # width of the figure
 # Hollow and below the numbers, which stay legible.
-MIC = {"color": "#D55E00", "marker": "^", "linestyle": "", "markerfacecolor": "none", "ms": 8}
+MIC: Any = {"color": "#D55E00", "marker": "^", "linestyle": "", "markerfacecolor": "none", "ms": 8}
 
 
 def draw(inputs: Inputs) -> Figure:
@@ -94,7 +95,7 @@ def _write_numbers(
     for row, column in np.argwhere(np.isfinite(mean)):
         value = mean[row, column]
         light = np.dot(mesh.cmap(mesh.norm(value))[:3], (0.299, 0.587, 0.114))
-        look = {"color": "black" if light > 0.5 else "white", "ha": "center"}
+        look: Any = {"color": "black" if light > 0.5 else "white", "ha": "center"}
         middle = middle_x[column], middle_y[row]
         text = f"{value:.1f}" if value < 9.95 else f"{value:.0f}"
         axes.text(*middle, text, fontsize=7, va="center", **look)

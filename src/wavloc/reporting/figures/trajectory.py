@@ -62,8 +62,8 @@ def trajectory(
 def segments(time_s: np.ndarray) -> list[np.ndarray]:
     """Row numbers of the stretches without a missing frame."""
     steps = np.diff(time_s)
-    jumps = np.flatnonzero(steps > 1.5 * np.median(steps)) + 1 if len(steps) else []
-    return np.split(np.arange(len(time_s)), jumps)
+    usual = np.median(steps) if len(steps) else 0.0
+    return np.split(np.arange(len(time_s)), np.flatnonzero(steps > 1.5 * usual) + 1)
 
 
 def moving_median(values: np.ndarray, width: int) -> np.ndarray:

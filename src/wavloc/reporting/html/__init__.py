@@ -27,7 +27,7 @@ def report(results: Path, config: Mapping[str, Any], out: Path, deviations: Path
         (results / "tables" / f"{name}.csv", results / "tables" / f"{name}.md")
         for name in config["tables"]
     ]
-    reproduced = [results / "tables" / f"reproduction.{kind}" for kind in ("csv", "md")]
+    reproduced = results / "tables/reproduction.csv", results / "tables/reproduction.md"
     drawn = [
         (results / "figures" / f"{name}.png", spec["title"])
         for name, spec in config["figures"].items()

@@ -144,7 +144,7 @@ def _values(frame: pd.DataFrame) -> str:
         for row in frame.itertuples(index=False)
     ]  # fmt: skip
     above = f'<p class="soft">In all rows: {text(said)}.</p>' if said else ""
-    return above + table("values", list(frame), rows, numbers)
+    return above + table("values", list(frame.columns), rows, numbers)
 
 
 def _figure(png: Path, caption: str) -> str:
@@ -169,16 +169,15 @@ def _figure(png: Path, caption: str) -> str:
 def read_benchmarks(folder: Path | None) -> pd.DataFrame:
     """Seconds and peak memory (MB) of every job: columns rule, job, s, max_rss."""
     rows = []
-    for path in sorted(Path(folder).rglob("*.tsv")) if folder else []:
+    for path in sorted(folder.rglob("*.tsv")) if folder else []:
         try:
             stored = pd.read_csv(path, sep="\t", na_values=["-", "NA"])
         except (OSError, ValueError) as error:
             raise InputError(f"{path}: not readable as a benchmark ({error})") from None
         if not {"s", "max_rss"} <= set(stored):
             raise InputError(f"{path}: expected a Snakemake benchmark with columns s and max_rss")
-        job = path.relative_to(folder).with_suffix("").as_posix()
-        measured = stored[["s", "max_rss"]].astype(float)
-        rows.append(measured.assign(rule=job.partition("/")[0], job=job.partition("/")[2]))
+        rule, _, job = str(path)[len(str(folder)) + 1 : -len(".tsv")].partition("/")
+        rows.append(stored[["s", "max_rss"]].astype(float).assign(rule=rule, job=job))
     return pd.concat(rows) if rows else pd.DataFrame(columns=["s", "max_rss", "rule", "job"])
 
 

@@ -87,15 +87,14 @@ class _Values:
         for (method, *place), row in self.rows.items():
             if method in methods and not methods[method].get("control") and _number(row):
                 texts.setdefault(tuple(place), []).append(_number(row))
-        choose = {"lower": min, "higher": max}
         # Best printed value among methods that are no controls; equals share it.
-        self.best = {
-            place: choose[METRICS[place[-1]].better](known, key=float)
-            for place, known in texts.items()
-            if METRICS[place[-1]].better
-        }
+        self.best: dict[tuple, str] = {}
+        for key, known in texts.items():
+            if METRICS[key[-1]].better:
+                choose = min if METRICS[key[-1]].better == "lower" else max
+                self.best[key] = choose(known, key=float)
 
-    def at(self, place: Place) -> dict[str, Any]:
+    def at(self, place: Place) -> Mapping[Any, Any]:
         return self.rows[tuple(place[key] for key in KEY)]
 
     def cell(self, place: Place, paper: bool) -> Cell:
@@ -234,11 +233,11 @@ def _references(methods: Methods) -> str:
     return f"References: {references}." if references else ""
 
 
-def _number(row: Mapping[str, Any]) -> str:
+def _number(row: Mapping[Any, Any]) -> str:
     return "" if pd.isna(row["value"]) else format(row["value"], METRICS[row["metric"]].format)
 
 
-def _cell(row: Mapping[str, Any]) -> Cell:
+def _cell(row: Mapping[Any, Any]) -> Cell:
     """Our value with its half-width; N/A where a method refused; empty where nothing was run.
 
     The note stands in for the footnote letter until `_letter_footnotes`.
@@ -251,7 +250,7 @@ def _cell(row: Mapping[str, Any]) -> Cell:
     return Cell(text, mark=note)
 
 
-def _paper_cell(row: Mapping[str, Any]) -> Cell:
+def _paper_cell(row: Mapping[Any, Any]) -> Cell:
     if pd.isna(row["paper_value"]):
         return Cell("")
     form, half = METRICS[row["metric"]].format, row["paper_halfwidth"]

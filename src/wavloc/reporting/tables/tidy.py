@@ -94,9 +94,9 @@ def assemble(
     return frame.astype({"mics": "Int64", "n_frames": "Int64"})
 
 
-def _known(dataset: str, metrics: Sequence[Path]) -> dict[tuple, dict[str, Any]]:
+def _known(dataset: str, metrics: Sequence[Path]) -> dict[tuple, dict[Any, Any]]:
     """Rows of a dataset in metrics files by cell, method and metric."""
-    known: dict[tuple, dict[str, Any]] = {}
+    known: dict[tuple, dict[Any, Any]] = {}
     for path in metrics:
         rows = read(path, ["dataset", *CELL, "unit", "value", "ci_low", "ci_high", "note"])
         for row in rows[rows["dataset"] == dataset].to_dict("records"):
