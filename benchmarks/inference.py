@@ -33,10 +33,9 @@ from measuring import (
     take_turns,
 )
 
-from wavloc import methods
 from wavloc.devices import choose_device
 from wavloc.frames import FRAME_SAMPLES, Frames
-from wavloc.methods import batching
+from wavloc.methods import batching, registry
 from wavloc.methods.base import Method
 from wavloc.methods.learned import multilat_ngcc
 from wavloc.methods.learned.base import LearnedMethod
@@ -84,7 +83,7 @@ def scene(count: int, mics: int, samples: int = FRAME_SAMPLES) -> Frames:
 
 def create(name: str, frames: Frames, device: str, batch: str) -> Method:
     """The method; a learned one has random weights."""
-    method = methods.create(name, {"options": METHODS[name]})
+    method = registry.create(registry.Entry(name, options=METHODS[name]))
     if not isinstance(method, LearnedMethod | multilat_ngcc.Method):
         return method
     model = method.model if isinstance(method, multilat_ngcc.Method) else method
@@ -115,7 +114,7 @@ def run(name: str, args: argparse.Namespace) -> list[dict]:
     """Rows of one method."""
     rows = []
     sweeps = {"microphones": {mics: scene(args.frames, mics) for mics in args.mics}}
-    if not METHODS[name] and not methods.create(name).learned:
+    if not METHODS[name] and not registry.named(name).learned:
         sweeps["samples"] = {size: scene(args.frames, args.mics[0], size) for size in args.samples}
     sweeps["frames"] = {count: scene(count, args.mics[0]) for count in args.counts}
     for quantity, cases in sweeps.items():

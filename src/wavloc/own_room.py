@@ -14,12 +14,13 @@ import yaml
 from wavloc import files, plugins, recordings
 from wavloc.errors import InputError
 from wavloc.geometry import max_lag
+from wavloc.methods import registry
 
 METHOD = "wav2pos"  # whose model the profile leaves
 MAPPED = [METHOD, "multilat_plus", "multilat_plus_ngcc"]
 COMPARED = ["multilat_ngcc", "srp_phat", "center", "oracle"]
 TRAINED = {"epochs": 24, "copies": 4}  # one room is quickly learnt by heart from a single copy
-MADE_BY = "# Made by: wavloc my-room"
+MADE_BY = "# Made by: wavloc own-room"
 # Folders of results/ that are not a profile's.
 TAKEN = {
     *("data", "models", "predictions", "metrics", "tables", "figures", "logs", "benchmarks"),
@@ -78,7 +79,7 @@ def profile(
             "benchmarks": f"{results}/benchmarks",
         },
         "datasets": {"own_room": {"options": options}},
-        "shown": ["room_accuracy", "room_split", "room_map", "room_array"],
+        "outputs": ["room_accuracy", "room_split", "room_map", "room_array"],
         "tables": {
             "room_accuracy": {
                 "title": "Own room",
@@ -126,7 +127,7 @@ def profile(
 
 def _fine_tuned(folder: Path, mics: np.ndarray) -> dict[str, Any]:
     """Method entry of a training that starts from a model, with what must be as it is there."""
-    model = plugins.plugin_class("methods", METHOD).load(folder)
+    model = registry.load(registry.named(METHOD), folder)
     lag = max_lag(mics, model.stats.sample_rate, model.stats.speed_of_sound)
     if lag > model.stats.max_lag:
         raise InputError(
@@ -140,7 +141,7 @@ def _fine_tuned(folder: Path, mics: np.ndarray) -> dict[str, Any]:
 
 
 class _Plain(yaml.SafeDumper):
-    """Says again what is there twice: people edit it."""
+    """No aliases: a file that people edit repeats what it says twice."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
@@ -154,7 +155,7 @@ def name_of(path: Path) -> str:
             f"--out {path}: expected NAME.yaml of letters, digits, '_' and '-', for results/NAME"
         )
     if path.exists() and not path.read_bytes().startswith(MADE_BY.encode()):
-        raise InputError(f"--out {path}: is there and was not made by my-room, expected a new name")
+        raise InputError(f"--out {path}: is there, not made by own-room; expected a new name")
     return name
 
 

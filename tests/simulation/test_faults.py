@@ -348,7 +348,7 @@ def test_shipped_faults_can_all_be_applied(root: Path, clean: Frames):
     )
     for name, spec in (loaded["tables"] | loaded["figures"]).items():
         assert set(spec.get("faults", [])) <= set(loaded["faults"]), name
-    variants = loaded["tables"]["table_fault_ablation"]["methods"]
+    variants = loaded["sets"][loaded["tables"]["table_fault_ablation"]["methods"]]
     assert set(variants) == {m for m in loaded["methods"] if m.startswith("fault_tolerant")}
 
 

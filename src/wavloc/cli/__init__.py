@@ -12,6 +12,7 @@ import os
 import shlex
 import sys
 import traceback
+from pathlib import Path
 from typing import Any, NoReturn
 
 from wavloc import __version__
@@ -19,6 +20,15 @@ from wavloc.allocator import keep_freed
 from wavloc.cli import data, evaluation, methods, own, reporting
 from wavloc.cli.common import logging
 from wavloc.errors import InputError, WavlocError
+
+# Commands as `wavloc --help` lists them.
+GROUPS = {
+    "locate and check": ("locate", "own-room", "methods", "datasets", "parity"),
+    "benchmark": ("predict", "evaluate", "rank", "costs", "counts", "properties"),
+    "train": ("train", "import-checkpoint"),
+    "data": ("download", "prepare", "simulate", "fault", "mix", "subset"),
+    "report": ("tables", "figures", "reproduction", "summary", "report", "publish"),
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -30,6 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
         args.typed = shlex.join(raw[1:])  # options of the command
         keep_freed()
         with logging(args.log):
+            _read_plan(args)
             args.run(args)
         return 0
     except BrokenPipeError:
@@ -46,6 +57,18 @@ def main(arguments: list[str] | None = None) -> int:
             traceback.print_exc()
         note = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         return _fail(f"{note} (run again with --debug for the traceback)", log, 1)
+
+
+def _read_plan(args: argparse.Namespace) -> None:
+    """``args.plan``, None without --config, and the seed, which the plan has unless it is given."""
+    args.plan = None
+    if args.config:
+        from wavloc import config
+        from wavloc.plan import Plan
+
+        args.plan = Plan(config.load(args.config))
+    if args.seed is None:
+        args.seed = args.plan.seed if args.plan else 0
 
 
 def _fail(message: str, log: str | None, code: int) -> int:
@@ -65,21 +88,38 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="wavloc",
+        usage="wavloc COMMAND ... (wavloc COMMAND --help says more)",
         description="3-D sound source localization with distributed microphones: "
         "data, simulation, methods, evaluation, tables. Metres, seconds and hertz throughout.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"wavloc {__version__}")
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--log", metavar="FILE", help="also write what is said to this file")
+    common.add_argument(
+        "--config", type=Path, metavar="FILE",
+        help="<results>/plan.json of a run, or a config .yaml: seed, methods, datasets, sizes; "
+        "other options go over it",
+    )  # fmt: skip
+    common.add_argument("--seed", type=int, help="seed of every random draw (the config's, or 0)")
+    common.add_argument("--log", metavar="FILE", help="also write messages to this file")
     common.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    common.add_argument("--seed", type=int, default=0, help="seed of every random draw (0)")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
+    commands = parser.add_subparsers(
+        metavar="COMMAND", required=True, parser_class=_Parser, help=argparse.SUPPRESS
+    )
+    helps: dict[str, str] = {}
 
     def command(name: str, run: Any, text: str) -> argparse.ArgumentParser:
-        made = commands.add_parser(name, parents=[common], help=text, description=text)
+        helps[name] = text
+        made = commands.add_parser(name, parents=[common], description=text)
         made.set_defaults(run=run)
         return made
 
     for group in (data, methods, evaluation, reporting, own):
         group.register(command)
+    listed = [
+        "\n".join([f"{title}:", *(f"  {name:18s} {helps.pop(name)}" for name in names)])
+        for title, names in GROUPS.items()
+    ]
+    assert not helps, f"commands of no group: {', '.join(helps)}"
+    parser.epilog = "\n\n".join(listed)
     return parser

@@ -1,4 +1,4 @@
-"""What the commands share: types of arguments, groups of arguments, what is said."""
+"""What the commands share: types and groups of arguments, settings, messages."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ import math
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wavloc.errors import InputError
+
+if TYPE_CHECKING:
+    from wavloc.methods.registry import Entry
 
 Command = Callable[[str, Callable[[argparse.Namespace], None], str], argparse.ArgumentParser]
 
@@ -37,7 +40,7 @@ def logging(log: str | None) -> Iterator[None]:
 
 
 def say(line: str) -> None:
-    """Tell what was done, on stderr (stdout carries results only) and in the log."""
+    """Print a message to stderr (stdout carries results only) and to the log."""
     print(line, file=sys.stderr)
     if _log:
         _log.write(line + "\n")
@@ -76,33 +79,58 @@ def pair(text: str) -> tuple[str, Path]:
 
 def add_device(parser: argparse.ArgumentParser) -> None:
     """Where torch computes."""
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 ... (auto)")
+    parser.add_argument("--device", help="auto, cpu, cuda, cuda:1 ... (auto)")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of torch (1)")
 
 
 def add_method(parser: argparse.ArgumentParser) -> None:
-    """Which method, from its options or a model folder."""
+    """Which method, from its entry or a model folder."""
     parser.add_argument("--method", required=True, help="see `wavloc methods`")
-    parser.add_argument("--options", type=json_value, default={}, help="config entry, JSON or file")
+    parser.add_argument(
+        "--options", type=json_value, default={},
+        help="changes of its config entry, JSON or file: '{\"options\": {...}}'",
+    )  # fmt: skip
     parser.add_argument(
         "--model", type=Path, help="folder of a trained model; it brings its own options"
     )
     add_device(parser)
 
 
+def setting(args: argparse.Namespace, name: str, *keys: str, default: Any) -> Any:
+    """Value of an option, or what the config says under ``keys``, or the default without one."""
+    given = getattr(args, name)
+    if given is not None:
+        return given
+    if args.plan is None:
+        return default
+    value = args.plan.config
+    for key in keys:
+        value = value[key]
+    return value
+
+
+def entry_of(args: argparse.Namespace) -> Entry:
+    """Config entry of --method, with the changes of --options."""
+    from wavloc.methods import registry
+
+    if "module" in args.options:  # a name of one's own
+        return registry.Entry(args.method).changed(args.options)
+    known = args.plan.methods if args.plan else None
+    return registry.named(args.method, known).changed(args.options)
+
+
 def method_of(args: argparse.Namespace) -> Any:
     """The method that `add_method` asked for, ready to predict."""
-    from wavloc import methods, plugins
+    from wavloc.methods import registry
 
+    entry = entry_of(args)
     if not args.model:
-        return methods.create(args.method, args.options, args.seed)
-    entry = args.options or {}
-    found = plugins.plugin_class("methods", entry.get("module", args.method))
-    method = found.load(args.model, entry.get("options"))
-    method.name = args.method
+        return registry.create(entry, args.seed)
+    method = registry.load(entry, args.model)
     if hasattr(method, "to"):
         from wavloc import devices
 
         devices.set_threads(args.threads)
-        method.to(devices.choose_device(args.device))
+        device = setting(args, "device", "training", "device", default="auto")
+        method.to(devices.choose_device(device))
     return method

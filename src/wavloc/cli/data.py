@@ -8,34 +8,30 @@ import time
 from pathlib import Path
 from typing import Any
 
-from wavloc.cli.common import Command, json_value, pair, say
+from wavloc.cli.common import Command, json_value, pair, say, setting
 from wavloc.errors import InputError
 
 
 def register(command: Command) -> None:
     """Add the commands and their arguments."""
     add = command("download", _download, "fetch a published data set into the cache, once")
-    add.add_argument("name", help="name of its folder in the cache")
+    add.add_argument("name", help="a download of the config, e.g. librispeech, luvira")
     add.add_argument(
-        "--entry", type=json_value, required=True,
-        help="where it is published: config entry, JSON or file, e.g. config/datasets/luvira.yaml",
+        "--entry", type=json_value,
+        help="where it is published, instead of the config: an entry as in config/downloads",
     )  # fmt: skip
-    add.add_argument("--cache", type=Path, default=Path("data"), help="folder of fetched files")
+    add.add_argument("--cache", type=Path, help="folder of fetched files (data)")
     add.add_argument("--root", help="folder that has the archives already")
-    add.add_argument("--offline", action="store_true", help="fetch nothing, say what is missing")
-    add.add_argument("--retries", type=int, default=5, help="per address (5)")
-    add.add_argument("--backoff", type=float, default=2.0, help="seconds, doubled each time (2)")
-    add.add_argument("--timeout", type=float, default=30.0, help="seconds without a byte (30)")
+    add.add_argument("--offline", action="store_true", help="fetch nothing, name what is missing")
+    add.add_argument("--retries", type=int, help="per address (5)")
+    add.add_argument("--backoff", type=float, help="seconds, doubled each time (2)")
+    add.add_argument("--timeout", type=float, help="seconds without a byte (30)")
 
     add = command("prepare", _prepare, "collect dry speech or music into a corpus folder")
     add.add_argument("--kind", required=True, choices=["speech", "music"])
-    add.add_argument(
-        "--source", default="embedded", help="embedded, synthetic, folder, librispeech"
-    )
-    add.add_argument(
-        "--options", type=json_value, default={}, help="JSON or file, e.g. {'root': PATH}"
-    )
-    add.add_argument("--cache", type=Path, default=Path("data"), help="folder of fetched files")
+    add.add_argument("--source", help="embedded, synthetic, folder or librispeech (embedded)")
+    add.add_argument("--options", type=json_value, help="sizes, JSON or file, e.g. {'root': PATH}")
+    add.add_argument("--cache", type=Path, help="folder of fetched files (data)")
     add.add_argument("--out", type=Path, required=True, help="corpus folder to write")
 
     add = command(
@@ -43,13 +39,16 @@ def register(command: Command) -> None:
     )
     add.add_argument("--dataset", required=True, help="see `wavloc datasets`")
     add.add_argument("--track", required=True, help="a track or split of the dataset")
-    add.add_argument("--options", type=json_value, default={}, help="config entry, JSON or file")
     add.add_argument(
-        "--sound", type=pair, action="append", default=[], metavar="KIND=FOLDER",
-        help="corpus of a kind (speech=..., music=...), repeatable",
+        "--options", type=json_value,
+        help="its config entry, JSON or file: '{\"options\": {...}}'",
     )  # fmt: skip
     add.add_argument(
-        "--engine", choices=["phase_grid", "pyroomacoustics"], default="phase_grid",
+        "--sound", type=pair, nargs="*", action="extend", default=[], metavar="KIND=FOLDER",
+        help="corpus of each kind (speech=..., music=...)",
+    )  # fmt: skip
+    add.add_argument(
+        "--engine", choices=["phase_grid", "pyroomacoustics"],
         help="what computes the room: ours, or the reference to compare with (phase_grid)",
     )  # fmt: skip
     add.add_argument("--data", type=Path, help="folder of the recordings, if the dataset has some")
@@ -57,13 +56,15 @@ def register(command: Command) -> None:
 
     add = command("fault", _fault, "make microphones of Frames faulty, without saying which")
     add.add_argument("--frames", type=Path, required=True, help="Frames folder or .npz")
-    add.add_argument(
-        "--kind", required=True,
+    chosen = add.add_mutually_exclusive_group(required=True)
+    chosen.add_argument(
+        "--kind",
         help="shift (m), rotation (degrees), swapped (pairs), moved (m), dead (microphones), "
         "noisy (deviation of the noise over that of the signal), clipped (dB), delayed (ms)",
-    )  # fmt: skip
+    )
+    chosen.add_argument("--fault", help="a fault of the config, with its kind and microphones")
     add.add_argument("--level", type=float, required=True, help="how bad, in the kind's unit")
-    add.add_argument("--mics", type=int, default=1, help="faulty microphones per frame (1)")
+    add.add_argument("--mics", type=int, help="faulty microphones per frame (1)")
     add.add_argument("--dataset", default="", help="name that enters the seed")
     add.add_argument("--out", type=Path, required=True, help="Frames folder to write")
 
@@ -85,19 +86,33 @@ def register(command: Command) -> None:
 
 
 def _download(args: argparse.Namespace) -> None:
+    from wavloc import config
     from wavloc.datasets import fetch
 
     started = time.perf_counter()
-    entry = args.entry.get("download", args.entry)
+    published = args.plan.downloads if args.plan else {}
+    if not args.entry and not args.plan:
+        published = config.resolve({})["downloads"]
+    if not args.entry and args.name not in published:
+        raise InputError(f"unknown download '{args.name}', expected one of {sorted(published)}")
+    entry = args.entry or published[args.name]
+    entry = entry.get("download", entry)
     if args.root:
         entry = {**entry, "root": args.root}
-    network = fetch.Network(args.offline, args.retries, args.backoff, args.timeout)
-    manifest = fetch.fetch(args.name, entry, args.cache, network)
-    folder = fetch.folder_of(args.name, entry, args.cache)
-    for archive, found in manifest["archives"].items():
+    patience = [
+        setting(args, name, "network", key, default=default)
+        for name, key, default in (
+            ("retries", "retries", 5), ("backoff", "backoff_s", 2.0), ("timeout", "timeout_s", 30.0)
+        )
+    ]  # fmt: skip
+    offline = args.offline or bool(args.plan and args.plan.config["offline"])
+    cache = Path(setting(args, "cache", "cache", default="data"))
+    manifest = fetch.fetch(args.name, entry, cache, fetch.Network(offline, *patience))
+    folder = fetch.folder_of(args.name, entry, cache)
+    for archive, record in manifest["archives"].items():
         say(
-            f"{archive}: {found['bytes']} bytes, {found['files']} files, "
-            f"{' '.join(found['checksums'])}"
+            f"{archive}: {record['bytes']} bytes, {record['files']} files, "
+            f"{' '.join(record['checksums'])}"
         )
     say(
         f"download {args.name}: {len(manifest['archives'])} archives in {folder}, "
@@ -110,18 +125,35 @@ def _prepare(args: argparse.Namespace) -> None:
     from wavloc.files import read_json
 
     started = time.perf_counter()
-    sound.prepare(args.kind, args.source, args.out, args.options, args.cache, args.seed)
+    chosen = {"source": "embedded", "options": {}, "cache": Path("data")}
+    if args.plan:
+        from wavloc import jobs
+
+        chosen = jobs.prepare(args.plan, args.kind)
+    chosen |= {k: getattr(args, k) for k in ("source", "options", "cache") if getattr(args, k)}
+    source, options, cache = chosen["source"], chosen["options"], Path(chosen["cache"])
+    sound.prepare(args.kind, source, args.out, options, cache, args.seed)
     counts = read_json(args.out / "meta.json").get("counts", {})
-    for what, count in counts.items():
-        say(f"{what}: {count if isinstance(count, int) else json.dumps(count)}")
-    say(f"prepare {args.kind} ({args.source}): {time.perf_counter() - started:.1f} s")
+    for name, count in counts.items():
+        say(f"{name}: {count if isinstance(count, int) else json.dumps(count)}")
+    say(f"prepare {args.kind} ({source}): {time.perf_counter() - started:.1f} s")
 
 
 def _simulate(args: argparse.Namespace) -> None:
     from wavloc import datasets, frames
     from wavloc.datasets.sound.corpus import Corpus
 
-    dataset = datasets.create(args.dataset, args.options, args.seed, args.data)
+    entry, engine, folder = args.options or {}, args.engine or "phase_grid", args.data
+    if args.plan:
+        from wavloc import jobs
+
+        if args.dataset not in args.plan.config["datasets"]:
+            known = sorted(args.plan.config["datasets"])
+            raise InputError(f"unknown dataset '{args.dataset}', expected one of {known}")
+        chosen = jobs.simulate(args.plan, args.dataset)
+        entry = entry or {key: chosen[key] for key in ("module", "options")}
+        engine, folder = args.engine or chosen["engine"], folder or chosen["data"]
+    dataset = datasets.create(args.dataset, entry, args.seed, folder)
     dataset.check_track(args.track)
     started = time.perf_counter()
     recorded = dataset.recorded(args.track)
@@ -142,8 +174,8 @@ def _simulate(args: argparse.Namespace) -> None:
         raise InputError(f"dataset '{args.dataset}' needs --sound {missing[0]}=FOLDER")
     scenes = dataset.scenes(args.track, sounds)
     _say_warnings(scenes.meta)
-    identity = [args.dataset, args.track, args.options, {k: c.meta for k, c in sounds.items()}]
-    render(scenes, args.out, args.seed, [*identity, scenes.meta], args.engine)
+    identity = [args.dataset, args.track, entry, {k: c.meta for k, c in sounds.items()}]
+    render(scenes, args.out, args.seed, [*identity, scenes.meta], engine)
     kept, seconds = len(frames.load(args.out)), time.perf_counter() - started
     say(
         f"simulate {args.dataset}/{args.track}: {len(scenes)} frames, {kept} kept, "
@@ -160,10 +192,18 @@ def _fault(args: argparse.Namespace) -> None:
     from wavloc import frames
     from wavloc.simulation import faults
 
+    kind, mics = args.kind, args.mics or 1
+    if args.fault:
+        from wavloc import jobs
+
+        known = args.plan.config["faults"] if args.plan else {}
+        if args.fault not in known:
+            raise InputError(f"--fault {args.fault}: expected --config with one of {sorted(known)}")
+        chosen = jobs.fault(args.plan, args.fault)
+        kind, mics = chosen["kind"], args.mics or chosen["mics"]
     data = frames.load(args.frames)
-    given = (args.kind, args.level, args.mics, args.seed, args.dataset)
-    faults.apply(data, *given).save(args.out)
-    say(f"fault {args.kind} {args.level:g} {faults.KINDS[args.kind].unit}: {len(data)} frames")
+    faults.apply(data, kind, args.level, mics, args.seed, args.dataset).save(args.out)
+    say(f"fault {kind} {args.level:g} {faults.KINDS[kind].unit}: {len(data)} frames")
 
 
 def _mix(args: argparse.Namespace) -> None:

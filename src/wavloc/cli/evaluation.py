@@ -6,13 +6,19 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from wavloc.cli.common import Command, add_device, json_value, method_of, pair
+from wavloc.cli.common import Command, add_device, method_of, pair, setting
 from wavloc.errors import InputError
 
 
 def register(command: Command) -> None:
     """Add the commands and their arguments."""
     add = command("evaluate", _evaluate, "score predictions against the truth in Frames")
+    add.add_argument(
+        "--kind", default="errors",
+        help="errors; conditions (errors by --by), denoising (gain of signals against --clean), "
+        "detection (reliabilities of microphones, Frames of `fault`), sources (several at once, "
+        "Frames of `mix`) (errors)",
+    )  # fmt: skip
     add.add_argument("--frames", type=Path, required=True, help="Frames folder or .npz with truth")
     add.add_argument("--predictions", type=Path, nargs="+", required=True, help=".parquet or .csv")
     _add_cell(add)
@@ -27,19 +33,8 @@ def register(command: Command) -> None:
     _add_bootstrap(add)
     add.add_argument("--out", type=Path, help="metrics .csv to write; without it, print")
 
-    for name, run, text, maker in (
-        ("detect", _detect, "score how well reliabilities tell faulty microphones", "fault"),
-        ("several", _several, "score positions of several sources at once", "mix"),
-    ):
-        add = command(name, run, text)
-        add.add_argument("--frames", type=Path, required=True, help=f"Frames, made by `{maker}`")
-        add.add_argument("--predictions", type=Path, nargs="+", required=True, help=".parquet")
-        _add_cell(add)
-        _add_bootstrap(add)
-        add.add_argument("--out", type=Path, required=True, help="metrics .csv to write")
-
     add = command("properties", _properties, "measure permutation invariance and variable mics")
-    add.add_argument("--methods", type=json_value, required=True, help="name -> config entry")
+    add.add_argument("--methods", nargs="+", required=True, help="names, see `wavloc methods`")
     add.add_argument(
         "--models", type=pair, nargs="*", default=[], metavar="METHOD=FOLDER",
         help="models of those that are trained",
@@ -83,8 +78,15 @@ def _add_cell(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_bootstrap(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--resamples", type=int, default=2000, help="bootstrap (2000)")
-    parser.add_argument("--block", type=int, default=1, help="frames resampled together (1)")
+    parser.add_argument("--resamples", type=int, help="bootstrap (2000)")
+    parser.add_argument("--block", type=int, help="frames resampled together (1)")
+
+
+def _bootstrap(args: argparse.Namespace) -> dict[str, int]:
+    """Seed, resamples and block."""
+    known = {"resamples": 2000, "block": 1}
+    given = {key: setting(args, key, "evaluation", key, default=known[key]) for key in known}
+    return {"seed": args.seed} | given
 
 
 def _evaluate(args: argparse.Namespace) -> None:
@@ -93,41 +95,23 @@ def _evaluate(args: argparse.Namespace) -> None:
     from wavloc.setups import load_subset
 
     data = frames.load(args.frames)
-    found = _predictions(args.predictions)
     cell = _cell(args)
     if args.mics is None:
         cell["mics"] = data.n_mics
-    options = {
-        "by": args.by,
-        "known": load_subset(args.subset) if args.subset and args.setup.startswith("2") else None,
-        "clean": frames.load(args.clean) if args.clean else None,
-        "seed": args.seed,
-        "resamples": args.resamples,
-        "block": args.block,
-    }
-    kind = "denoising" if args.clean else "conditions" if args.by else "errors"
-    table = score(kind, found, data, cell, **options)
+    table = score(
+        args.kind,
+        _predictions(args.predictions),
+        data,
+        cell,
+        by=args.by,
+        known=load_subset(args.subset) if args.subset and args.setup.startswith("2") else None,
+        clean=frames.load(args.clean) if args.clean else None,
+        **_bootstrap(args),
+    )
     if args.out:
         _write_csv(args.out, table)
     else:
         print(table.drop(columns=["dataset"]).to_string(index=False))
-
-
-def _detect(args: argparse.Namespace) -> None:
-    _score("detection", args)
-
-
-def _several(args: argparse.Namespace) -> None:
-    _score("sources", args)
-
-
-def _score(kind: str, args: argparse.Namespace) -> None:
-    from wavloc import frames
-    from wavloc.evaluation import score
-
-    data, found = frames.load(args.frames), _predictions(args.predictions)
-    given = {key: getattr(args, key) for key in ("seed", "resamples", "block")}
-    _write_csv(args.out, score(kind, found, data, _cell(args), **given))
 
 
 def _properties(args: argparse.Namespace) -> None:
@@ -138,11 +122,11 @@ def _properties(args: argparse.Namespace) -> None:
     if args.subset:
         # The truth is there for the oracle; every other method is kept from it when it predicts.
         data = setups.Setup("1a", setups.load_subset(args.subset)).apply(data, reveal_truth=True)
-    models, found = dict(args.models), {}
-    for name, entry in args.methods.items():
-        chosen = {"method": name, "options": entry, "model": models.get(name)}
-        found[name] = measure(method_of(argparse.Namespace(**vars(args) | chosen)), data)
-    files.write_json(args.out, found)
+    models, measured = dict(args.models), {}
+    for name in args.methods:
+        chosen = {"method": name, "options": {}, "model": models.get(name)}
+        measured[name] = measure(method_of(argparse.Namespace(**vars(args) | chosen)), data)
+    files.write_json(args.out, measured)
 
 
 def _costs(args: argparse.Namespace) -> None:
@@ -174,9 +158,9 @@ def _rank(args: argparse.Namespace) -> None:
         dataset, _, track = cell.partition("/")
         if cell not in data or not track:
             raise InputError(f"--predictions {key}: no --frames {cell or 'DATASET/TRACK'}=PATH")
-        found = ranked_errors_m(predictions.load(path), data[cell])
-        errors.setdefault((dataset, track), {})[method] = found
-    _write_csv(args.out, leaderboard(errors, args.seed, args.resamples, args.block))
+        capped = ranked_errors_m(predictions.load(path), data[cell])
+        errors.setdefault((dataset, track), {})[method] = capped
+    _write_csv(args.out, leaderboard(errors, **_bootstrap(args)))
 
 
 def _cell(args: argparse.Namespace) -> dict[str, Any]:
@@ -194,11 +178,11 @@ def _predictions(paths: list[Path]) -> dict[str, Any]:
     """Predictions by the method they name, else by file name."""
     from wavloc.methods import predictions
 
-    found = {}
+    by_method: dict[str, Any] = {}
     for path in paths:
         loaded = predictions.load(path)
         name = loaded.meta.get("method", path.stem)
-        if name in found:
+        if name in by_method:
             raise InputError(f"{path}: a second predictions file of method '{name}'")
-        found[name] = loaded
-    return found
+        by_method[name] = loaded
+    return by_method

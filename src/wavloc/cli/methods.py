@@ -12,9 +12,11 @@ from wavloc.cli.common import (
     Command,
     add_device,
     add_method,
+    entry_of,
     json_value,
     method_of,
     say,
+    setting,
 )
 from wavloc.errors import InputError, Refusal, WorkError
 
@@ -23,19 +25,23 @@ def register(command: Command) -> None:
     """Add the commands and their arguments."""
     add = command("train", _train, "train a learned method; a killed run goes on where it stopped")
     add.add_argument("--method", required=True, help="see `wavloc methods`")
-    add.add_argument("--options", type=json_value, default={}, help="config entry, JSON or file")
+    add.add_argument(
+        "--options", type=json_value, default={},
+        help="changes of its config entry, JSON or file: '{\"options\": {...}}'",
+    )  # fmt: skip
+    add.add_argument("--mics", type=int, help="microphones of a model bound to their number")
     add.add_argument("--train", type=Path, nargs="+", required=True, help="Frames to train on")
     add.add_argument(
         "--valid", type=Path, nargs="*", default=[],
         help="Frames that choose the epoch; without them the end of each training track",
     )  # fmt: skip
     add.add_argument("--pretrained", type=Path, help="model to begin with (NGCC-PHAT of wav2pos)")
-    add.add_argument("--cache", type=Path, default=Path("data"), help="folder of fetched files")
+    add.add_argument("--cache", type=Path, help="folder of fetched files (data)")
     add.add_argument(
         "--start", type=Path, help="model of the same method and sizes whose weights to begin at"
     )
     add.add_argument(
-        "--precision", default="float32",
+        "--precision",
         help="float32, tf32, bf16 (the network) or bf16_all (its features too) (float32)",
     )  # fmt: skip
     add.add_argument("--compile", action="store_true", help="torch.compile the network")
@@ -82,14 +88,21 @@ def register(command: Command) -> None:
 
 
 def _train(args: argparse.Namespace) -> None:
-    from wavloc import devices, files, frames, methods, provenance
+    from wavloc import devices, files, frames, provenance
+    from wavloc.methods import registry
     from wavloc.methods.learned.base import MODEL, MORE, LearnedMethod
     from wavloc.training.engine import Run
 
-    method = methods.create(args.method, args.options, args.seed)
-    if not isinstance(method, LearnedMethod):
+    entry = entry_of(args)
+    if args.mics:
+        entry = entry.changed({"options": {"mics": args.mics}})
+    method = registry.create(entry, args.seed)
+    if not isinstance(method, LearnedMethod) or entry.model:
         raise InputError(f"method '{args.method}' has nothing of its own to train")
-    method.cache = args.cache
+    method.cache = Path(setting(args, "cache", "cache", default="data"))
+    device = setting(args, "device", "training", "device", default="auto")
+    precision = setting(args, "precision", "training", "precision", default="float32")
+    compiled = args.compile or bool(args.plan and args.plan.config["training"]["compile"])
     devices.set_threads(args.threads)
     train = frames.concatenate([frames.load(path) for path in args.train])
     if args.valid:
@@ -104,9 +117,9 @@ def _train(args: argparse.Namespace) -> None:
         method.start_from(args.start)
     run = Run(
         args.out.parent / f".{args.out.name}.partial",
-        args.device,
-        args.precision,
-        args.compile,
+        device,
+        precision,
+        compiled,
         args.save_every,
         args.minutes * 60,
         args.accumulate,
@@ -124,7 +137,7 @@ def _train(args: argparse.Namespace) -> None:
         if not run.group.first:
             return
         method.training_note["provenance"] = provenance.stamp(
-            device=run.describe(), precision=args.precision, **run.divided()
+            device=run.describe(), precision=precision, **run.divided()
         )
         with files.replacing_folder(args.out, MODEL, MORE) as temporary:
             method.to("cpu").save(temporary)
@@ -175,14 +188,15 @@ def _predict(args: argparse.Namespace) -> None:
         size = batching.choose(method, data, setup, args.batch)
         say(f"predict {method.name}: {size} frames at once")
     try:
-        found = method.predict(data, setup)
+        predictions = method.predict(data, setup)
     except Refusal as refusal:
         if not args.refusal_as_na:
             raise
-        found = method.refused(data, setup, str(refusal))
-    found.meta["provenance"] = provenance.stamp()
-    found.save(args.out)
-    rate = 1 / found.seconds_per_frame if found.seconds_per_frame > 0 else float("nan")
+        predictions = method.refused(data, setup, str(refusal))
+    predictions.meta |= {"control": entry_of(args).control, "provenance": provenance.stamp()}
+    predictions.save(args.out)
+    seconds = predictions.seconds_per_frame
+    rate = 1 / seconds if seconds > 0 else float("nan")
     say(f"predict {method.name}: {len(data)} frames, {rate:.0f} frames/s")
 
 

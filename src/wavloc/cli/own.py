@@ -23,7 +23,7 @@ def register(command: Command) -> None:
     add.add_argument("--speed-of-sound", type=float, default=343.0, help="m/s (343)")
     add.add_argument("--silence-db", type=float, default=30.0, help="dB under the loud frames (30)")
 
-    add = command("my-room", _my_room, "write the profile that trains and maps errors for a room")
+    add = command("own-room", _own_room, "write the profile that trains and maps errors for a room")
     add.add_argument("--mics", type=Path, required=True, help="csv: name,x,y,z in metres")
     add.add_argument(
         "--room", type=finite, nargs=3, required=True, metavar=("X", "Y", "Z"),
@@ -45,9 +45,8 @@ def register(command: Command) -> None:
     add.add_argument("--model", type=Path, help="wav2pos model to fine-tune; its sizes are taken")
     add.add_argument("--out", type=Path, required=True, help="config .yaml to write")
 
-    for kind in ("methods", "datasets"):
-        add = command(kind, _list, f"list the {kind} there are")
-        add.set_defaults(kind=kind)
+    command("methods", _methods, "list the methods there are")
+    command("datasets", _datasets, "list the datasets there are")
 
 
 def _locate(args: argparse.Namespace) -> None:
@@ -60,33 +59,33 @@ def _locate(args: argparse.Namespace) -> None:
     method = method_of(args)
     channels, rate = recordings.read_channels(args.audio, names)
     data = recordings.cut(channels, rate, mics, args.hop, args.speed_of_sound)
-    found = method.predict(data)
+    predictions = method.predict(data)
     quiet = recordings.silent(data, args.silence_db)
-    found.position[quiet] = np.nan
-    found.status[quiet] = "silent"
+    predictions.position[quiet] = np.nan
+    predictions.status[quiet] = "silent"
     table = pd.DataFrame(
-        {"time_s": data.table["time_s"]} | dict(zip("xyz", found.position.T, strict=True))
+        {"time_s": data.table["time_s"]} | dict(zip("xyz", predictions.position.T, strict=True))
     )
-    table["status"] = found.status
-    if found.covariance is not None:
-        deviation = np.sqrt(np.einsum("fii->fi", found.covariance))
+    table["status"] = predictions.status
+    if predictions.covariance is not None:
+        deviation = np.sqrt(np.einsum("fii->fi", predictions.covariance))
         table[["sigma_x", "sigma_y", "sigma_z"]] = np.where(quiet[:, None], np.nan, deviation)
     if args.plot:
         from wavloc.reporting.figures.located import located
 
         located(table, names, mics, args.plot)
     files.write_text(args.out, table.to_csv(index=False, float_format="%.4f", lineterminator="\n"))
-    if found.reliability is not None:
-        for name, value in recordings.suspicious(names, found.reliability[~quiet]):
+    if predictions.reliability is not None:
+        for name, value in recordings.suspicious(names, predictions.reliability[~quiet]):
             say(
                 f"locate: warning: microphone '{name}' does not agree with the others (reliability "
                 f"{value:.2f}): mute, noisy, out of step, or not where mics.csv says?"
             )
-    good = int(np.isfinite(found.position).all(axis=1).sum())
+    good = int(np.isfinite(predictions.position).all(axis=1).sum())
     say(f"locate: {good} of {len(table)} frames located ({int(quiet.sum())} silent) -> {args.out}")
 
 
-def _my_room(args: argparse.Namespace) -> None:
+def _own_room(args: argparse.Namespace) -> None:
     from wavloc import own_room
 
     room = own_room.Room(args.room, args.corner, args.heights, args.t60, args.snr)
@@ -96,21 +95,34 @@ def _my_room(args: argparse.Namespace) -> None:
     results = made["pathvars"]["results"]
     model = f"{results}/models/own_room/speakers/{own_room.METHOD}"
     say(
-        f"my-room: {len(made['datasets']['own_room']['options']['mics'])} microphones -> "
+        f"own-room: {len(made['datasets']['own_room']['options']['mics'])} microphones -> "
         f"{args.out}; `snakemake --cores 2 --configfile {args.out} -- all` makes {results} and "
         f"{model}"
     )
 
 
-def _list(args: argparse.Namespace) -> None:
+def _methods(args: argparse.Namespace) -> None:
+    from wavloc.methods import registry
+
+    entries = dict(args.plan.methods if args.plan else registry.shipped())
+    used = {entry.module for entry in entries.values()}
+    entries |= {name: registry.Entry(name) for name in registry.modules() if name not in used}
+    for entry in entries.values():
+        traits = "learned" if entry.learned else "control" if entry.control else "classical"
+        traits += ", variable mics" * entry.variable_mics
+        traits += ", permutation invariant" * entry.permutation_invariant
+        _print(entry.name, f"{entry.label} [{traits}]", entry.reference)
+
+
+def _datasets(args: argparse.Namespace) -> None:
     from wavloc import plugins
 
-    for name in plugins.modules(args.kind):
-        found = plugins.plugin_class(args.kind, name)
-        traits = ""
-        if args.kind == "methods":
-            traits = "learned" if found.learned else "control" if found.control else "classical"
-            traits += ", variable mics" if found.variable_mics else ""
-            traits += ", permutation invariant" if found.permutation_invariant else ""
-            traits = f" [{traits}]"
-        print(f"{name:15s} {found.label}{traits}\n{'':15s} {found.reference}")
+    entries = args.plan.config["datasets"] if args.plan else {}
+    names = {name: entry["module"] for name, entry in entries.items()}
+    for name, module in ({name: name for name in plugins.modules("datasets")} | names).items():
+        dataset, entry = plugins.plugin_class("datasets", module), entries.get(name, {})
+        _print(name, *(entry.get(key, getattr(dataset, key)) for key in ("label", "reference")))
+
+
+def _print(name: str, label: str, reference: str) -> None:
+    print(f"{name:28s} {label}\n{'':28s} {reference}".rstrip())

@@ -5,15 +5,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from tqdm import tqdm
 
 from wavloc import files, meter
-from wavloc.errors import Refusal
+from wavloc.errors import InputError, Refusal
 from wavloc.frames import Frames
 from wavloc.methods.predictions import Predictions
 from wavloc.plugins import make_options
@@ -31,13 +31,6 @@ class Method:
     `Options` is a frozen dataclass of everything that can be tuned, with published defaults.
     """
 
-    label: ClassVar[str] = ""
-    reference: ClassVar[str] = ""
-    input_types: ClassVar[str] = "raw audio"
-    learned: ClassVar[bool] = False
-    permutation_invariant: ClassVar[bool] = True
-    variable_mics: ClassVar[bool] = True
-    control: ClassVar[bool] = False  # a floor or ceiling, never the best method of a table
     needs_truth: ClassVar[bool] = False  # a control that sees the true position
     min_mics: ClassVar[int] = 5  # microphones with a signal and a known position
     setups: ClassVar[tuple[str, ...]] = ("1a", "1b", "2a", "2b")
@@ -55,6 +48,21 @@ class Method:
         self.options: Any = make_options(type(self), options or {}, f"methods.{self.name}")
         self.seed = seed
         self.seed_name = seed_name or self.name
+        self.set_up()
+
+    def set_up(self) -> None:
+        """Check the options; the last step of ``__init__``."""
+
+    def option_error(self, key: str, expected: str) -> InputError:
+        """The error that names an option, its value and what was expected."""
+        value = getattr(self.options, key)
+        given = f"'{value}'" if isinstance(value, str) else value
+        return InputError(f"methods.{self.name}.options.{key}: {given}, expected {expected}")
+
+    def check_choice(self, key: str, known: Sequence[str]) -> None:
+        """Raise `InputError` where an option is none of the known words."""
+        if getattr(self.options, key) not in known:
+            raise self.option_error(key, f"one of {', '.join(known)}")
 
     @property
     def gpu(self) -> Any:
@@ -72,12 +80,7 @@ class Method:
 
     def refused(self, frames: Frames, setup: Setup, reason: str) -> Predictions:
         """Predictions of a method that refuses: no positions, the reason in the meta data."""
-        meta = {
-            "method": self.name,
-            "control": self.control,
-            "setup": setup.name,
-            "refused": reason,
-        }
+        meta = {"method": self.name, "setup": setup.name, "refused": reason}
         status = np.full(len(frames), "refused", dtype=object)
         return Predictions(np.full((len(frames), 3), np.nan), status, meta=meta)
 
@@ -102,7 +105,6 @@ class Method:
         predictions.meta |= {
             "method": self.name,
             "cost": cost,
-            "control": self.control,
             "options": dataclasses.asdict(self.options),
             "seed": self.seed,
             "setup": setup.name,
@@ -134,7 +136,7 @@ class Method:
         )
 
     @classmethod
-    def load(cls, folder: str | Path, options: Mapping[str, Any] | None = None) -> Method:
+    def load(cls, folder: str | Path, options: Mapping[str, Any] | None = None) -> Self:
         """Read what `save` wrote. options: those that a model folder of another method lacks."""
         stored = files.read_json(Path(folder) / "method.json")
         return cls(stored["options"], stored["name"], stored["seed"])

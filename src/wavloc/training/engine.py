@@ -13,7 +13,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -39,14 +39,11 @@ class Trainable(Protocol):
     seed_name: str  # enters every seed
     options: Any  # a `Recipe`
     network: Any  # nn.Module
+    stats: Any  # statistics of the training data
+    start: Any  # method at whose weights the training starts, or None
     training_note: dict[str, Any]
+    uses_sound: ClassVar[bool]
 
-    @property
-    def uses_sound(self) -> bool: ...
-    @property
-    def samples(self) -> int: ...
-    @property
-    def starts_trained(self) -> bool: ...
     def to(self, device: torch.device) -> Any: ...
     def parts(self) -> Mapping[str, nn.Module]: ...
     def parameter_groups(self) -> list[dict[str, Any]]: ...
@@ -112,7 +109,7 @@ class Run:
         resumed = state.load(self.folder, method.network, optimizer)
         if resumed:
             note, best = resumed
-        elif method.starts_trained:  # keep these weights unless an epoch is better
+        elif method.start:  # keep these weights unless an epoch is better
             note["best"] = self._validate(method, checked)["criterion"]
         before = note["cost"]  # of the interrupted runs that this one continues
         network = method.network
@@ -312,12 +309,12 @@ class _Data:
         batch = {name: value[index] for name, value in self.tensors.items()}
         if self.rooms:
             batch["audio"], batch["source"] = self.rooms.simulate(
-                batch["audio"][:, 0], batch["mics"], method.samples, generator
+                batch["audio"][:, 0], batch["mics"], method.stats.samples, generator
             )
         batch["audio"] = method.hide_source(batch["audio"])
         shift = round(recipe.shift_s * self.rate)
         moved = generator if self.role == "train" else None
-        cut = augment.shifted(batch["audio"], method.samples, shift, moved)
+        cut = augment.shifted(batch["audio"], method.stats.samples, shift, moved)
         clean = method.normalise(cut)
         snr_db = (recipe.snr_low_db, recipe.snr_high_db)
         noisy = augment.noisy(clean, snr_db, generator, recipe.noise)

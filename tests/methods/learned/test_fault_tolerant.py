@@ -13,14 +13,14 @@ import torch
 
 from helpers.frames import anechoic_frames
 from helpers.networks import SMALL, untrained
-from wavloc import cli, methods
+from wavloc import cli
 from wavloc.errors import InputError
 from wavloc.features import coherence
 from wavloc.features.gcc_torch import gcc_features
 from wavloc.features.reliability import reliability
 from wavloc.frames import Frames
 from wavloc.geometry import LUVIRA_MICS
-from wavloc.methods import predictions
+from wavloc.methods import predictions, registry
 from wavloc.methods.learned import fault_tolerant, layers
 from wavloc.methods.learned.base import DataStats
 from wavloc.methods.learned.encoders import beats, encoders, spectrogram
@@ -663,4 +663,4 @@ def test_weights_out_of_the_packages_tell_speech_from_noise(tmp_path: Path) -> N
 
 
 def test_it_is_found_by_name() -> None:
-    assert isinstance(methods.create("fault_tolerant"), fault_tolerant.Method)
+    assert isinstance(registry.create(registry.Entry("fault_tolerant")), fault_tolerant.Method)

@@ -13,10 +13,6 @@ from wavloc.setups import Setup
 class Method(Base):
     """The centre of the box around the known microphones; ignores the sound."""
 
-    label = "Centre (floor)"
-    reference = "control"
-    input_types = "none"
-    control = True
     min_mics = 1
 
     def estimate(self, frames: Frames, setup: Setup) -> Predictions:

@@ -66,8 +66,5 @@ def solve(
 class Method(DelayMethod):
     """GCC-PHAT, one peak per pair; linear least squares."""
 
-    label = "Linear LS"
-    reference = "Gillette and Silverman 2008, all pairs"
-    permutation_invariant = False  # of each pair the second microphone is the reference
     Options = Options
     solver = staticmethod(solve)

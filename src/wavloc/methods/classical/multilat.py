@@ -84,7 +84,5 @@ def on_inliers(problem: Problem, points: np.ndarray, inlier_m: float) -> Problem
 class Method(DelayMethod):
     """GCC-PHAT with four peaks per pair; 100 RANSAC draws; inlier count; the paper's guards."""
 
-    label = "Multilat"
-    reference = "Berg et al. 2024 (wav2pos), Multilat"
     Options = Options
     solver = staticmethod(solve)

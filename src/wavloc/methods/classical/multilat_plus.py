@@ -109,9 +109,6 @@ def solve_frames(
 class Method(Base):
     """GCC-PHAT peaks; TDOA map and RANSAC starts; steered power; least squares on the peaks."""
 
-    label = "Multilat+"
-    reference = "wavloc; after the RANSAC of Berg et al. 2024 (Multilat)"
-    input_types = "GCC-PHAT"
     Options = Options
 
     def estimate(self, frames: Frames, setup: Setup) -> Predictions:

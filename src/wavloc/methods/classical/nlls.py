@@ -53,7 +53,5 @@ def solve(
 class Method(DelayMethod):
     """GCC-PHAT, one peak per pair; robust least squares from the centroid."""
 
-    label = "Robust NLLS"
-    reference = "M-estimation by iteratively reweighted least squares (Huber 1981)"
     Options = Options
     solver = staticmethod(solve)

@@ -24,10 +24,6 @@ class Options:
 class Method(Base):
     """Least squares on the true delays of the known microphones, from their centroid."""
 
-    label = "Oracle (ceiling)"
-    reference = "control"
-    input_types = "true delays"
-    control = True
     needs_truth = True
     Options = Options
 

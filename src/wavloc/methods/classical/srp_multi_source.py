@@ -69,9 +69,6 @@ def deemphasize(
 class Method(Base):
     """One maximum of the steered power per source, each after the last one was removed."""
 
-    label = "SRP-PHAT, several"
-    reference = "Brutti, Omologo and Svaizer 2010"
-    input_types = "GCC-PHAT"
     Options = Options
 
     def estimate(self, frames: Frames, setup: Setup) -> Predictions:

@@ -83,9 +83,6 @@ def solve(
 class Method(Base):
     """Steered power on a grid through an integer lag table; coarse to fine; peaks at the end."""
 
-    label = "SRP-PHAT"
-    reference = "DiBiase 2000"
-    input_types = "GCC-PHAT"
     Options = Options
 
     def estimate(self, frames: Frames, setup: Setup) -> Predictions:

@@ -62,7 +62,5 @@ def solve(
 class Method(DelayMethod):
     """GCC-PHAT peaks; grid through an integer lag table; least squares on probable inliers."""
 
-    label = "TDOA map"
-    reference = "grid form of Berg et al. 2024 (Multilat)"
     Options = Options
     solver = staticmethod(solve)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import numpy as np
 import torch
@@ -60,10 +60,7 @@ class DataStats:
 
 
 class Component:
-    """A part that a method has besides its network, such as features from a pre-trained network.
-
-    What a component does not need, it leaves as it is here.
-    """
+    """A part that a method has besides its network, such as features from a pre-trained network."""
 
     pretrained: bool = False  # comes from the model of another entry, see `begin_with`
     fixes_lags: bool = False  # makes the size of the network depend on the largest lag
@@ -92,54 +89,32 @@ class Component:
 class LearnedMethod(base.Method, Generic[Network]):
     """Base of the learned methods; they define `build`, `inputs`, `loss` and `estimate_batch`."""
 
-    learned = True
     min_mics = 1
     uses_sound: ClassVar[bool] = True  # in training, besides the features that are kept of it
     reconstructs: ClassVar[bool] = False  # signals, where `keep_audio` asks for them
     cache: Path = Path("data")  # folder of downloaded files
+    components: Sequence[Component] = ()
+    start: Any = None  # method of this class at whose weights the training starts
+    keep_audio: bool = False  # predictions hold reconstructed signals too
     Options = Recipe
+    _stats: DataStats | None = None
+    _network: Network | None = None
 
-    def __init__(
-        self,
-        options: Mapping[str, Any] | None = None,
-        name: str = "",
-        seed: int = 0,
-        seed_name: str = "",
-    ):
-        super().__init__(options, name, seed, seed_name)
+    def set_up(self) -> None:
+        """Check the recipe; methods check the rest and make their components."""
         self.check_choice("optimizer", ("adamw", "adam"))
         self.check_choice("schedule", ("cosine", "steps", "reference"))
         self.check_choice("noise", ("white", "coloured"))
         for key in ("epochs", "batch", "learning_rate", "predict_batch"):
             if not getattr(self.options, key) > 0:
                 raise self.option_error(key, "a number above 0")
-        self.components: Sequence[Component] = ()
-        self.start: Any = None  # method of this class at whose weights the training starts
         self.training_note: dict[str, Any] = {}
-        self.keep_audio = False  # predictions hold reconstructed signals too
-        self._stats: DataStats | None = None
-        self._network: Network | None = None
-        self.set_up()
-
-    def option_error(self, key: str, expected: str) -> InputError:
-        """The error that names an option, its value and what was expected."""
-        value = getattr(self.options, key)
-        given = f"'{value}'" if isinstance(value, str) else value
-        return InputError(f"methods.{self.name}.options.{key}: {given}, expected {expected}")
-
-    def check_choice(self, key: str, known: Sequence[str]) -> None:
-        """Raise `InputError` where an option is none of the known words."""
-        if getattr(self.options, key) not in known:
-            raise self.option_error(key, f"one of {', '.join(known)}")
 
     # ----------------------------------------------------------------- for subclasses
 
-    def set_up(self) -> None:
-        """Check the options and make the components; the last step of ``__init__``."""
-
     @property
     def inputs_note(self) -> str:
-        """Types of inputs of this very model for tables, where the entry cannot know them."""
+        """Types of inputs for tables, where the model knows more of them than its entry."""
         return ""
 
     def build(self, stats: DataStats) -> Network:
@@ -155,7 +130,7 @@ class LearnedMethod(base.Method, Generic[Network]):
         return standardise(audio)
 
     def features(self, audio: Tensor) -> Batch:
-        """Costly features of normalised sound (B, 1 + M, N), without a gradient; may be none."""
+        """Costly features of normalised sound (B, 1 + M, N), without a gradient; {} for none."""
         return {}
 
     def inputs(self, batch: Batch) -> Batch:
@@ -223,11 +198,6 @@ class LearnedMethod(base.Method, Generic[Network]):
     def stats(self, stats: DataStats) -> None:
         self._stats = stats
 
-    @property
-    def samples(self) -> int:
-        """Samples of a frame."""
-        return self.stats.samples
-
     def parts(self) -> dict[str, nn.Module]:
         """Networks that are saved, by name."""
         parts: dict[str, nn.Module] = {"network": self.network}
@@ -240,7 +210,7 @@ class LearnedMethod(base.Method, Generic[Network]):
         """Number of parameters of everything that the model holds."""
         return sum(value.numel() for part in self.parts().values() for value in part.parameters())
 
-    def to(self, device: str | torch.device) -> LearnedMethod[Network]:
+    def to(self, device: str | torch.device) -> Self:
         """Move all networks."""
         for part in self.parts().values():
             part.to(device)
@@ -269,7 +239,7 @@ class LearnedMethod(base.Method, Generic[Network]):
 
     @staticmethod
     def own_options(options: Mapping[str, Any]) -> dict[str, Any]:
-        """Those that define the network: neither of the `Recipe` nor of the array."""
+        """Options that define the network: neither of the `Recipe` nor of the array."""
         others = {field.name for field in dataclasses.fields(Recipe)} | {"max_lag"}
         return {key: value for key, value in options.items() if key not in others}
 
@@ -289,11 +259,6 @@ class LearnedMethod(base.Method, Generic[Network]):
         for component, started in zip(self.components, self.start.components, strict=True):
             component.start_from(started)
         self.training_note["start"] = str(folder)
-
-    @property
-    def starts_trained(self) -> bool:
-        """Whether its training starts at the weights of a model."""
-        return self.start is not None
 
     def fit(self, train: Frames, valid: Frames, run: Any) -> None:
         """Train on ``train``; ``valid`` chooses the epoch that is kept. run: the training run."""
@@ -318,7 +283,7 @@ class LearnedMethod(base.Method, Generic[Network]):
             speed_of_sound=train.speed_of_sound,
             max_lag=self.lag(train),
             position_mean=tuple(source.mean(axis=0).tolist()),
-            # A trained network has learned how delays relate to metres: keep its unit of length.
+            # A trained network relates delays to its unit of length: keep it.
             position_std=self.start.stats.position_std if self.start else std,
         )
         seed = seeds.sequence(self.seed, self.seed_name, "init").generate_state(1)[0]
@@ -429,10 +394,8 @@ class LearnedMethod(base.Method, Generic[Network]):
         files.write_json(folder / "method.json", description)
 
     @classmethod
-    def load(
-        cls, folder: str | Path, options: Mapping[str, Any] | None = None
-    ) -> LearnedMethod[Network]:
-        """Read what `save` wrote, with the options of the training; ``options`` do not count.
+    def load(cls, folder: str | Path, options: Mapping[str, Any] | None = None) -> Self:
+        """Read what `save` wrote; the options are those of the training.
 
         Anything that does not fit is an `InputError` that names it.
         """

@@ -120,15 +120,11 @@ def _block(inputs: int, outputs: int) -> nn.Sequential:
 class Method(LearnedMethod[DINN]):
     """Short-time spectra inside the network; positions relative to the mean training source."""
 
-    label = "DI-NN"
-    reference = "Grinstein et al. 2023"
-    input_types = "raw audio, coordinates"
-    permutation_invariant = False
-    variable_mics = False
     setups = ("1a", "1b")
     Options = Options
 
     def set_up(self) -> None:
+        super().set_up()
         self.check_choice("scale", ("frame", "microphone"))
 
     def prepare(self, train: Frames) -> None:

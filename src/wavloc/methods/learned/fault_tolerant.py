@@ -336,10 +336,10 @@ def features(
     gcc = correlations(sound, stats.max_lag)
     delays = coherence.delays(gcc)
     agreement = coherence.coherence(sound, delays, options.coherence, stats.sample_rate)
-    found = {"gcc": gcc, "agreement": agreement}
-    if options.encoder_trained:  # its embeddings change from step to step
-        return found
-    return found | {"embedding": encoder.embedded(sound, first)}
+    pairs = {"gcc": gcc, "agreement": agreement}
+    if options.encoder_trained:  # its embeddings change in every step
+        return pairs
+    return pairs | {"embedding": encoder.embedded(sound, first)}
 
 
 def labelled(method: LearnedMethod[Any], frames: Frames) -> Tensor:
@@ -351,14 +351,12 @@ def labelled(method: LearnedMethod[Any], frames: Frames) -> Tensor:
 class Method(LearnedMethod[FaultTolerant]):
     """The fault-tolerant network for one source, and how far each microphone can be relied on."""
 
-    label = "Fault-tolerant"
-    reference = "Yang et al. 2025"
-    input_types = "raw audio, NGCC-PHAT, coordinates"
     min_mics = 2
     reconstructs = True
     Options = Options
 
     def set_up(self) -> None:
+        super().set_up()
         check(self)
         self.correlations = PairCorrelations(self.options.features)
         self.encoder = encoders.SignalEncoder(self.options)

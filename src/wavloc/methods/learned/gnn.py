@@ -95,10 +95,6 @@ def pair_correlations(
 class Method(LearnedMethod[RelationNet]):
     """Pairs i < j; the mean over pairs; positions relative to the mean of the training sources."""
 
-    label = "GNN"
-    reference = "Grinstein et al. 2023"
-    input_types = "GCC-PHAT, coordinates"
-    permutation_invariant = False
     uses_sound = False
     min_mics = 2
     Options = Options

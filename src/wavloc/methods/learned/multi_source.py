@@ -25,40 +25,15 @@ from wavloc.methods.learned.fault_tolerant import FaultTolerant, Output
 from wavloc.methods.learned.layers import reconstruction_losses
 from wavloc.methods.learned.ngcc_phat import PairCorrelations
 from wavloc.simulation import mixtures
-from wavloc.training.recipe import Recipe
 
 
 @dataclasses.dataclass(frozen=True)
-class Options(Recipe):
-    """Those of the fault-tolerant method, and how many sources there may be."""
+class Options(fault_tolerant.Options):
+    """Those of the fault-tolerant network (`mask_source` has no effect: no source is known)."""
 
-    embed_dim: int = 256
-    encoder_depth: int = 4
-    decoder_depth: int = 4
-    heads: int = 4
-    pair_hidden: int = 512
-    head_hidden: tuple[int, int] = (512, 256)
-    encoder: str = "auto"  # auto (beats where a file is given, else aisfx), beats, aisfx, ...
-    encoder_file: str = ""  # checkpoint of the encoder; empty = out of its pip package
-    encoder_trained: bool = False  # with the rest, not frozen
-    features: str = "ngcc"  # of pairs: ngcc or gcc
-    coherence: str = "adaptive"  # or magnitude_squared, phase, none
-    alpha: float = 1.0  # power of the coherence; 0 = all pairs alike
-    alpha_learned: bool = False
-    top_t: float = 0.3  # fraction of pairs that are kept; 1 = dense attention
-    keep: str = "query"  # by each query its largest weights, or by the frame the most coherent
-    masking: str = "random"  # or none (setup 1a)
-    mask_most: int = 3  # microphones that lose position or signal, each
-    mask_shared: int = 5  # microphones that keep both
-    mask_source: float = 0.5  # without effect: the signal of no source is known
-    unlabelled: float = 0.0  # fraction of training frames whose source position is not used
-    max_lag: int = 0  # samples; 0 = what the training array allows
-    audio_weight: float = 0.1  # of the reconstruction of signals
-    mic_weight: float = 1.0  # of the positions of masked microphones
-    source_weight: float = 1.0  # of the positions of the sources
-    presence_weight: float = 1.0  # of being a source
-    sources: int = 3  # queries: the most that can be estimated
+    sources: int = 3  # queries: the most sources that can be estimated
     mixtures: int = 1  # made of each training frame, with 1 to ``sources`` sources
+    presence_weight: float = 1.0  # of the loss of whether a query stands for a source
 
 
 def assignments(values: Tensor) -> Tensor:
@@ -91,14 +66,12 @@ def matched_loss(
 class Method(LearnedMethod[FaultTolerant]):
     """The fault-tolerant network with a query for each source, trained on mixtures of frames."""
 
-    label = "Fault-tolerant, several"
-    reference = "Yang et al. 2025"
-    input_types = "raw audio, NGCC-PHAT, coordinates"
     min_mics = 2
     setups = ("1a", "2a")
     Options = Options
 
     def set_up(self) -> None:
+        super().set_up()
         fault_tolerant.check(self)
         for key, known in (("sources", (2, 3)), ("fresh", (False,))):
             if getattr(self.options, key) not in known:

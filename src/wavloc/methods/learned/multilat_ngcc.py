@@ -9,12 +9,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
 
-from wavloc.errors import InputError
 from wavloc.features import delays, gcc
 from wavloc.frames import Frames
 from wavloc.methods import base
@@ -40,26 +39,10 @@ class Options:
 class Method(base.Method):
     """One delay per pair by NGCC-PHAT; RANSAC with the paper's guards."""
 
-    label = "Multilat*"
-    reference = "Berg et al. 2024 (wav2pos), Multilat*; NGCC-PHAT: Berg et al. 2022"
-    input_types = "NGCC-PHAT"
-    learned = True
-    permutation_invariant = False  # a pair is scored in one direction; the head is not symmetric
     Options = Options
 
-    def __init__(
-        self,
-        options: Mapping[str, Any] | None = None,
-        name: str = "",
-        seed: int = 0,
-        seed_name: str = "",
-    ):
-        super().__init__(options, name, seed, seed_name)
-        if self.options.solver not in ("multilat", "multilat_plus"):
-            raise InputError(
-                f"methods.{self.name}.options.solver: '{self.options.solver}', "
-                "expected one of multilat, multilat_plus"
-            )
+    def set_up(self) -> None:
+        self.check_choice("solver", ("multilat", "multilat_plus"))
         self.model = ngcc_phat.Method()
 
     def refusal(self, frames: Frames, setup: Setup) -> str | None:
@@ -96,7 +79,7 @@ class Method(base.Method):
     def gpu(self) -> torch.device | None:
         return self.model.gpu
 
-    def to(self, device: str | torch.device) -> Method:
+    def to(self, device: str | torch.device) -> Self:
         """Move the network."""
         self.model.to(device)
         return self
@@ -106,7 +89,7 @@ class Method(base.Method):
         self.model.save(folder)
 
     @classmethod
-    def load(cls, folder: str | Path, options: Mapping[str, Any] | None = None) -> Method:
+    def load(cls, folder: str | Path, options: Mapping[str, Any] | None = None) -> Self:
         """A solver with ``options`` on the model of `ngcc_phat` in the folder, with its seed."""
         model = ngcc_phat.Method.load(folder)
         method = cls(options, seed=model.seed)

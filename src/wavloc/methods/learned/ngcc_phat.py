@@ -239,11 +239,9 @@ class NGCC(nn.Module):
                 for part in audio.split(frames)
             ]
             return torch.cat(parts)
-        each, most = (
-            CORRELATION_BYTES * samples * channels,
-            MOST_ELEMENTS // (2 * samples * channels),
-        )
-        chunk = chunk or devices.fitting(device, each, most, CPU_CORRELATIONS // channels)
+        most = MOST_ELEMENTS // (2 * samples * channels)
+        each, on_cpu = CORRELATION_BYTES * samples * channels, CPU_CORRELATIONS // channels
+        chunk = chunk or devices.fitting(device, each, most, on_cpu)
         signals = audio.reshape(batch * count, samples).split(chunk)
         spectrum = torch.cat([self.spectra(part) for part in signals])
         spectrum = spectrum.reshape(batch, count, *spectrum.shape[1:])
@@ -275,10 +273,6 @@ class NGCC(nn.Module):
 class Method(LearnedMethod[NGCC]):
     """The training of NGCC-PHAT: cross-entropy of the delays of random pairs over all lags."""
 
-    label = "NGCC-PHAT"
-    reference = "Berg et al. 2022"
-    input_types = "raw audio"
-    permutation_invariant = False  # a pair is scored in one direction; the head is not symmetric
     Options = Options
 
     def build(self, stats: DataStats) -> NGCC:

