@@ -148,8 +148,8 @@ def rows(plan: Plan, experiment: str) -> dict[str, dict[str, Any]]:
         return {"data": {"label": "data"}}
     place = places(plan.config["methods"])
     labels = spec.get("labels", {})
-    keys = ("label", "reference", "input_types", "learned", "permutation_invariant")
-    keys += ("variable_mics", "control")
+    keys = ["label", "reference", "input_types", "learned", "permutation_invariant"]
+    keys += ["variable_mics", "control"]
     shown = {}
     for name in plan.methods_of(experiment):
         entry = plan.methods[name]

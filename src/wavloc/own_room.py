@@ -127,7 +127,7 @@ def profile(
 
 def _fine_tuned(folder: Path, mics: np.ndarray) -> dict[str, Any]:
     """Method entry of a training that starts from a model, with what must be as it is there."""
-    model = registry.load(registry.named(METHOD), folder)
+    model: Any = registry.load(registry.named(METHOD), folder)
     lag = max_lag(mics, model.stats.sample_rate, model.stats.speed_of_sound)
     if lag > model.stats.max_lag:
         raise InputError(
@@ -161,8 +161,9 @@ def name_of(path: Path) -> str:
 
 def write(path: Path, made: dict[str, Any], options: str) -> None:
     """Write the profile as YAML, with the options of the command that made it."""
-    style = {"sort_keys": False, "default_flow_style": None, "width": 100, "allow_unicode": True}
-    text = yaml.dump(made, Dumper=_Plain, **style)
+    text = yaml.dump(
+        made, Dumper=_Plain, sort_keys=False, default_flow_style=None, width=100, allow_unicode=True
+    )
     head = (
         f"{MADE_BY} {options}\n"
         "# Differences from config.yaml; edit as you like. What each key means: README.md here,\n"

@@ -52,7 +52,7 @@ def path_of(kind: str, module: str) -> str:
     return known[module]
 
 
-def plugin_class(kind: str, module: str) -> type:
+def plugin_class(kind: str, module: str) -> Any:
     """The class ``Method`` or ``Dataset`` of a plugin."""
     return getattr(importlib.import_module(path_of(kind, module)), _class_name(kind))
 
@@ -64,7 +64,7 @@ def _class_name(kind: str) -> str:
 # ----------------------------------------------------------------- options
 
 
-def make_options(plugin: type, given: Mapping[str, Any], where: str) -> Any:
+def make_options(plugin: Any, given: Mapping[str, Any], where: str) -> Any:
     """Build the frozen dataclass ``plugin.Options``; unknown keys and wrong types are named."""
     defaults = {field.name: field.default for field in dataclasses.fields(plugin.Options)}
     return plugin.Options(**_checked(defaults, given, where))
@@ -106,7 +106,7 @@ def _source(module: str) -> tuple[dict[str, ast.ClassDef], dict[str, str]]:
     if spec is None or spec.origin is None:
         return {}, {}
     tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
-    names = {}
+    names: dict[str, str] = {}
     for node in tree.body:
         if isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names |= {a.asname or a.name: f"{node.module}.{a.name}" for a in node.names}
@@ -134,7 +134,9 @@ def _attribute(module: str, name: str, attribute: str) -> tuple[str, str] | None
     if node is None:
         return None
     for line in node.body:
-        targets = line.targets if isinstance(line, ast.Assign) else [getattr(line, "target", None)]
+        if not isinstance(line, ast.Assign | ast.AnnAssign):
+            continue
+        targets = line.targets if isinstance(line, ast.Assign) else [line.target]
         if any(isinstance(target, ast.Name) and target.id == attribute for target in targets):
             return _resolved(module, line.value) if line.value else None
     for base in node.bases:
@@ -146,9 +148,10 @@ def _attribute(module: str, name: str, attribute: str) -> tuple[str, str] | None
 
 def _fields(module: str, name: str) -> dict[str, Any]:
     """Fields of a dataclass and of its bases, with their defaults."""
-    node, fields = _source(module)[0].get(name) if module else None, {}
+    node = _source(module)[0].get(name) if module else None
     if node is None:
-        return fields
+        return {}
+    fields: dict[str, Any] = {}
     for base in node.bases:
         fields |= _fields(*_resolved(module, base))
     for line in node.body:

@@ -187,8 +187,8 @@ def test_the_check_of_a_gpu_runs_on_a_cpu_too(root: Path, monkeypatch) -> None:
     check = importlib.import_module("check_gpu")
     args = argparse.Namespace(batch=2, mics=2, rounds=1, product=64, compile=False)
     rows = check.run(args, torch.device("cpu"))
-    judged = {(row["what"], row["way"]): row["good"] for row in rows if "good" in row}
-    assert {what for what, _ in judged} == {"features", "step", "simulation"}
-    assert all(good for (what, _), good in judged.items() if what != "step")
-    counted = next(row["gflop_per_frame"] for row in rows if row["what"] == "features")
+    passed = {(row["part"], row["mode"]): row["passed"] for row in rows if "passed" in row}
+    assert {part for part, _ in passed} == {"features", "step", "simulation"}
+    assert all(good for (part, _), good in passed.items() if part != "step")
+    counted = next(row["gflop_per_frame"] for row in rows if row["part"] == "features")
     assert 4.6 < counted < 4.9  # two backbones of 1.81 and two heads of 0.56 GFLOP

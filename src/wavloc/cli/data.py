@@ -125,7 +125,7 @@ def _prepare(args: argparse.Namespace) -> None:
     from wavloc.files import read_json
 
     started = time.perf_counter()
-    chosen = {"source": "embedded", "options": {}, "cache": Path("data")}
+    chosen: dict[str, Any] = {"source": "embedded", "options": {}, "cache": Path("data")}
     if args.plan:
         from wavloc import jobs
 

@@ -153,11 +153,13 @@ class FaultTolerant(nn.Module):
             nn.LayerNorm(embed_dim),
         )
         self.source_query = nn.Parameter(torch.empty(sources, embed_dim))
-        for name in (
-            "unknown_position", "unknown_audio",
-            "mask_position", "mask_audio", "decoder_audio", "decoder_position",
-        ):  # fmt: skip
-            self.register_parameter(name, nn.Parameter(torch.empty(embed_dim)))
+
+        def token() -> nn.Parameter:
+            return nn.Parameter(torch.empty(embed_dim))
+
+        self.unknown_position, self.unknown_audio = token(), token()
+        self.mask_position, self.mask_audio = token(), token()
+        self.decoder_audio, self.decoder_position = token(), token()
         self.of_audio, self.of_position = message(embed_dim), message(embed_dim)
         self.position_to_audio = CrossAttention(embed_dim, heads)
         self.audio_to_position = CrossAttention(embed_dim, heads)

@@ -16,7 +16,7 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -79,6 +79,8 @@ class SincBank(nn.Module):
         # The window's argument ends half a step before the centre: published so.
         place = torch.linspace(0, taps / 2 - 1, half)
         window = 0.54 - 0.46 * torch.cos(2 * math.pi * place / taps)
+        self.angle: Tensor
+        self.window: Tensor
         self.register_buffer("angle", angle, persistent=False)
         self.register_buffer("window", window, persistent=False)
 
@@ -115,7 +117,16 @@ def _activate(signal: Tensor) -> Tensor:
     return functional.leaky_relu(signal, SLOPE)
 
 
-def _folded(conv: nn.Conv1d, norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
+class _Conv(nn.Conv1d):
+    bias: Tensor  # always there, which torch's own annotation leaves open
+
+
+class _Norm(nn.BatchNorm1d):
+    running_mean: Tensor
+    running_var: Tensor
+
+
+def _folded(conv: _Conv, norm: _Norm) -> tuple[Tensor, Tensor]:
     """Weight and bias of a convolution followed by a batch norm in eval mode."""
     gain = norm.weight / torch.sqrt(norm.running_var + norm.eps)
     bias = (conv.bias - norm.running_mean) * gain + norm.bias
@@ -153,14 +164,16 @@ class NGCC(nn.Module):
             "sample_rate": sample_rate,
         }
         self.bank = SincBank(channels, taps, sample_rate)
-        self.backbone = nn.ModuleList(nn.Conv1d(channels, channels, k) for k in kernels)
-        self.backbone_norms = nn.ModuleList(
-            nn.BatchNorm1d(channels, momentum=0.05) for _ in range(1 + len(kernels))
-        )
-        self.head = nn.ModuleList(nn.Conv1d(channels, channels, k, padding=k // 2) for k in kernels)
-        self.head_norms = nn.ModuleList(nn.BatchNorm1d(channels) for _ in kernels)
+        # A module list does not keep the type of its modules.
+        convs = nn.ModuleList(_Conv(channels, channels, k) for k in kernels)
+        self.backbone = cast(Sequence[_Conv], convs)
+        norms = nn.ModuleList(_Norm(channels, momentum=0.05) for _ in range(1 + len(kernels)))
+        self.backbone_norms = cast(Sequence[_Norm], norms)
+        convs = nn.ModuleList(_Conv(channels, channels, k, padding=k // 2) for k in kernels)
+        self.head = cast(Sequence[_Conv], convs)
+        self.head_norms = cast(Sequence[_Norm], nn.ModuleList(_Norm(channels) for _ in kernels))
         self.dropout = nn.Dropout(dropout)
-        self.final = nn.Conv1d(channels, 1, final_kernel, padding=final_kernel // 2)
+        self.final = _Conv(channels, 1, final_kernel, padding=final_kernel // 2)
 
     def embed(self, signal: Tensor) -> Tensor:
         """Backbone: (B, N) -> (B, channels, N); it commutes with circular shifts."""
@@ -207,8 +220,8 @@ class NGCC(nn.Module):
 
     def forward(self, first: Tensor, second: Tensor, max_lag: int) -> Tensor:
         """Logits (B, 2 max_lag + 1) of pairs of signals (B, N)."""
-        spectrum = self.spectra(torch.cat([first, second]))
-        return self.score(correlation.whitened(*spectrum.chunk(2), max_lag))
+        first, second = self.spectra(torch.cat([first, second])).chunk(2)
+        return self.score(correlation.whitened(first, second, max_lag))
 
     @torch.no_grad()
     def all_pairs(

@@ -88,7 +88,7 @@ def _row(tokens: Sequence[Token], start: int) -> Sequence[Token]:
 class _Renderer(RendererHTML):
     """As the library's, with tables in the form of `table`."""
 
-    def table_open(self, tokens: Sequence[Token], index: int, *_: Any) -> str:
+    def table_open(self, tokens: Sequence[Token], index: int, *unused: Any) -> str:
         heads = [token.content for token in _row(tokens, index) if token.type == "inline"]
         opened, _, self._end = scrolling("<table>|", f"table: {heads[0]} …").partition("|")
         return opened

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import operator
 
 from wavloc.reporting.tables.grid import Cell, Grid
 
@@ -64,7 +65,7 @@ def _latex_head(grid: Grid, lead: int) -> list[str]:
         last = level == levels - 1
         cells = [grid.first, *map(escape, grid.properties)] if last else [""] * lead
         rules, start = [], lead + 1
-        groups = itertools.groupby(grid.columns, key=lambda head, depth=level: head[: depth + 1])
+        groups = itertools.groupby(grid.columns, operator.itemgetter(slice(level + 1)))
         for head, members in groups:
             span = len(list(members))
             text = escape(head[-1])

@@ -7,9 +7,9 @@ name its own weights. Sizes are read off the weights.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -57,11 +57,13 @@ class PositionConv(nn.Module):
 class GatedAttention(nn.Module):
     """Self-attention with a position bias that every query scales by two gates."""
 
+    relative_attention_bias: nn.Embedding  # of the first layer alone
+
     def __init__(self, width: int, heads: int):
         super().__init__()
         self.heads = heads
-        for name in ("k_proj", "v_proj", "q_proj", "out_proj"):
-            self.add_module(name, nn.Linear(width, width))
+        self.k_proj, self.v_proj = nn.Linear(width, width), nn.Linear(width, width)
+        self.q_proj, self.out_proj = nn.Linear(width, width), nn.Linear(width, width)
         self.grep_linear = nn.Linear(width // heads, 8)
         self.grep_a = nn.Parameter(torch.ones(1, heads, 1, 1))
 
@@ -108,7 +110,8 @@ class Transformer(nn.Module):
         self.pos_conv = nn.ModuleList([PositionConv(width, taps, groups)])
         self.layer_norm = nn.LayerNorm(width)
         residual = (2 * layers) ** 0.25
-        self.layers = nn.ModuleList(Layer(width, hidden, heads, residual) for _ in range(layers))
+        stack = nn.ModuleList(Layer(width, hidden, heads, residual) for _ in range(layers))
+        self.layers = cast(Sequence[Layer], stack)  # a module list does not keep this type
         self.layers[0].self_attn.relative_attention_bias = nn.Embedding(buckets, heads)
 
 
