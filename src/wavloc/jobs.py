@@ -7,6 +7,7 @@ from typing import Any
 
 from wavloc import plugins, provenance
 from wavloc.config import places
+from wavloc.datasets import fetch
 from wavloc.errors import InputError
 from wavloc.evaluation.metrics import METRICS
 from wavloc.methods.registry import Entry
@@ -34,7 +35,7 @@ def prepare(plan: Plan, kind: str) -> dict[str, Any]:
     config, source = plan.config, plan.config[kind]
     options = dict(config["sound"][kind])
     if source in plan.downloads:
-        options["root"] = plan.data_folder(source)
+        options["root"] = _data_folder(plan, source)
     elif source in SOUND_ROOTS:
         key = SOUND_ROOTS[source].format(kind=kind)
         if key not in config:
@@ -54,7 +55,7 @@ def simulate(plan: Plan, dataset: str) -> dict[str, Any]:
                 f"config: dataset '{dataset}' reads recordings and needs a download entry with "
                 "urls or root"
             )
-        data = plan.data_folder(dataset)
+        data = _data_folder(plan, dataset)
     return {
         "module": entry["module"],
         "options": entry["options"],
@@ -62,6 +63,15 @@ def simulate(plan: Plan, dataset: str) -> dict[str, Any]:
         "data": data,
         "seed": plan.seed,
     }
+
+
+def _data_folder(plan: Plan, name: str) -> str:
+    """Where a download is or will be."""
+    try:
+        folder = fetch.folder_of(name, plan.downloads[name], Path(plan.config["cache"]))
+    except InputError as error:
+        raise InputError(f"config, data of {name}: {error}") from None
+    return str(folder)
 
 
 def fault(plan: Plan, name: str) -> dict[str, Any]:
@@ -174,7 +184,7 @@ def _label(plan: Plan, dataset: str) -> str:
 
 
 def check(plan: Plan) -> None:
-    """Raise `InputError` for what would stop a run: unknown names, folders that are not there."""
+    """Raise `InputError` for unknown names and missing folders, before they stop a run."""
     for kind in ("tables", "figures"):
         for name, spec in plan.config[kind].items():
             for metric in [*spec.get("metrics", []), *filter(None, [spec.get("metric")])]:

@@ -1,7 +1,7 @@
-"""What a configuration asks for: cells and models, their files, and what each job reads.
+"""The plan of a run: the cells, methods, models and files that a configuration asks for.
 
-The workflow turns it into rules, commands look up in it what they are told by name. Nothing is
-computed here and no method is imported; of a dataset its class says which tracks it has.
+The workflow makes rules of it; commands look up in it the table, model or fault they are given by
+name. No method is imported here; tracks and splits come from the classes of the datasets.
 
 A cell is one dataset, track, setup and number of microphones: the conditions in which methods are
 compared. An experiment is a table or a figure.
@@ -12,7 +12,6 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from wavloc import plugins
@@ -68,7 +67,7 @@ def kind_of(spec: Spec) -> str:
 
 
 def unique(items: Iterable[T]) -> list[T]:
-    """Without what was there before."""
+    """The items in their order, each once."""
     return list(dict.fromkeys(items))
 
 
@@ -87,7 +86,7 @@ class Plan:
 
     @functools.cached_property
     def sets(self) -> dict[str, list[str]]:
-        """Sets of methods, without those in them; `all` has what no set names, too."""
+        """Methods of each set; `all` also has those that no set names."""
         sets = {name: list(members) for name, members in self.config["sets"].items()}
         held = set(itertools.chain.from_iterable(sets.values()))
         free = [name for name in self.methods if self.methods[name].localizes and name not in held]
@@ -198,7 +197,7 @@ class Plan:
     def _groups(self) -> dict[tuple[Cell, tuple[str, ...]], str]:
         """Experiments whose methods are evaluated together in a cell -> the first of them.
 
-        Each needs its own methods only; where another has the same ones, both share the metrics.
+        Each needs its own methods only; experiments with the same methods share their metrics.
         """
         groups: dict[tuple[Cell, tuple[str, ...]], str] = {}
         for name in self.experiments:
@@ -218,9 +217,9 @@ class Plan:
 
     def split(self, dataset: str, track: str) -> tuple[str, Split]:
         """The split that keeps a track, with or without a fault, for testing."""
-        found = self.dataset(dataset)
-        name = found.split_of(faults.parted(track)[0])
-        return name, found.splits()[name]
+        named = self.dataset(dataset)
+        split = named.split_of(faults.parted(track)[0])
+        return split, named.splits()[split]
 
     def partners(self, dataset: str, track: str) -> list[str]:
         """Frames whose sources sound beside those of a track: all that are tested with it."""
@@ -253,14 +252,6 @@ class Plan:
         if name not in self.downloads or not fetch.is_fetched(name, self.downloads[name]):
             return []
         return [f"{self.config['cache']}/{name}/manifest.json"]
-
-    def data_folder(self, name: str) -> str:
-        """Where a download is or will be."""
-        try:
-            folder = fetch.folder_of(name, self.downloads[name], Path(self.config["cache"]))
-        except InputError as error:
-            raise InputError(f"config, data of {name}: {error}") from None
-        return str(folder)
 
     def sounds_of(self, dataset: str) -> dict[str, str]:
         """Kind of dry sound that a dataset needs -> its corpus folder."""
@@ -379,8 +370,8 @@ class Plan:
     def table_files(self) -> list[str]:
         """Everything in the folder of tables."""
         files = [path for name in self.config["tables"] for path in self.outputs(name)]
-        more = ("reproduction.csv", "reproduction.md", "summary.json")
-        return [*files, *(f"{self.results}/tables/{name}" for name in more)]
+        over_all = ("reproduction.csv", "reproduction.md", "summary.json")
+        return [*files, *(f"{self.results}/tables/{name}" for name in over_all)]
 
     @functools.cached_property
     def figure_files(self) -> list[str]:
@@ -398,8 +389,9 @@ class Plan:
     @functools.cached_property
     def viewed(self) -> list[Cell]:
         """Cells whose track the report shows in 3-D, with every method that is run on them."""
-        shown = [n for n, spec in self.config["figures"].items() if spec["kind"] == "trajectory"]
-        cells = unique(cell for name in shown for cell in self.cells_of(name))
+        figures = self.config["figures"].items()
+        tracks = [name for name, spec in figures if spec["kind"] == "trajectory"]
+        cells = unique(cell for name in tracks for cell in self.cells_of(name))
         return [cell for cell in cells if cell in self.cells]
 
     @functools.cached_property
@@ -427,7 +419,7 @@ class Plan:
         return measured
 
     def conditions(self, cell: Cell, experiment: str, kind: str) -> list[str]:
-        """Columns of the frames by which methods are evaluated, over all that share the metrics."""
+        """Columns of the frames whose values are conditions, of all that share these metrics."""
         columns: list[str] = []
         if kind not in ("conditions", "denoising"):
             return columns

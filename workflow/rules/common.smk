@@ -1,4 +1,4 @@
-# The plan of this run, and what the rules take from it; no rules here.
+# The plan of this run and helpers of the rules; no rules here.
 import re
 import sys
 

@@ -71,8 +71,8 @@ def finite(text: str) -> float:
 
 def pair(text: str) -> tuple[str, Path]:
     """``NAME=PATH``."""
-    key, found, path = text.partition("=")
-    if not found or not key or not path:
+    key, _, path = text.partition("=")
+    if not key or not path:
         raise argparse.ArgumentTypeError(f"'{text}', expected NAME=PATH")
     return key, Path(path)
 

@@ -1,4 +1,4 @@
-"""Commands for data: fetch, prepare, simulate, and what is hidden from methods or broken."""
+"""Commands for data: download, prepare, simulate, break, mix, hide microphones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands for recordings and rooms of your own, and for what there is."""
+"""Commands for own recordings and rooms, and lists of methods and datasets."""
 
 from __future__ import annotations
 

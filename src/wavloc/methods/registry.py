@@ -75,11 +75,11 @@ def shipped() -> dict[str, Entry]:
 
 def named(name: str, known: Mapping[str, Entry] | None = None) -> Entry:
     """An entry by name, of those given or the shipped ones; a module's name does as well."""
-    found = shipped() if known is None else known
-    if name in found:
-        return found[name]
+    listed = shipped() if known is None else known
+    if name in listed:
+        return listed[name]
     if name not in modules():
-        expected = ", ".join(sorted({*found, *modules()}))
+        expected = ", ".join(sorted({*listed, *modules()}))
         raise InputError(f"unknown method '{name}', expected one of {expected}")
     return Entry(name)
 
