@@ -110,8 +110,8 @@ def _ngcc(stored: Mapping[str, np.ndarray], network: NGCC) -> Iterator[Row]:
             gcc = correlation.gcc_phat(pair, stored[name].shape[-1] // 2)
             yield _row(name, gcc[:, 0], stored[name])
         for name in (key for key in stored if key.startswith("cc_tau")):
-            first, second = torch.fft.rfft(embedded, 2 * pair.shape[-1]).unbind(1)
-            gcc = correlation.whitened(first, second, stored[name].shape[-1] // 2)
+            spectrum = torch.fft.rfft(embedded, 2 * pair.shape[-1])
+            gcc = correlation.whitened(spectrum[:, 0], spectrum[:, 1], stored[name].shape[-1] // 2)
             yield _row(name, gcc, stored[name])
     if "multi_audio" in stored:
         lag = stored["multi_features"].shape[-1] // 2

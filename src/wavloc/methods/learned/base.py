@@ -358,7 +358,9 @@ class LearnedMethod(base.Method, Generic[Network]):
                 batch |= self.features(batch["audio"])
                 for name, value in self.estimate_batch(self.inputs(batch)).items():
                     collected.setdefault(name, []).append(value.float().cpu().numpy())
-        joined: dict[str, Any] = {k: np.concatenate(blocks) for k, blocks in collected.items()}
+        joined: dict[str, Any] = {
+            name: np.concatenate(blocks) for name, blocks in collected.items()
+        }
         position = joined.pop("position").astype(np.float64)
         status = np.where(np.isfinite(position).all(axis=1), "ok", "failed").astype(object)
         for name in ("mic_positions", "positions"):

@@ -7,9 +7,9 @@ name its own weights. Sizes are read off the weights.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -57,8 +57,6 @@ class PositionConv(nn.Module):
 class GatedAttention(nn.Module):
     """Self-attention with a position bias that every query scales by two gates."""
 
-    relative_attention_bias: nn.Embedding  # of the first layer alone
-
     def __init__(self, width: int, heads: int):
         super().__init__()
         self.heads = heads
@@ -103,6 +101,8 @@ class Layer(nn.Module):
 class Transformer(nn.Module):
     """The part of the published state dict named ``encoder``."""
 
+    layers: Any  # a list loses the type of its modules
+
     def __init__(
         self, width: int, hidden: int, heads: int, layers: int, buckets: int, taps: int, groups: int
     ):
@@ -110,8 +110,7 @@ class Transformer(nn.Module):
         self.pos_conv = nn.ModuleList([PositionConv(width, taps, groups)])
         self.layer_norm = nn.LayerNorm(width)
         residual = (2 * layers) ** 0.25
-        stack = nn.ModuleList(Layer(width, hidden, heads, residual) for _ in range(layers))
-        self.layers = cast(Sequence[Layer], stack)  # a module list does not keep this type
+        self.layers = nn.ModuleList(Layer(width, hidden, heads, residual) for _ in range(layers))
         self.layers[0].self_attn.relative_attention_bias = nn.Embedding(buckets, heads)
 
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy._core import multiarray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -208,7 +209,7 @@ def _from_package(kind: str, cache: Path) -> Path:
 def _state(kind: str, path: Path) -> dict[str, Tensor]:
     """Weights of one of the networks above from a package's checkpoint, read safely."""
     # The checkpoints also hold a table of numpy scalars; harmless, but it must be allowed.
-    scalar = np.float64(0).__reduce__()[0]  # the function that unpickles them
+    scalar = multiarray.scalar
     old_name = (scalar, "numpy.core.multiarray.scalar")
     allowed: list[Any] = [scalar, old_name, np.dtype, type(np.dtype("int64"))]
     whole = weights.read_whole(path, allowed)
