@@ -157,7 +157,7 @@ def test_from_frames_to_scores(tmp_path: Path) -> None:
     for name in ("srp_multi_source", "center"):
         run("predict", "--method", name, "--frames", tmp_path / "mixed",
             "--out", tmp_path / f"{name}.parquet")  # fmt: skip
-    run("several", "--frames", tmp_path / "mixed", "--predictions",
+    run("evaluate", "--kind", "sources", "--frames", tmp_path / "mixed", "--predictions",
         tmp_path / "srp_multi_source.parquet", tmp_path / "center.parquet",
         "--track", "t", "--mics", 11, "--out", tmp_path / "m.csv")  # fmt: skip
     table = pd.read_csv(tmp_path / "m.csv").set_index(["method", "metric"])

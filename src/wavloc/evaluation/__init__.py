@@ -75,4 +75,5 @@ def score(
         raise InputError(f"evaluation of kind '{kind}' needs '{name}'")
     for name in sorted(set(options) - needs - takes):
         raise InputError(f"evaluation of kind '{kind}' does not take '{name}'")
-    return module.score(predictions, frames, cell, Resampling(seed, resamples, block), **options)
+    matched = {name: found.of(frames) for name, found in predictions.items()}
+    return module.score(matched, frames, cell, Resampling(seed, resamples, block), **options)

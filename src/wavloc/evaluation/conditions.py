@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -51,7 +50,7 @@ def by_condition(
         raise InputError(f"the frames have no column '{missing[0]}' to be grouped by")
     tables = []
     for condition, index in _groups(frames.table, by):
-        chosen = {name: _select(prediction, index) for name, prediction in predictions.items()}
+        chosen = {name: found.select(index) for name, found in predictions.items()}
         words = [WORDS.get(key, key + " {:g}").format(value) for key, value in condition.items()]
         part = dict(cell) | {"track": ", ".join(words)}
         cut = {
@@ -74,13 +73,3 @@ def _groups(
             for values, index in groups.items():
                 values = values if isinstance(values, tuple) else (values,)
                 yield dict(zip(chosen, map(float, values), strict=True)), index
-
-
-def _select(predictions: Predictions, index: np.ndarray) -> Predictions:
-    """Predictions of some frames."""
-    arrays = {
-        field.name: value[index]
-        for field in dataclasses.fields(predictions)
-        if isinstance(value := getattr(predictions, field.name), np.ndarray)
-    }
-    return dataclasses.replace(predictions, **arrays)

@@ -42,7 +42,7 @@ def ranked_errors_m(predictions: Predictions, frames: Frames) -> np.ndarray:
     """As `errors_m`; NaN throughout where the method refused the frames."""
     if "refused" in predictions.meta:
         return np.full(len(frames), np.nan)
-    return errors_m(predictions, frames)
+    return errors_m(predictions.of(frames), frames)
 
 
 def mic_errors_m(predictions: Predictions, frames: Frames, known: np.ndarray) -> np.ndarray:

@@ -38,12 +38,12 @@ class Inputs:
     metrics: Sequence[Path]
 
     def prediction(self, track: str, method: str) -> predictions.Predictions:
-        """Predictions of a method on a track."""
+        """Predictions of a method on a track, in the order of its frames."""
         if f"{track}/{method}" not in self.predicted:
             raise InputError(
                 f"figure of kind '{self.spec['kind']}' needs predictions of '{track}/{method}'"
             )
-        return predictions.load(self.predicted[f"{track}/{method}"])
+        return predictions.load(self.predicted[f"{track}/{method}"]).of(self.frames[track])
 
     def positions(self, track: str) -> dict[str, np.ndarray]:
         """Label -> positions (F, 3) in metres of the methods that were run on a track."""
