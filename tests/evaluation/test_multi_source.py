@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from helpers.frames import anechoic_frames
+from helpers.frames import mixture
 from wavloc.evaluation import multi_source, score
 from wavloc.methods.predictions import Predictions
 from wavloc.simulation import mixtures
@@ -54,7 +54,7 @@ def test_detections_are_the_largest_matching_within_reach() -> None:
 
 
 def test_metrics_rows_and_methods_that_answer_with_one_source() -> None:
-    frames = mixtures.mixed(anechoic_frames(20), anechoic_frames(40, seed=99), np.full(20, 2))
+    frames = mixture(20)
     places = mixtures.positions(frames)
     exact = Predictions(places[:, 0], np.full(20, "ok"), positions=places[:, ::-1])
     exact.certainty = np.full((20, 2), 0.9)

@@ -111,7 +111,7 @@ def _ngcc(stored: Mapping[str, np.ndarray], network: NGCC) -> Iterator[Row]:
             yield _row(name, gcc[:, 0], stored[name])
         for name in (key for key in stored if key.startswith("cc_tau")):
             spectrum = torch.fft.rfft(embedded, 2 * pair.shape[-1])
-            gcc = correlation.whitened(*spectrum.unbind(1), stored[name].shape[-1] // 2)
+            gcc = correlation.whitened(spectrum[:, 0], spectrum[:, 1], stored[name].shape[-1] // 2)
             yield _row(name, gcc, stored[name])
     if "multi_audio" in stored:
         lag = stored["multi_features"].shape[-1] // 2

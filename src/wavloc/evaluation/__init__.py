@@ -74,4 +74,5 @@ def score(
     for name in options:
         if name not in needs + takes:
             raise InputError(f"evaluation of kind '{kind}' does not take '{name}'")
-    return module.score(Evaluation(predictions, frames, cell, seed, resamples, block), **options)
+    matched = {name: prediction.of(frames) for name, prediction in predictions.items()}
+    return module.score(Evaluation(matched, frames, cell, seed, resamples, block), **options)

@@ -53,12 +53,7 @@ class Evaluation:
 
     def select(self, index: np.ndarray, track: str) -> Evaluation:
         """The same of some frames, under another name of the track."""
-        chosen = {}
-        for name, prediction in self.predictions.items():
-            values = {field.name: getattr(prediction, field.name)
-                      for field in dataclasses.fields(prediction)}  # fmt: skip
-            arrays = {k: v[index] for k, v in values.items() if isinstance(v, np.ndarray)}
-            chosen[name] = dataclasses.replace(prediction, **arrays)
+        chosen = {name: found.select(index) for name, found in self.predictions.items()}
         frames, cell = self.frames.select(index), {**self.cell, "track": track}
         return dataclasses.replace(self, predictions=chosen, frames=frames, cell=cell)
 

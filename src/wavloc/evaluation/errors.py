@@ -16,8 +16,9 @@ NO_MICS = "does not localize microphones"
 
 def errors_m(predictions: Predictions, frames: Frames) -> np.ndarray:
     """Capped Euclidean error per frame (F,) in metres; a failure is `CAP_M`."""
-    require_match(predictions, frames)
-    return capped(np.linalg.norm(predictions.position - frames.source_position, axis=1))
+    require_truth(frames)
+    position = predictions.of(frames).position
+    return capped(np.linalg.norm(position - frames.source_position, axis=1))
 
 
 def capped(error: np.ndarray) -> np.ndarray:
@@ -25,21 +26,16 @@ def capped(error: np.ndarray) -> np.ndarray:
     return np.where(np.isfinite(error), np.minimum(error, CAP_M), CAP_M)
 
 
-def require_match(predictions: Predictions, frames: Frames) -> None:
-    """Raise `InputError` unless there is a prediction and a true position for each frame."""
-    if len(predictions) != len(frames):
-        raise InputError(
-            f"predictions have {len(predictions)} rows, expected one per frame ({len(frames)})"
-        )
+def require_truth(frames: Frames) -> None:
+    """Raise `InputError` unless all source positions are known."""
     if not np.isfinite(frames.source_position).all():
         raise InputError("the Frames have unknown source positions: nothing to evaluate against")
 
 
 def ranked_errors_m(predictions: Predictions, frames: Frames) -> np.ndarray:
     """As `errors_m`; NaN throughout where the method refused the frames."""
-    if "refused" in predictions.meta:
-        return np.full(len(frames), np.nan)
-    return errors_m(predictions, frames)
+    refused = "refused" in predictions.meta
+    return np.full(len(frames), np.nan) if refused else errors_m(predictions, frames)
 
 
 def mic_errors_m(predictions: Predictions, frames: Frames, known: np.ndarray) -> np.ndarray:

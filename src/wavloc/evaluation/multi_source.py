@@ -9,7 +9,7 @@ import pandas as pd
 
 from wavloc.evaluation.base import Evaluation, Results
 from wavloc.evaluation.bootstrap import weighted_mean
-from wavloc.evaluation.errors import capped, require_match
+from wavloc.evaluation.errors import capped, require_truth
 from wavloc.evaluation.metrics import of_kind
 from wavloc.methods.predictions import Predictions
 from wavloc.simulation import mixtures
@@ -73,10 +73,10 @@ def _assignments(values: np.ndarray) -> list[np.ndarray]:
 
 def score(evaluation: Evaluation) -> pd.DataFrame:
     """MAE per source, detection rate and false alarms of every method for several sources."""
+    require_truth(evaluation.frames)
     truth = mixtures.positions(evaluation.frames)
 
     def results_of(_: str, prediction: Predictions) -> Results:
-        require_match(prediction, evaluation.frames)
         if prediction.positions is None:
             return ONE_ONLY
         estimates, certainty = np.asarray(prediction.positions), np.asarray(prediction.certainty)

@@ -19,8 +19,8 @@ def write(folder: Path, rows: Sequence[dict[str, Any]]) -> None:
     table = pd.DataFrame(rows)
     files.write_text(folder / "history.csv", table.to_csv(index=False, float_format="%.6g"))
     fixed = {"epoch", "learning_rate", "frames_per_s", "criterion", *LOSSES}
-    metrics = [name for name in table if name not in fixed and not name.startswith("train_")]
-    metrics = [name for name in metrics if not name.startswith("loss_")]
+    metrics = [name for name in map(str, table) if name not in fixed]
+    metrics = [name for name in metrics if not name.startswith(("train_", "loss_"))]
     plot = Figure(figsize=(4 * (1 + len(metrics)), 3))
     axes = plot.subplots(1, 1 + len(metrics), squeeze=False)[0]
     for name, label in zip(LOSSES, ("training", "validation"), strict=True):

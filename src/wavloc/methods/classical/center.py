@@ -14,6 +14,7 @@ class Method(Base):
     """The centre of the box around the known microphones; ignores the sound."""
 
     min_mics = 1
+    any_array = True
 
     def estimate(self, frames: Frames, setup: Setup) -> Predictions:
         mics = frames.mics()

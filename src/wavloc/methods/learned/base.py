@@ -165,7 +165,8 @@ class LearnedMethod(base.Method, Generic[Network]):
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Parameters with their weight decay: none for biases, norms and tokens."""
-        decayed, free = [], []
+        decayed: list[nn.Parameter] = []
+        free: list[nn.Parameter] = []
         for parameter in self.network.parameters():
             if parameter.requires_grad:
                 (decayed if parameter.ndim > 1 else free).append(parameter)
@@ -357,7 +358,9 @@ class LearnedMethod(base.Method, Generic[Network]):
                 batch |= self.features(batch["audio"])
                 for name, value in self.estimate_batch(self.inputs(batch)).items():
                     collected.setdefault(name, []).append(value.float().cpu().numpy())
-        joined = {name: np.concatenate(blocks) for name, blocks in collected.items()}
+        joined: dict[str, Any] = {
+            name: np.concatenate(blocks) for name, blocks in collected.items()
+        }
         position = joined.pop("position").astype(np.float64)
         status = np.where(np.isfinite(position).all(axis=1), "ok", "failed").astype(object)
         for name in ("mic_positions", "positions"):

@@ -153,11 +153,12 @@ class FaultTolerant(nn.Module):
             nn.LayerNorm(embed_dim),
         )
         self.source_query = nn.Parameter(torch.empty(sources, embed_dim))
-        for name in (
-            "unknown_position", "unknown_audio",
-            "mask_position", "mask_audio", "decoder_audio", "decoder_position",
-        ):  # fmt: skip
-            self.register_parameter(name, nn.Parameter(torch.empty(embed_dim)))
+        self.unknown_position, self.unknown_audio, self.mask_position, self.mask_audio = (
+            nn.Parameter(torch.empty(embed_dim)) for _ in range(4)
+        )
+        self.decoder_audio, self.decoder_position = (
+            nn.Parameter(torch.empty(embed_dim)) for _ in range(2)
+        )
         self.of_audio, self.of_position = message(embed_dim), message(embed_dim)
         self.position_to_audio = CrossAttention(embed_dim, heads)
         self.audio_to_position = CrossAttention(embed_dim, heads)

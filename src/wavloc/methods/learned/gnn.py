@@ -59,7 +59,7 @@ class RelationNet(nn.Module):
         )
         self.fusion = nn.Sequential(*_mlp(hidden_dim, hidden_dim), nn.Linear(hidden_dim, 3))
         if he:
-            for layer in (*self.edge, *self.fusion[:-1]):
+            for layer in (*self.edge, *list(self.fusion)[:-1]):
                 if isinstance(layer, nn.Linear):
                     nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
                     nn.init.zeros_(layer.bias)

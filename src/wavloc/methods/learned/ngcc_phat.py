@@ -67,6 +67,9 @@ class SincBank(nn.Module):
     The left half of each filter is windowed and mirrored; its centre is 1 (SincNet's form).
     """
 
+    angle: Tensor
+    window: Tensor
+
     def __init__(self, channels: int, taps: int, sample_rate: int):
         super().__init__()
         self.sample_rate = sample_rate
@@ -111,11 +114,7 @@ def _mel(hz: float) -> float:
     return 2595 * math.log10(1 + hz / 700)
 
 
-def _activate(signal: Tensor) -> Tensor:
-    return functional.leaky_relu(signal, SLOPE)
-
-
-def _folded(conv: nn.Conv1d, norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
+def _folded(conv: Any, norm: Any) -> tuple[Tensor, Tensor]:
     """Weight and bias of a convolution followed by a batch norm in eval mode."""
     gain = norm.weight / torch.sqrt(norm.running_var + norm.eps)
     bias = (conv.bias - norm.running_mean) * gain + norm.bias
@@ -134,6 +133,11 @@ def _scored(hidden: Tensor, head: list[tuple[Tensor, Tensor]]) -> Tensor:
 class NGCC(nn.Module):
     """The network. Published sizes are the defaults: 888,193 parameters."""
 
+    backbone: Any  # lists lose the types of their modules
+    backbone_norms: Any
+    head: Any
+    final: Any
+
     def __init__(
         self,
         channels: int = 128,
@@ -144,14 +148,8 @@ class NGCC(nn.Module):
         sample_rate: int = 16_000,
     ):
         super().__init__()
-        self.sizes = {
-            "channels": channels,
-            "taps": taps,
-            "kernels": kernels,
-            "final_kernel": final_kernel,
-            "dropout": dropout,
-            "sample_rate": sample_rate,
-        }
+        self.sizes: dict[str, Any] = {"channels": channels, "taps": taps, "kernels": kernels}
+        self.sizes |= {"final_kernel": final_kernel, "dropout": dropout, "sample_rate": sample_rate}
         self.bank = SincBank(channels, taps, sample_rate)
         self.backbone = nn.ModuleList(nn.Conv1d(channels, channels, k) for k in kernels)
         self.backbone_norms = nn.ModuleList(
@@ -166,12 +164,12 @@ class NGCC(nn.Module):
         """Backbone: (B, N) -> (B, channels, N); it commutes with circular shifts."""
         last = len(self.backbone) - 1
         if self.training:
-            hidden = _activate(self.backbone_norms[0](self.bank(signal)))
+            hidden = functional.leaky_relu(self.backbone_norms[0](self.bank(signal)), SLOPE)
         else:
             norm = self.backbone_norms[0]
             gain = norm.weight / torch.sqrt(norm.running_var + norm.eps)
             shift = norm.bias - norm.running_mean * gain
-            hidden = _activate(self.bank(signal, gain) + shift[:, None])
+            hidden = functional.leaky_relu(self.bank(signal, gain) + shift[:, None], SLOPE)
         for index, conv in enumerate(self.backbone):
             pad = conv.kernel_size[0] // 2
             padded = functional.pad(hidden, (pad, pad), mode="circular")
@@ -180,7 +178,7 @@ class NGCC(nn.Module):
                 hidden = norm(conv(padded))
             else:
                 hidden = functional.conv1d(padded, *_folded(conv, norm))
-            hidden = hidden if index == last else _activate(hidden)
+            hidden = hidden if index == last else functional.leaky_relu(hidden, SLOPE)
         return hidden
 
     def score(self, hidden: Tensor) -> Tensor:
@@ -188,7 +186,7 @@ class NGCC(nn.Module):
         if not self.training:
             return _scored(hidden, self._head())
         for conv, norm in zip(self.head, self.head_norms, strict=True):
-            hidden = self.dropout(_activate(norm(conv(hidden))))
+            hidden = self.dropout(functional.leaky_relu(norm(conv(hidden)), SLOPE))
         return self.final(hidden)[:, 0]
 
     def _head(self, reverse: bool = False) -> list[tuple[Tensor, Tensor]]:
@@ -207,8 +205,8 @@ class NGCC(nn.Module):
 
     def forward(self, first: Tensor, second: Tensor, max_lag: int) -> Tensor:
         """Logits (B, 2 max_lag + 1) of pairs of signals (B, N)."""
-        spectrum = self.spectra(torch.cat([first, second]))
-        return self.score(correlation.whitened(*spectrum.chunk(2), max_lag))
+        spectra = self.spectra(torch.cat([first, second])).chunk(2)
+        return self.score(correlation.whitened(spectra[0], spectra[1], max_lag))
 
     @torch.no_grad()
     def all_pairs(

@@ -144,11 +144,12 @@ class Wav2Pos(nn.Module):
             nn.Linear(embed_dim, embed_dim), nn.LayerNorm(embed_dim),
         )  # fmt: skip
         self.of_position = nn.Sequential(nn.Linear(embed_dim, embed_dim), nn.LayerNorm(embed_dim))
-        for name in (
-            "mask_source", "mask_position", "mask_audio",
-            "encoder_audio", "encoder_position", "decoder_audio", "decoder_position",
-        ):  # fmt: skip
-            self.register_parameter(name, nn.Parameter(torch.empty(embed_dim)))
+        self.mask_source, self.mask_position, self.mask_audio = (
+            nn.Parameter(torch.empty(embed_dim)) for _ in range(3)
+        )
+        self.encoder_audio, self.encoder_position, self.decoder_audio, self.decoder_position = (
+            nn.Parameter(torch.empty(embed_dim)) for _ in range(4)
+        )
         if lags:
             self.pairs = PairFeatures(embed_dim, lags, pair_hidden)
         joined = embed_dim * (1 + max_pooling + bool(lags))

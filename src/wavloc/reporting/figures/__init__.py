@@ -50,12 +50,12 @@ class Inputs:
         return track, times, truth, self.positions(track)
 
     def prediction(self, track: str, method: str) -> Predictions:
-        """Predictions of a method on a track."""
+        """Predictions of a method on a track, in the order of its frames."""
         if f"{track}/{method}" not in self.predicted:
             raise InputError(
                 f"figure of kind '{self.spec['kind']}' needs predictions of '{track}/{method}'"
             )
-        return load_predictions(self.predicted[f"{track}/{method}"])
+        return load_predictions(self.predicted[f"{track}/{method}"]).of(self.frames[track])
 
     def positions(self, track: str) -> dict[str, np.ndarray]:
         """Label -> positions (F, 3) in metres of the methods that were run on a track."""

@@ -79,12 +79,12 @@ def _views(results: Path, config: Mapping[str, Any], labels: Mapping[str, str]) 
             if (dataset, track, cell) in views:
                 continue
             folder = results / "predictions" / dataset / track / cell
+            shown = frames.load(results / "data" / dataset / track)
             estimates = {
-                label: predictions.load(folder / f"{name}.parquet").position
+                label: predictions.load(folder / f"{name}.parquet").of(shown).position
                 for name, label in labels.items()
                 if (folder / f"{name}.parquet").is_file()
             }
-            shown = frames.load(results / "data" / dataset / track)
             chosen = spec["methods"] if isinstance(spec["methods"], list) else labels
             views[dataset, track, cell] = View(
                 f"{track}, setup {spec['setup']}, {spec['mics']} microphones",

@@ -14,7 +14,7 @@ import pandas as pd
 
 from wavloc.errors import InputError
 from wavloc.evaluation.metrics import METRICS
-from wavloc.reporting.tables.tidy import NOT_COMPUTED, with_tracks
+from wavloc.reporting.tables.tidy import NOT_COMPUTED, records, with_tracks
 from wavloc.simulation import faults, mixtures
 
 # Layouts with a row per method: levels of columns from outside in, and the levels that are shown
@@ -82,7 +82,7 @@ class _Values:
 
     def __init__(self, frame: pd.DataFrame, methods: Methods):
         self.methods = methods
-        self.rows = {tuple(row[key] for key in KEY): row for row in frame.to_dict("records")}
+        self.rows = {tuple(row[key] for key in KEY): row for row in records(frame)}
         texts: dict[tuple, list[str]] = {}
         for (method, *place), row in self.rows.items():
             if method in methods and not methods[method].get("control") and _number(row):
@@ -94,7 +94,7 @@ class _Values:
                 choose = min if METRICS[key[-1]].better == "lower" else max
                 self.best[key] = choose(known, key=float)
 
-    def at(self, place: Place) -> Mapping[Any, Any]:
+    def at(self, place: Place) -> dict[str, Any]:
         return self.rows[tuple(place[key] for key in KEY)]
 
     def cell(self, place: Place, paper: bool) -> Cell:
@@ -233,11 +233,11 @@ def _references(methods: Methods) -> str:
     return f"References: {references}." if references else ""
 
 
-def _number(row: Mapping[Any, Any]) -> str:
+def _number(row: Mapping[str, Any]) -> str:
     return "" if pd.isna(row["value"]) else format(row["value"], METRICS[row["metric"]].format)
 
 
-def _cell(row: Mapping[Any, Any]) -> Cell:
+def _cell(row: Mapping[str, Any]) -> Cell:
     """Our value with its half-width; N/A where a method refused; empty where nothing was run.
 
     The note stands in for the footnote letter until `_letter_footnotes`.
@@ -250,7 +250,7 @@ def _cell(row: Mapping[Any, Any]) -> Cell:
     return Cell(text, mark=note)
 
 
-def _paper_cell(row: Mapping[Any, Any]) -> Cell:
+def _paper_cell(row: Mapping[str, Any]) -> Cell:
     if pd.isna(row["paper_value"]):
         return Cell("")
     form, half = METRICS[row["metric"]].format, row["paper_halfwidth"]

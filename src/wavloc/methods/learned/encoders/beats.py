@@ -60,8 +60,8 @@ class GatedAttention(nn.Module):
     def __init__(self, width: int, heads: int):
         super().__init__()
         self.heads = heads
-        for name in ("k_proj", "v_proj", "q_proj", "out_proj"):
-            self.add_module(name, nn.Linear(width, width))
+        self.k_proj, self.v_proj = nn.Linear(width, width), nn.Linear(width, width)
+        self.q_proj, self.out_proj = nn.Linear(width, width), nn.Linear(width, width)
         self.grep_linear = nn.Linear(width // heads, 8)
         self.grep_a = nn.Parameter(torch.ones(1, heads, 1, 1))
 
@@ -100,6 +100,8 @@ class Layer(nn.Module):
 
 class Transformer(nn.Module):
     """The part of the published state dict named ``encoder``."""
+
+    layers: Any  # a list loses the type of its modules
 
     def __init__(
         self, width: int, hidden: int, heads: int, layers: int, buckets: int, taps: int, groups: int

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy._core import multiarray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -134,7 +135,7 @@ class Encoder(nn.Module):
 
     def __init__(self, kind: str, sha256: str = "", **sizes: int):
         super().__init__()
-        self.sizes = {"kind": kind, "sha256": sha256, **sizes}
+        self.sizes: dict[str, Any] = {"kind": kind, "sha256": sha256, **sizes}
         self.network = NETWORKS[kind](**sizes)
         self.trained = False
         self.requires_grad_(False)
@@ -208,11 +209,12 @@ def _from_package(kind: str, cache: Path) -> Path:
 def _state(kind: str, path: Path) -> dict[str, Tensor]:
     """Weights of one of the networks above from a package's checkpoint, read safely."""
     # The checkpoints also hold a table of numpy scalars; harmless, but it must be allowed.
-    scalar = np._core.multiarray.scalar
+    scalar = multiarray.scalar
     old_name = (scalar, "numpy.core.multiarray.scalar")
     allowed: list[Any] = [scalar, old_name, np.dtype, type(np.dtype("int64"))]
     whole = weights.read_whole(path, allowed)
     part: Any = None
+    kept: tuple[str, ...]
     if kind == "aisfx" and isinstance(whole, tuple) and whole:
         part, prefix, kept = whole[0], "embedding_net.", ("embedding_net.",)
     elif kind == "resemblyzer" and isinstance(whole, Mapping):
