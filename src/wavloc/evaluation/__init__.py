@@ -57,10 +57,10 @@ def score(
 
     predictions: by name of the method. cell: dataset, track, setup and mics, copied into each row.
     by: columns of the frames' table; the metrics are those of the frames of each of their values.
-    known (F, K): microphones whose positions were given while all were heard; the errors of the
-    others are evaluated too. clean: the same frames without noise, the reference of reconstructed
-    signals. resamples, block: see `Evaluation`. A method that refused the frames, or
-    failed in every one, gets no values and the reason as note.
+    known (F, K): microphones whose positions were given to methods that had the signals of all;
+    the errors of the others are evaluated too. clean: the same frames without noise, the reference
+    of reconstructed signals. resamples, block: see `Evaluation`. A method that refused the frames,
+    or failed in every one, gets no values and the reason as note.
     """
     module = importlib.import_module(module_of(kind))
     if resamples < 1000:

@@ -77,6 +77,9 @@ class _Line(NamedTuple):
     place: Place
 
 
+Arranged = tuple[list[list[_Line]], list[_Column], list[str]]  # the last: what columns share
+
+
 class _Values:
     """The rows of a tidy table by their place."""
 
@@ -131,18 +134,12 @@ def layout(frame: pd.DataFrame, spec: Mapping[str, Any], methods: Methods) -> Gr
         if any(pd.notna(values.at(line.place | column.place)["paper_value"]) for line in lines):
             shown.append(column._replace(paper=True))
     has_paper = any(column.paper for column in shown)
-    body = [
-        [
-            Row(
-                line.label,
-                line.properties,
-                [values.cell(line.place | column.place, column.paper) for column in shown],
-            )
-            for line in section
-        ]
-        for section in sections
-        if section
-    ]
+
+    def row(line: _Line) -> Row:
+        cells = [values.cell(line.place | column.place, column.paper) for column in shown]
+        return Row(line.label, line.properties, cells)
+
+    body = [[row(line) for line in section] for section in sections if section]
     own = {True: ("paper",), False: ("ours",)} if has_paper else {False: ()}
     return Grid(
         first=BY_TRACK.get(kind, "Method"),
@@ -155,10 +152,8 @@ def layout(frame: pd.DataFrame, spec: Mapping[str, Any], methods: Methods) -> Gr
     )
 
 
-def _by_method(
-    spec: Mapping[str, Any], methods: Methods, values: _Values
-) -> tuple[list[list[_Line]], list[_Column], list[str]]:
-    """Lines, columns and the headings that all columns have in common."""
+def _by_method(spec: Mapping[str, Any], methods: Methods, values: _Values) -> Arranged:
+    """The paper's methods, then further ones; columns by `LEVELS`."""
     choices = {
         "setup": list(spec["setups"]),
         "mics": [int(mics) for mics in spec["mics"]],
@@ -189,10 +184,8 @@ def _by_method(
     return sections, columns, [_heading(name, choices[name][0]) for name in common]
 
 
-def _by_track(
-    spec: Mapping[str, Any], methods: Methods
-) -> tuple[list[list[_Line]], list[_Column], list[str]]:
-    """As `_by_method`; columns are methods, then metrics, each left out where there is one."""
+def _by_track(spec: Mapping[str, Any], methods: Methods) -> Arranged:
+    """A line per track; columns are methods, then metrics, each left out where there is one."""
     names = sorted(methods, key=lambda name: bool(methods[name].get("control")))
     metrics = [METRICS[metric].label for metric in spec["metrics"]]
     cell = {"setup": spec["setups"][0], "mics": int(spec["mics"][0])}
