@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from wavloc import plugins, provenance
+from wavloc.checks import one_of
 from wavloc.config import places
 from wavloc.datasets import fetch
 from wavloc.errors import InputError
@@ -187,29 +188,20 @@ def _label(plan: Plan, dataset: str) -> str:
 def check(plan: Plan) -> None:
     """Raise `InputError` for unknown names and missing folders, before they stop a run."""
     for name, spec in plan.config["figures"].items():
-        if spec["kind"] not in figures.KINDS:
-            raise InputError(
-                f"config, figures.{name}: unknown kind '{spec['kind']}', expected one of "
-                f"{', '.join(figures.KINDS)}"
-            )
+        one_of(spec["kind"], figures.KINDS, f"config, figures.{name}: unknown kind")
     for kind in ("tables", "figures"):
         for name, spec in plan.config[kind].items():
             for metric in [*spec.get("metrics", []), *filter(None, [spec.get("metric")])]:
-                if metric not in METRICS:
-                    raise InputError(
-                        f"config, {kind}.{name}: unknown metric '{metric}', expected one of "
-                        f"{', '.join(METRICS)}"
-                    )
+                one_of(metric, METRICS, f"config, {kind}.{name}: unknown metric")
     for dataset in unique(dataset for dataset, _ in plan.tracks):
         simulate(plan, dataset)
         for kind in plan.dataset(dataset).sounds:
             prepare(plan, kind)
     for model in plan.models.values():
         entry = plan.methods[model.method]
-        if entry.pretrained and entry.pretrained not in plan.methods:
-            raise InputError(
-                f"config, methods.{entry.name}.pretrained: unknown method '{entry.pretrained}'"
-            )
+        if entry.pretrained:
+            where = f"config, methods.{entry.name}.pretrained"
+            one_of(entry.pretrained, plan.methods, f"{where}: unknown method")
         if entry.start and not (Path(entry.start) / "method.json").is_file():
             raise InputError(
                 f"config, methods.{entry.name}.start: {entry.start} has no method.json, expected "

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from wavloc.checks import one_of
 from wavloc.errors import InputError
 
 _FOLDERS = {"methods": ("methods/classical", "methods/learned"), "datasets": ("datasets",)}
@@ -44,12 +45,7 @@ def modules(kind: str) -> dict[str, str]:
 
 def path_of(kind: str, module: str) -> str:
     """Import path of a plugin; an unknown name is an `InputError`."""
-    known = modules(kind)
-    if module not in known:
-        raise InputError(
-            f"unknown {kind[:-1]} '{module}', expected one of {', '.join(sorted(known))}"
-        )
-    return known[module]
+    return modules(kind)[one_of(module, sorted(modules(kind)), f"unknown {kind[:-1]}")]
 
 
 def plugin_class(kind: str, module: str) -> Any:

@@ -12,14 +12,13 @@ import os
 import shlex
 import sys
 import traceback
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from wavloc import __version__
 from wavloc.allocator import keep_freed
 from wavloc.cli import data, evaluation, methods, own, reporting
-from wavloc.cli.common import logging
-from wavloc.errors import InputError, WavlocError
+from wavloc.cli.common import Parser, logging
+from wavloc.errors import WavlocError
 
 # Commands as `wavloc --help` lists them.
 GROUPS = {
@@ -80,13 +79,8 @@ def _fail(message: str, log: str | None, code: int) -> int:
     return code
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message} (see {self.prog} --help)")
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="wavloc",
         usage="wavloc COMMAND ... (wavloc COMMAND --help says more)",
         description="3-D sound source localization with distributed microphones: "
@@ -94,21 +88,18 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"wavloc {__version__}")
-    common = _Parser(add_help=False)
-    common.add_argument(
-        "--config", type=Path, metavar="FILE",
-        help="<results>/plan.json of a run, or a config .yaml: seed, methods, datasets, sizes; "
-        "other options go over it",
-    )  # fmt: skip
+    common = Parser(add_help=False)
+    text = "<results>/plan.json of a run, or a config .yaml: seed, methods, datasets, sizes; "
+    common.path("--config", text + "other options go over it", metavar="FILE")
     common.add_argument("--seed", type=int, help="seed of every random draw (the config's, or 0)")
     common.add_argument("--log", metavar="FILE", help="also write messages to this file")
     common.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = parser.add_subparsers(
-        metavar="COMMAND", required=True, parser_class=_Parser, help=argparse.SUPPRESS
+        metavar="COMMAND", required=True, parser_class=Parser, help=argparse.SUPPRESS
     )
     helps: dict[str, str] = {}
 
-    def command(name: str, run: Any, text: str) -> argparse.ArgumentParser:
+    def command(name: str, run: Any, text: str) -> Parser:
         helps[name] = text
         made = commands.add_parser(name, parents=[common], description=text)
         made.set_defaults(run=run)

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from wavloc.cli.common import Command, add_method, finite, method_of, say
+from wavloc.cli.common import Command, finite, method_of, say
 
 
 def register(command: Command) -> None:
     """Add the commands and their arguments."""
     add = command("locate", _locate, "positions over time from a recording")
-    add_method(add)
-    add.add_argument("--mics", type=Path, required=True, help="csv: name,x,y,z in metres")
-    add.add_argument(
-        "--audio", type=Path, nargs="+", required=True,
-        help="one multichannel WAV/FLAC, or one file <name>.wav per microphone",
-    )  # fmt: skip
-    add.add_argument("--out", type=Path, required=True, help="csv: time_s,x,y,z,status")
-    add.add_argument("--plot", type=Path, help="also draw the track (.png or .pdf)")
+    add.method()
+    add.path("--mics", "csv: name,x,y,z in metres", required=True)
+    text = "one multichannel WAV/FLAC, or one file <name>.wav per microphone"
+    add.paths("--audio", text, required=True)
+    add.path("--out", "csv: time_s,x,y,z,status", required=True)
+    add.path("--plot", "also draw the track (.png or .pdf)")
     add.add_argument("--hop", type=float, default=0.064, help="seconds between positions (0.064)")
     add.add_argument("--speed-of-sound", type=float, default=343.0, help="m/s (343)")
     add.add_argument("--silence-db", type=float, default=30.0, help="dB under the loud frames (30)")
 
     add = command("own-room", _own_room, "write the profile that trains and maps errors for a room")
-    add.add_argument("--mics", type=Path, required=True, help="csv: name,x,y,z in metres")
+    add.path("--mics", "csv: name,x,y,z in metres", required=True)
     add.add_argument(
         "--room", type=finite, nargs=3, required=True, metavar=("X", "Y", "Z"),
         help="its size in m",
@@ -42,8 +39,8 @@ def register(command: Command) -> None:
         help="nominal reverberation time, or its lowest and highest (0.2 0.4)",
     )  # fmt: skip
     add.add_argument("--snr", type=finite, default=20.0, help="dB at the microphones (20)")
-    add.add_argument("--model", type=Path, help="wav2pos model to fine-tune; its sizes are taken")
-    add.add_argument("--out", type=Path, required=True, help="config .yaml to write")
+    add.path("--model", "wav2pos model to fine-tune; its sizes are taken")
+    add.path("--out", "config .yaml to write", required=True)
 
     command("methods", _methods, "list the methods there are")
     command("datasets", _datasets, "list the datasets there are")

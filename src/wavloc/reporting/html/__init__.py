@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,16 +24,13 @@ def report(results: Path, config: Mapping[str, Any], out: Path, deviations: Path
 
     config: the whole, resolved configuration that the run was made with.
     """
-    tables = [
-        (results / "tables" / f"{name}.csv", results / "tables" / f"{name}.md")
-        for name in config["tables"]
-    ]
-    reproduced = results / "tables/reproduction.csv", results / "tables/reproduction.md"
+    stems = [results / "tables" / name for name in (*config["tables"], "reproduction")]
+    tables = [(stem.with_suffix(".csv"), stem.with_suffix(".md")) for stem in stems]
     drawn = [
         (results / "figures" / f"{name}.png", spec["title"])
         for name, spec in config["figures"].items()
     ]
-    for path in [*(csv for csv, _ in tables), *reproduced, *(png for png, _ in drawn)]:
+    for path in [*itertools.chain(*tables), *(png for png, _ in drawn)]:
         if not path.is_file():
             raise InputError(f"{path}: missing; make tables and figures first")
     specs = [*config["tables"].values(), *config["figures"].values()]
@@ -46,7 +44,7 @@ def report(results: Path, config: Mapping[str, Any], out: Path, deviations: Path
         profile=config["profile"],
         data_note=f"Speech: {config['speech']}, music: {config['music']}; "
         f"datasets: {', '.join(used)}.",
-        tables=[*tables, reproduced],
+        tables=tables,
         figures=drawn,
         views=_views(results, config, labels),
         labels=list(labels.values()),
@@ -141,13 +139,10 @@ def _data_note(folder: Path) -> str:
         key: sum(int(meta.get(f"frames_{key}", 0)) for meta in metas)
         for key in ("rendered", "recorded", "silent", "unlabelled", "anechoic")
     }
-    recorded = (
-        f"{total['recorded']} frames recorded, {total['unlabelled']} of them without a label, "
-        if total["recorded"]
-        else ""
-    )
+    recorded = f"{total['recorded']} frames recorded, {total['unlabelled']} of them without a label"
     return (
-        f"{folder.name}: {recorded}{total['rendered']} frames simulated, "
+        f"{folder.name}: {f'{recorded}, ' * bool(total['recorded'])}"
+        f"{total['rendered']} frames simulated, "
         f"{total['silent']} dropped as silent, "
         f"{total['anechoic']} anechoic (nominal T60 below Sabine's bound)."
     )
