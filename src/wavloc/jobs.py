@@ -11,7 +11,6 @@ from wavloc.config import places
 from wavloc.datasets import fetch
 from wavloc.errors import InputError
 from wavloc.evaluation.metrics import METRICS
-from wavloc.methods.registry import Entry
 from wavloc.plan import Cell, Plan, unique
 from wavloc.reporting import figures
 
@@ -58,13 +57,8 @@ def simulate(plan: Plan, dataset: str) -> dict[str, Any]:
                 "urls or root"
             )
         data = _data_folder(plan, dataset)
-    return {
-        "module": entry["module"],
-        "options": entry["options"],
-        "engine": plan.config["simulation"]["engine"],
-        "data": data,
-        "seed": plan.seed,
-    }
+    made = {key: entry[key] for key in ("module", "options")}
+    return made | {"engine": plan.config["simulation"]["engine"], "data": data, "seed": plan.seed}
 
 
 def _data_folder(plan: Plan, name: str) -> str:
@@ -87,19 +81,15 @@ def fault(plan: Plan, name: str) -> dict[str, Any]:
 
 def predict(plan: Plan, method: str) -> dict[str, Any]:
     """A method with its options."""
-    return _method(plan.methods[method], plan.seed)
+    keys = ("module", "options", "control", "seed_name")
+    return {key: getattr(plan.methods[method], key) for key in keys} | {"seed": plan.seed}
 
 
 def train(plan: Plan, method: str) -> dict[str, Any]:
     """A method with its options, and where and how it is trained."""
     keys = ("device", "precision", "compile")
     how = {key: plan.config["training"][key] for key in keys}
-    return _method(plan.methods[method], plan.seed) | how | {"cache": plan.config["cache"]}
-
-
-def _method(entry: Entry, seed: int) -> dict[str, Any]:
-    keys = ("module", "options", "control", "seed_name")
-    return {key: getattr(entry, key) for key in keys} | {"seed": seed}
+    return predict(plan, method) | how | {"cache": plan.config["cache"]}
 
 
 # ----------------------------------------------------------------- evaluation and reporting
@@ -162,12 +152,11 @@ def rows(plan: Plan, experiment: str) -> dict[str, dict[str, Any]]:
     labels = spec.get("labels", {})
     keys = ["label", "reference", "input_types", "learned", "permutation_invariant"]
     keys += ["variable_mics", "control"]
-    shown = {}
-    for name in plan.methods_of(experiment):
-        entry = plan.methods[name]
-        shown[name] = {key: getattr(entry, key) for key in keys}
-        shown[name] |= {"paper_label": labels.get(name, entry.paper_label), "place": place[name]}
-    return shown
+    return {
+        name: {key: getattr(entry, key) for key in keys}
+        | {"paper_label": labels.get(name, entry.paper_label), "place": place[name]}
+        for name, entry in ((name, plan.methods[name]) for name in plan.methods_of(experiment))
+    }
 
 
 def made_by(plan: Plan, datasets: list[str] | None = None) -> str:

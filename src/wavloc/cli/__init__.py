@@ -47,13 +47,11 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     except KeyboardInterrupt:
         return _fail("interrupted; run the same command again to go on", log, 130)
-    except WavlocError as error:
-        if "--debug" in raw:
-            traceback.print_exc()
-        return _fail(str(error), log, error.exit_code)
     except Exception as error:  # the one place where anything unforeseen becomes a line
         if "--debug" in raw:
             traceback.print_exc()
+        if isinstance(error, WavlocError):
+            return _fail(str(error), log, error.exit_code)
         note = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         return _fail(f"{note} (run again with --debug for the traceback)", log, 1)
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import json
 import math
+import operator
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -40,6 +42,11 @@ class Parser(argparse.ArgumentParser):
     def json(self, name: str, text: str, **how: Any) -> None:
         """A JSON value or a file of one."""
         self.add_argument(name, type=json_value, help=text, **how)
+
+    def numbers(self, name: str, form: str | tuple[str, ...], text: str, **how: Any) -> None:
+        """Finite numbers, as many as the form has parts."""
+        how = {"nargs": len(form), "metavar": form} | how
+        self.add_argument(name, type=finite, help=text, **how)
 
     def device(self) -> None:
         """Where torch computes."""
@@ -103,13 +110,10 @@ def json_value(text: str) -> Any:
 
 def finite(text: str) -> float:
     """A number that is neither infinite nor NaN."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise argparse.ArgumentTypeError(f"'{text}', expected a finite number")
-    return value
+    with contextlib.suppress(ValueError):
+        if math.isfinite(value := float(text)):
+            return value
+    raise argparse.ArgumentTypeError(f"'{text}', expected a finite number")
 
 
 def pair(text: str) -> tuple[str, Path]:
@@ -127,10 +131,7 @@ def setting(args: argparse.Namespace, name: str, *keys: str, default: Any) -> An
         return given
     if args.plan is None:
         return default
-    value = args.plan.config
-    for key in keys:
-        value = value[key]
-    return value
+    return functools.reduce(operator.getitem, keys, args.plan.config)
 
 
 def entry_of(args: argparse.Namespace) -> Entry:

@@ -34,18 +34,15 @@ def register(command: Command) -> None:
     add.path("--cache", "folder of fetched files (data)")
     add.path("--out", "corpus folder to write", required=True)
 
-    add = command(
-        "simulate", _simulate, "make the Frames of one track: simulate, or cut a recording"
-    )
+    text = "make the Frames of one track: simulate, or cut a recording"
+    add = command("simulate", _simulate, text)
     add.add_argument("--dataset", required=True, help="see `wavloc datasets`")
     add.add_argument("--track", required=True, help="a track or split of the dataset")
     add.json("--options", "its config entry, JSON or file: '{\"options\": {...}}'")
     text = "corpus of each kind (speech=..., music=...)"
     add.pairs("--sound", "KIND=FOLDER", text, action="extend")
-    add.add_argument(
-        "--engine", choices=["phase_grid", "pyroomacoustics"],
-        help="what computes the room: ours, or the reference to compare with (phase_grid)",
-    )  # fmt: skip
+    text = "what computes the room: ours, or the reference to compare with (phase_grid)"
+    add.add_argument("--engine", choices=["phase_grid", "pyroomacoustics"], help=text)
     add.path("--data", "folder of the recordings, if the dataset has some")
     add.path("--out", "Frames folder to write", required=True)
 
@@ -100,10 +97,8 @@ def _download(args: argparse.Namespace) -> None:
     manifest = fetch.fetch(args.name, entry, cache, fetch.Network(offline, **patience))
     folder = fetch.folder_of(args.name, entry, cache)
     for archive, record in manifest["archives"].items():
-        say(
-            f"{archive}: {record['bytes']} bytes, {record['files']} files, "
-            f"{' '.join(record['checksums'])}"
-        )
+        sums = " ".join(record["checksums"])
+        say(f"{archive}: {record['bytes']} bytes, {record['files']} files, {sums}")
     say(
         f"download {args.name}: {len(manifest['archives'])} archives in {folder}, "
         f"{time.perf_counter() - started:.1f} s; licence: {manifest['licence']}"

@@ -23,10 +23,8 @@ def register(command: Command) -> None:
     add.paths("--predictions", ".parquet or .csv", required=True)
     _add_cell(add)
     add.path("--subset", "microphones known in each frame, from `subset`")
-    add.add_argument(
-        "--by", nargs="+", default=[], metavar="COLUMN",
-        help="of each value of these columns of the frames, e.g. t60_nominal_s snr_db",
-    )  # fmt: skip
+    text = "of each value of these columns of the frames, e.g. t60_nominal_s snr_db"
+    add.add_argument("--by", nargs="+", default=[], metavar="COLUMN", help=text)
     add.path("--clean", "the same frames without noise, for the gain of --audio")
     _add_bootstrap(add)
     add.path("--out", "metrics .csv to write; without it, print")

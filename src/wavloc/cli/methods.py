@@ -23,24 +23,19 @@ def register(command: Command) -> None:
     add.path("--pretrained", "model to begin with (NGCC-PHAT of wav2pos)")
     add.path("--cache", "folder of fetched files (data)")
     add.path("--start", "model of the same method and sizes whose weights to begin at")
-    add.add_argument(
-        "--precision",
-        help="float32, tf32, bf16 (the network) or bf16_all (its features too) (float32)",
-    )  # fmt: skip
+    text = "float32, tf32, bf16 (the network) or bf16_all (its features too) (float32)"
+    add.add_argument("--precision", help=text)
     add.add_argument("--compile", action="store_true", help="torch.compile the network")
-    add.add_argument(
-        "--accumulate", type=int, default=1, help="parts that a batch passes the network in (1)"
-    )
+    text = "parts that a batch passes the network in (1)"
+    add.add_argument("--accumulate", type=int, default=1, help=text)
     add.add_argument("--save-every", type=float, default=10.0, help="seconds between states (10)")
-    add.add_argument(
-        "--minutes", type=float, default=float("inf"), help="stop after this long, resumable"
-    )
+    text = "stop after this long, resumable"
+    add.add_argument("--minutes", type=float, default=float("inf"), help=text)
     add.path("--out", "model folder to write", required=True)
     add.device()
 
-    add = command(
-        "import-checkpoint", _import_checkpoint, "published NGCC-PHAT or wav2pos weights, safely"
-    )
+    text = "published NGCC-PHAT or wav2pos weights, safely"
+    add = command("import-checkpoint", _import_checkpoint, text)
     add.path("file", "torch checkpoint of tensors; code is refused")
     text = "Frames that wav2pos was trained on; they normalise its coordinates"
     add.paths("--train", text, nargs="*")
@@ -59,10 +54,8 @@ def register(command: Command) -> None:
     add.path("--subset", "microphones known in each frame, from `subset`")
     text = "keep reconstructed signals too (wav2pos)"
     add.add_argument("--audio", action="store_true", help=text)
-    add.add_argument(
-        "--batch", metavar="N",
-        help="frames at once of a learned method, or auto: as many as memory holds",
-    )  # fmt: skip
+    text = "frames at once of a learned method, or auto: as many as memory holds"
+    add.add_argument("--batch", metavar="N", help=text)
     add.add_argument("--refusal-as-na", action="store_true", help="write a refusal, do not fail")
     add.path("--out", "predictions .parquet to write", required=True)
 
@@ -95,15 +88,9 @@ def _train(args: argparse.Namespace) -> None:
         method.begin_with(args.pretrained)
     if args.start:
         method.start_from(args.start)
-    run = Run(
-        args.out.parent / f".{args.out.name}.partial",
-        device,
-        precision,
-        compiled,
-        args.save_every,
-        args.minutes * 60,
-        args.accumulate,
-    )
+    partial = args.out.parent / f".{args.out.name}.partial"
+    limits = args.save_every, args.minutes * 60, args.accumulate
+    run = Run(partial, device, precision, compiled, *limits)
     started = time.perf_counter()
     alone = files.lock(args.out.parent / f".{args.out.name}.lock")
     with alone if run.group.first else contextlib.nullcontext():

@@ -22,22 +22,13 @@ def register(command: Command) -> None:
 
     add = command("own-room", _own_room, "write the profile that trains and maps errors for a room")
     add.path("--mics", "csv: name,x,y,z in metres", required=True)
-    add.add_argument(
-        "--room", type=finite, nargs=3, required=True, metavar=("X", "Y", "Z"),
-        help="its size in m",
-    )  # fmt: skip
-    add.add_argument(
-        "--corner", type=finite, nargs=3, default=[0.0, 0.0, 0.0], metavar=("X", "Y", "Z"),
-        help="where the room begins in the coordinates of the microphones, m (0 0 0)",
-    )  # fmt: skip
-    add.add_argument(
-        "--heights", type=finite, nargs=2, default=[1.0, 1.8], metavar=("LOW", "HIGH"),
-        help="of what is to be located above the floor, m (1 1.8)",
-    )  # fmt: skip
-    add.add_argument(
-        "--t60", type=finite, nargs="+", default=[0.2, 0.4], metavar="SECONDS",
-        help="nominal reverberation time, or its lowest and highest (0.2 0.4)",
-    )  # fmt: skip
+    add.numbers("--room", ("X", "Y", "Z"), "its size in m", required=True)
+    text = "where the room begins in the coordinates of the microphones, m (0 0 0)"
+    add.numbers("--corner", ("X", "Y", "Z"), text, default=[0.0, 0.0, 0.0])
+    text = "of what is to be located above the floor, m (1 1.8)"
+    add.numbers("--heights", ("LOW", "HIGH"), text, default=[1.0, 1.8])
+    text = "nominal reverberation time, or its lowest and highest (0.2 0.4)"
+    add.numbers("--t60", "SECONDS", text, nargs="+", default=[0.2, 0.4])
     add.add_argument("--snr", type=finite, default=20.0, help="dB at the microphones (20)")
     add.path("--model", "wav2pos model to fine-tune; its sizes are taken")
     add.path("--out", "config .yaml to write", required=True)

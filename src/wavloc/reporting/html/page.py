@@ -73,20 +73,17 @@ def write_report(out: str | Path, content: Content) -> None:
         for name, shown in sections.items()
     )
     # sort.js makes buttons of table headings, so that the keyboard reaches them.
-    scripts = ["sort.js", *(["view.js"] if content.views else [])]
+    names = ["sort.js", *(["view.js"] if content.views else [])]
+    scripts = "".join(f"<script>\n{asset(name)}</script>" for name in names)
     page = (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<link rel="icon" href="data:,"><title>{text(content.title)}</title>'
         f"<style>\n{asset('report.css')}</style></head>\n"
         f"<body><h1>{text(content.title)}</h1>{_links(sections)}\n{body}"
-        f"{''.join(map(_script, scripts))}</body></html>\n"
+        f"{scripts}</body></html>\n"
     )
     files.write_text(out, page)
-
-
-def _script(name: str) -> str:
-    return f"<script>\n{asset(name)}</script>"
 
 
 def _none(what: str) -> str:
@@ -200,13 +197,13 @@ def _gaps(frames: Sequence[pd.DataFrame]) -> str:
         return "<p>Every cell of every table was computed.</p>"
     for merged in (["mics", "track", "metric"], ["method"]):
         keys = [name for name in GAP_COLUMNS if name not in merged]
-        gaps = gaps.groupby(keys, sort=False)[merged].agg(_joined).reset_index()
+        gaps = (
+            gaps.groupby(keys, sort=False)[merged]
+            .agg(lambda values: ", ".join(values.unique()))
+            .reset_index()
+        )
     heads = ["reason" if name == "note" else name for name in GAP_COLUMNS]
     return table("not computed", heads, gaps[GAP_COLUMNS].itertuples(index=False))
-
-
-def _joined(values: pd.Series) -> str:
-    return ", ".join(dict.fromkeys(values))
 
 
 def _provenance(stamp: Mapping[str, Any], config: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from wavloc.checks import one_of
+from wavloc.errors import InputError
 from wavloc.evaluation.metrics import METRICS
 from wavloc.reporting.tables.tidy import NOT_COMPUTED, records, with_tracks
 from wavloc.simulation import faults, mixtures
@@ -114,7 +114,9 @@ def split_of(track: str) -> str:
 
 def layout(frame: pd.DataFrame, spec: Mapping[str, Any], methods: Methods) -> Grid:
     """Arrange a tidy table as its spec says (``layout``: a key of `LEVELS` or `BY_TRACK`)."""
-    kind = one_of(spec["layout"], [*LEVELS, *BY_TRACK], "unknown layout")
+    kind = spec["layout"]
+    if kind not in (known := [*LEVELS, *BY_TRACK]):
+        raise InputError(f"layout '{kind}' is unknown, expected one of {', '.join(known)}")
     spec = with_tracks(spec, frame["track"])
     values = _Values(frame, methods)
     if kind in BY_TRACK:
