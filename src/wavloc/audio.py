@@ -1,7 +1,5 @@
 """Reading, resampling and filtering audio; only this module reads audio files."""
 
-from __future__ import annotations
-
 import io
 from fractions import Fraction
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The data container: audio frames with the positions of microphones and source."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -84,7 +82,7 @@ class Frames:
         per_frame = np.broadcast_to(self.mic_positions, (len(self), self.n_mics, 3))
         return per_frame[index]
 
-    def select(self, index: np.ndarray) -> Frames:
+    def select(self, index: np.ndarray) -> "Frames":
         """The frames of an index array, in its order."""
         shared = self.mic_positions.ndim == 2
         return replace(
@@ -96,7 +94,7 @@ class Frames:
             table=self.table.iloc[index].reset_index(drop=True),
         )
 
-    def hold_out(self, fraction: float) -> tuple[Frames, Frames]:
+    def hold_out(self, fraction: float) -> tuple["Frames", "Frames"]:
         """Split the frames into a training and a validation part.
 
         The last ``fraction`` (0 <= fraction < 1) of each ``track`` of the table is held out for

@@ -1,7 +1,5 @@
 """Cost of a piece of work: seconds, peak memory and, where the device reports it, energy."""
 
-from __future__ import annotations
-
 import os
 import resource
 import time

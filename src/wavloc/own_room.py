@@ -1,7 +1,5 @@
 """The profile of the user's own room: from a microphone list to a config file."""
 
-from __future__ import annotations
-
 import dataclasses
 import re
 from collections.abc import Sequence

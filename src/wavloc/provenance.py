@@ -1,7 +1,5 @@
 """Where a result comes from: git revision, versions, processor, and digests of its code."""
 
-from __future__ import annotations
-
 import ast
 import functools
 import hashlib

@@ -3,8 +3,6 @@
 Microphones, source and T60 are random in every example; the splits have no speaker in common.
 """
 
-from __future__ import annotations
-
 import dataclasses
 
 import numpy as np

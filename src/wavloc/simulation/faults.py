@@ -5,8 +5,6 @@ are the same for every kind and level, so that curves over the level are paired.
 nothing.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple

@@ -5,8 +5,6 @@ over the microphones. `Frames.source_position` is the position of the first sour
 frames holds those of the others, in the columns ``x_2``, ``y_2``, ``z_2`` and so on.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Rendering scenes to frames: convolution, occlusion, noise, silence; resumed after a crash."""
 
-from __future__ import annotations
-
 import contextlib
 import shutil
 from collections.abc import Iterator, Sequence

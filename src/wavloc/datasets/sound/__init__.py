@@ -4,8 +4,6 @@ A source is a module of this folder with ``collect(kind, options, cache, seed)``
 the items and the metadata of a corpus.
 """
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Mapping
 from pathlib import Path

@@ -4,8 +4,6 @@ Percussion matters: tonal music alone has little broadband energy and is far har
 than the recorded songs that it replaces.
 """
 
-from __future__ import annotations
-
 import dataclasses
 
 import numpy as np

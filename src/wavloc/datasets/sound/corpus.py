@@ -1,7 +1,5 @@
 """Dry sound on disk: a folder of items (utterances or songs) at 16 kHz."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -44,7 +42,7 @@ class Corpus:
     meta: dict[str, Any]
 
     @classmethod
-    def load(cls, folder: str | Path) -> Corpus:
+    def load(cls, folder: str | Path) -> "Corpus":
         """Open a corpus folder; `InputError` if a file is missing or damaged."""
         folder = Path(folder)
         meta = files.read_json(folder / "meta.json")
@@ -64,7 +62,7 @@ class Corpus:
         start = int(row["start_sample"])
         return self.samples[start : start + int(row["n_samples"])]
 
-    def select(self, split: str) -> Corpus:
+    def select(self, split: str) -> "Corpus":
         """Items of one split; `InputError` if there are none."""
         chosen = self.items[self.items["split"] == split].reset_index(drop=True)
         if chosen.empty:

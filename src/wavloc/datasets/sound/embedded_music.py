@@ -1,7 +1,5 @@
 """Music: our compositions, played by a SoundFont synthesiser from pip packages."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from types import ModuleType
 from typing import Any

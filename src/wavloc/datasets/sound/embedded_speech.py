@@ -4,8 +4,6 @@ The utterances are synthesised once into the folder layout of LibriSpeech and th
 LibriSpeech, so that synthesised and recorded speech are processed alike.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from pathlib import Path
 from typing import Any

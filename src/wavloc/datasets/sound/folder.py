@@ -1,7 +1,5 @@
 """Any WAV or FLAC files as dry sound: one folder per speaker for speech, any layout for music."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

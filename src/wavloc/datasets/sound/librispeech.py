@@ -4,8 +4,6 @@
 transcripts and SPEAKERS.TXT are not needed.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path

@@ -4,8 +4,6 @@ The sound has the properties that localization depends on. Speech: voiced harmon
 noise bursts, pauses, syllables at 4 Hz. Music: plucked tones and percussion with a beat.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The offset between audio and motion capture, and whether audio and positions agree."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from wavloc.audio import SAMPLE_RATE

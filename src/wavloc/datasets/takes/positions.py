@@ -1,7 +1,5 @@
 """Ground truth of a recorded take: positions of the microphones and the loudspeaker."""
 
-from __future__ import annotations
-
 import dataclasses
 import re
 from pathlib import Path

@@ -5,8 +5,6 @@ are millimetres in the file and metres here; a marker that was not seen is 0 in 
 here.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import re
 from pathlib import Path

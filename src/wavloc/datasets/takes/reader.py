@@ -5,8 +5,6 @@ optionally ``Sync.wav``; the motion capture is ``<take>.tsv``, anywhere below th
 folder with the tracks, ``info.json`` and ``gt_positions.csv``.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import re
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """The audio files of a recorded take: ``Track 1.wav`` ... ``Track 12.wav``, one microphone each."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 from pathlib import Path

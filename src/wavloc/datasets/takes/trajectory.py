@@ -3,8 +3,6 @@
 Metres and seconds; a missing position is NaN.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
