@@ -68,13 +68,12 @@ def mixed(
     }
     source_audio = np.array(frames.source_audio)
     source_audio[counts > 1] = np.nan
-    room = {key: frames.meta[key] for key in ("room", "origin") if key in frames.meta}
     return replace(
         frames,
         audio=audio,
         source_audio=source_audio,
         table=frames.table.assign(sources=counts, **columns),
-        meta=room | {"sources": most},
+        meta=frames.place | {"sources": most},
     )
 
 
