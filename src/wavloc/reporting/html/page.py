@@ -25,9 +25,9 @@ GAP_COLUMNS = ["table", "note", "method", "setup", "mics", "track", "metric"]
 
 @dataclass(frozen=True)
 class Content:
-    """What the page shows. tables: (csv, md) pairs; figures: (png, caption) pairs; labels: of all
-    methods; benchmarks: folder of Snakemake benchmark files; sources: (what, where from, licence)
-    of data and sound; deviations: Markdown.
+    """What the page shows. tables: (csv, md) pairs; figures: (png, caption) pairs; views: see
+    `view.views`; benchmarks: folder of Snakemake benchmark files; sources: (what, where from,
+    licence) of data and sound; deviations: Markdown.
     """
 
     title: str
@@ -35,8 +35,7 @@ class Content:
     data_note: str
     tables: Sequence[tuple[Path, Path]] = ()
     figures: Sequence[tuple[Path, str]] = ()
-    views: Sequence[view.View] = ()
-    labels: Sequence[str] = ()
+    views: Sequence[Mapping[str, Any]] = ()
     models: Sequence[training.Model] = ()
     benchmarks: Path | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
@@ -57,9 +56,7 @@ def write_report(out: str | Path, content: Content) -> None:
         + "".join(map(_paper_table, headings, pages, frames))
         + ("" if frames else _none("table")),
         "Figures": "".join(itertools.starmap(_figure, content.figures)) or _none("figure"),
-        "Tracks in 3-D": view.section(content.views, content.labels)
-        if content.views
-        else _none("track"),
+        "Tracks in 3-D": view.section(content.views) if content.views else _none("track"),
         "Training": training.section(content.models) if content.models else _none("model"),
         "Run times": _run_times(content.benchmarks),
         "Not computed": _gaps(frames),
