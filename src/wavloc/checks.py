@@ -1,7 +1,5 @@
 """Numbers are checked where they enter: one rule, with the field's name, its range and its unit."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from typing import Any
 

@@ -4,8 +4,6 @@ Outputs are made in a temporary folder ``.NAME.xxxxxxxx`` beside them. A killed 
 folder; the next one that writes NAME removes it, and first puts back what it had moved aside.
 """
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import fcntl

@@ -5,8 +5,6 @@ loudspeaker at its centre. The extension for training (tracks ``..._sim``) is si
 recording of the 12th microphone, which is mounted on the loudspeaker.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping
 

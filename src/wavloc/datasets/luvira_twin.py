@@ -5,8 +5,6 @@ wav2pos paper (7 x 8 x 2 m), past the 11 real microphone positions. Reports must
 never "LuViRA".
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping
 from typing import Any

@@ -4,8 +4,6 @@ Every example has its own source position. The datasets decide how microphones, 
 T60 are drawn.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping
 from typing import Any

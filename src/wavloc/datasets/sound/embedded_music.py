@@ -1,7 +1,5 @@
 """Music: our compositions, played by a SoundFont synthesiser from pip packages."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,7 +9,7 @@ from tqdm import tqdm
 
 from wavloc import audio
 from wavloc.datasets.sound import composer, packages
-from wavloc.datasets.sound.corpus import RUMBLE_HZ, Item
+from wavloc.datasets.sound.corpus import Collected, Item, finished
 from wavloc.errors import InputError
 
 RENDER_RATE = 48_000  # Hz
@@ -22,9 +20,7 @@ LICENCE = (
 )
 
 
-def collect(
-    kind: str, options: dict[str, Any], cache: Path, seed: int
-) -> tuple[list[Item], dict[str, Any]]:
+def collect(kind: str, options: dict[str, Any], cache: Path, seed: int) -> Collected:
     """Songs, and metadata with packages, checksums and licence.
 
     options: songs (2), seconds (60, per song). The first run fetches two small pip packages.
@@ -58,7 +54,7 @@ def render(
     synth = synthesizer.Synth(gain=GAIN_DB, samplerate=RENDER_RATE)
     font = synth.sfload(str(soundfont))
     channels = (composer.LEAD, composer.BASS, composer.PAD)
-    for channel, program in zip(channels, song.programs, strict=True):
+    for channel, program in zip(channels, composer.STYLES[song.style], strict=True):
         synth.program_select(channel, font, 0, program, False)
     synth.program_select(composer.DRUMS, font, 128, 0, True)
 
@@ -78,8 +74,7 @@ def render(
         synth.generate(count - done, buffer=memory[8 * done :])
 
     sound = audio.resample(stereo.mean(axis=1), RENDER_RATE, audio.SAMPLE_RATE)
-    sound = audio.highpass(sound, RUMBLE_HZ, audio.SAMPLE_RATE)
-    return (0.7 * sound / np.abs(sound).max()).astype(np.float32)
+    return finished(sound)
 
 
 def _switches(song: composer.Song, count: int) -> list[tuple[int, bool, composer.Note]]:

@@ -4,8 +4,6 @@ Only the SoundFont inside the wheel of pretty_midi is needed, and tinysoundfont 
 which is not needed here and cannot be built everywhere.
 """
 
-from __future__ import annotations
-
 import importlib
 import platform
 import sys

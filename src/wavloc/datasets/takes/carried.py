@@ -3,8 +3,6 @@
 Positions are in LuViRA coordinates in metres; times are in seconds.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.interpolate import CubicSpline
 from scipy.ndimage import gaussian_filter1d

@@ -5,8 +5,6 @@ optionally ``Sync.wav``; the motion capture is ``<take>.tsv``, anywhere below th
 folder with the tracks, ``info.json`` and ``gt_positions.csv``.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import re
 from collections.abc import Mapping
@@ -18,7 +16,6 @@ import numpy as np
 from wavloc import audio
 from wavloc.datasets.takes import alignment, positions, tracks
 from wavloc.errors import InputError
-from wavloc.geometry import SPEED_OF_SOUND
 
 
 @dataclasses.dataclass
@@ -74,12 +71,14 @@ def read_take(root: Path, name: str, sync: Sync, max_clipped_share: float) -> Ta
     else:
         stated = positions.read_capture(_capture(root, folder, name), warnings)
     stated.check(warnings)
-    sound = tracks.read(folder, len(stated.mics), max_clipped_share, warnings)
+    n_mics = len(stated.mics)
+    sound, rate, meta = tracks.read(folder, n_mics, max_clipped_share, warnings)
     if converted:
-        tracks.check_info(folder, sound.rate, len(stated.mics), warnings)
+        tracks.check_info(folder, rate, n_mics, warnings)
     offset_s, method = _offset(folder, name, sync, converted, warnings)
-    fit = (sound.audio, stated.mics, stated.time_s, stated.track, offset_s, sync.reach_s)
-    better_s = alignment.better_offset(*fit, SPEED_OF_SOUND)
+    better_s = alignment.better_offset(
+        sound[:n_mics], stated.mics, stated.time_s, stated.track, offset_s, sync.reach_s
+    )
     if better_s is not None and sync.mode == "search" and method != "given":
         offset_s, method = better_s, "search"
     elif better_s is not None:
@@ -88,22 +87,15 @@ def read_take(root: Path, name: str, sync: Sync, max_clipped_share: float) -> Ta
             f"({method}), but sound and positions fit better at {better_s:.3f} s; see option "
             "sync_offset_s"
         )
-    meta = sound.meta | {
+    meta |= {
         "layout": "converted" if converted else "raw",
         "sync_offset_s": round(offset_s, 6),
         "sync": method,
-        "rate_hz": sound.rate,
+        "rate_hz": rate,
     }
-    return Take(
-        name,
-        sound.audio,
-        sound.source_audio,
-        stated.mics,
-        stated.time_s + offset_s,
-        stated.track,
-        meta,
-        warnings,
-    )
+    at_source = sound[n_mics] if len(sound) > n_mics else None
+    captured = (stated.mics, stated.time_s + offset_s, stated.track)
+    return Take(name, sound[:n_mics], at_source, *captured, meta, warnings)
 
 
 def _folder(root: Path, name: str) -> Path:
