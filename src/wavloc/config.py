@@ -1,7 +1,5 @@
 """Reading and checking the configuration; the one schema is ``config/config.schema.yaml``."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Mapping
 from pathlib import Path

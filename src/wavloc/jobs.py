@@ -1,7 +1,5 @@
 """What each job reads of a plan. A job runs again when this changes, and for nothing else in it."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -7,8 +7,6 @@ A cell is one dataset, track, setup and number of microphones: the conditions in
 compared. An experiment is a table or a figure.
 """
 
-from __future__ import annotations
-
 import functools
 import itertools
 from collections.abc import Iterable, Mapping, Sequence

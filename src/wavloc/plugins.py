@@ -4,8 +4,6 @@ The names and defaults of options are read from the source of a plugin without r
 configuration with many methods is checked in no time and without torch.
 """
 
-from __future__ import annotations
-
 import ast
 import dataclasses
 import functools

@@ -4,8 +4,6 @@ Only reads arguments and files, calls a stage, writes files. Errors are one line
 bad usage or input, 1 for failures while working; no traceback unless ``--debug``.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import os

@@ -1,7 +1,5 @@
 """Commands for data: download, prepare, simulate, break, mix, hide microphones."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import time

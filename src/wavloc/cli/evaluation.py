@@ -1,7 +1,5 @@
 """Commands for evaluation: from predictions to metrics."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 from typing import Any

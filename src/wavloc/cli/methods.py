@@ -1,7 +1,5 @@
 """Commands for methods: train, import, compare with the reference networks, predict."""
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import time

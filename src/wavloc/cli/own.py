@@ -1,7 +1,5 @@
 """Commands for own recordings and rooms, and lists of methods and datasets."""
 
-from __future__ import annotations
-
 import argparse
 
 from wavloc.cli.common import Command, finite, method_of, say

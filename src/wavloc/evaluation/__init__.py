@@ -1,7 +1,5 @@
 """Evaluation: from predictions and truth to metrics with bootstrap intervals."""
 
-from __future__ import annotations
-
 import importlib
 import inspect
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """Bootstrap intervals for all metrics and methods at once, on the same resamples of frames."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Callable, Iterator
 

@@ -1,7 +1,5 @@
 """Figures: ``figures/<kind>.py`` draws one kind, from what earlier stages wrote."""
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Cumulative error distributions (Fig. 6): a column per split, a row per track of the split."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Where microphones and sources are (Figs. 4 and 5): in 3-D, or from above and from the side."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Sequence

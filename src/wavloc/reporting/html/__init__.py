@@ -1,7 +1,5 @@
 """The report of a run: one HTML page that is read without a network or any other file."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Pieces of HTML: escaped text, sortable tables, Markdown."""
 
-from __future__ import annotations
-
 import functools
 import html
 import re

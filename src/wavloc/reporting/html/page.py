@@ -1,7 +1,5 @@
 """The page of a run: its sections, put together from what they show."""
 
-from __future__ import annotations
-
 import base64
 import itertools
 import json

@@ -1,7 +1,5 @@
 """Tables: a tidy csv from metrics files, and Markdown and LaTeX that look like the paper's."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """How a tidy table is laid out on paper: rows, levels of column headings, footnotes."""
 
-from __future__ import annotations
-
 import itertools
 import math
 import re

@@ -3,8 +3,6 @@
 Judged only where the data are the paper's own; a stand-in says so instead.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Sequence
 from pathlib import Path
 

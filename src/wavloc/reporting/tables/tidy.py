@@ -1,7 +1,5 @@
 """Tidy tables: one row per cell, method and metric, put together from metrics files."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
