@@ -214,6 +214,11 @@ def write_text(path: str | Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def write_csv(path: str | Path, table: Any, digits: int) -> None:
+    """Write a DataFrame without its index atomically; digits: after the point."""
+    write_text(path, table.to_csv(index=False, float_format=f"%.{digits}f", lineterminator="\n"))
+
+
 def write_json(path: str | Path, value: Any) -> None:
     """Write JSON atomically with sorted keys, so that equal content gives equal bytes."""
     write_text(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")

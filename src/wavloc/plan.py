@@ -222,10 +222,12 @@ class Plan:
         shown = [cell[:2] for cell in cells]
         specs = [spec for spec in self.experiments.values() if "reference" in spec]
         clean = [(self.role(spec), spec["reference"]) for spec in specs]
-        learned = []
-        for model in self.models.values():
-            split = self.dataset(model.dataset).splits()[model.split]
-            learned += [(model.dataset, track) for track in (*split.train, *split.valid)]
+        splits = [
+            (m.dataset, self.dataset(m.dataset).splits()[m.split]) for m in self.models.values()
+        ]
+        learned = [
+            (name, track) for name, split in splits for track in (*split.train, *split.valid)
+        ]
         return unique([*shown, *clean, *learned])
 
     @functools.cached_property

@@ -73,7 +73,7 @@ def _bootstrap(args: argparse.Namespace) -> dict[str, int]:
 
 
 def _evaluate(args: argparse.Namespace) -> None:
-    from wavloc import frames
+    from wavloc import files, frames
     from wavloc.evaluation import score
     from wavloc.setups import load_subset
 
@@ -92,7 +92,7 @@ def _evaluate(args: argparse.Namespace) -> None:
         **_bootstrap(args),
     )
     if args.out:
-        _write_csv(args.out, table)
+        files.write_csv(args.out, table, 6)
     else:
         print(table.drop(columns=["dataset"]).to_string(index=False))
 
@@ -117,19 +117,19 @@ def _costs(args: argparse.Namespace) -> None:
     from wavloc.evaluation.costs import costs
 
     notes = {name: files.read_json(path / "method.json")["training"] for name, path in args.models}
-    _write_csv(args.out, costs(_predictions(args.predictions), notes, _cell(args)))
+    files.write_csv(args.out, costs(_predictions(args.predictions), notes, _cell(args)), 6)
 
 
 def _counts(args: argparse.Namespace) -> None:
-    from wavloc import frames
+    from wavloc import files, frames
     from wavloc.evaluation.counts import counts
 
     opened = {track: frames.load(path) for track, path in args.frames}
-    _write_csv(args.out, counts(opened, _cell(args)))
+    files.write_csv(args.out, counts(opened, _cell(args)), 6)
 
 
 def _rank(args: argparse.Namespace) -> None:
-    from wavloc import frames
+    from wavloc import files, frames
     from wavloc.evaluation.errors import ranked_errors_m
     from wavloc.evaluation.ranking import leaderboard
     from wavloc.methods import predictions
@@ -143,18 +143,11 @@ def _rank(args: argparse.Namespace) -> None:
             raise InputError(f"--predictions {key}: no --frames {cell or 'DATASET/TRACK'}=PATH")
         capped = ranked_errors_m(predictions.load(path), data[cell])
         errors.setdefault((dataset, track), {})[method] = capped
-    _write_csv(args.out, leaderboard(errors, **_bootstrap(args)))
+    files.write_csv(args.out, leaderboard(errors, **_bootstrap(args)), 6)
 
 
 def _cell(args: argparse.Namespace) -> dict[str, Any]:
     return {key: getattr(args, key) for key in ("dataset", "track", "setup", "mics")}
-
-
-def _write_csv(path: Path, table: Any) -> None:
-    from wavloc import files
-
-    text = table.to_csv(index=False, float_format="%.6f", lineterminator="\n")
-    files.write_text(path, text)
 
 
 def _predictions(paths: list[Path]) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def _locate(args: argparse.Namespace) -> None:
         from wavloc.reporting.figures.located import located
 
         located(table, names, mics, args.plot)
-    files.write_text(args.out, table.to_csv(index=False, float_format="%.4f", lineterminator="\n"))
+    files.write_csv(args.out, table, 4)
     if predictions.reliability is not None:
         for name, value in recordings.suspicious(names, predictions.reliability[~quiet]):
             say(
@@ -80,11 +80,9 @@ def _own_room(args: argparse.Namespace) -> None:
     own_room.write(args.out, made, args.typed)
     results = made["pathvars"]["results"]
     model = f"{results}/models/own_room/speakers/{own_room.METHOD}"
-    say(
-        f"own-room: {len(made['datasets']['own_room']['options']['mics'])} microphones -> "
-        f"{args.out}; `snakemake --cores 2 --configfile {args.out} -- all` makes {results} and "
-        f"{model}"
-    )
+    count = len(made["datasets"]["own_room"]["options"]["mics"])
+    run = f"snakemake --cores 2 --configfile {args.out} -- all"
+    say(f"own-room: {count} microphones -> {args.out}; `{run}` makes {results} and {model}")
 
 
 def _methods(args: argparse.Namespace) -> None:

@@ -80,7 +80,7 @@ def _sources(
     rows = []
     for name in datasets:
         entry = config["datasets"][name]
-        dataset = plugins.plugin_class("datasets", entry.get("module", name))
+        dataset = plugins.plugin_class("datasets", entry["module"])
         described = [entry.get(key, getattr(dataset, key)) for key in ("label", "reference")]
         rows.append((*described, entry.get("licence", "not stated")))
     for path in sorted((results / "data" / "corpus").glob("*/meta.json")):

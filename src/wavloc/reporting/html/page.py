@@ -48,6 +48,7 @@ def write_report(out: str | Path, content: Content) -> None:
     frames = [tables.read(csv) for csv, _ in content.tables]
     pages = [md.read_text(encoding="utf-8") for _, md in content.tables]
     headings = [page.splitlines()[0].removeprefix("## ") for page in pages]
+    sources = table("sources", ["what", "source", "licence"], content.sources)
     sections = {
         "Summary": _summary(content, frames),
         "Tables": _links(headings)
@@ -59,11 +60,7 @@ def write_report(out: str | Path, content: Content) -> None:
         "Run times": _run_times(content.benchmarks),
         "Not computed": _gaps(frames),
         "Provenance": _provenance(content.provenance, content.config),
-        "Data sources and licences": table(
-            "sources", ["what", "source", "licence"], content.sources
-        )
-        if content.sources
-        else _none("use of data"),
+        "Data sources and licences": sources if content.sources else _none("use of data"),
         "Deviations": _deviations(content.deviations),
     }
     body = "".join(
