@@ -1,6 +1,7 @@
 """Cumulative error distributions (Fig. 6): a column per split, a row per track of the split."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -10,7 +11,7 @@ from wavloc.reporting.figures import Inputs
 from wavloc.reporting.style import Style, entries, entry, legend, panels, styled, styles_of
 
 MARKED_CM = (10, 25, 50, 75)  # where curves carry their method's marker
-LIMIT = {"color": "#999999", "linestyle": "--", "linewidth": 0.8}
+LIMIT: Any = {"color": "#999999", "linestyle": "--", "linewidth": 0.8}
 
 
 def draw(inputs: Inputs) -> Figure:
