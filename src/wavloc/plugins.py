@@ -142,7 +142,7 @@ def _fields(module: str, name: str) -> dict[str, Any]:
     if node is None:
         return {}
     fields: dict[str, Any] = {}
-    for base in node.bases:
+    for base in reversed(node.bases):
         fields |= _fields(*_resolved(module, base))
     for line in node.body:
         if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name):

@@ -122,7 +122,7 @@ def _numbers(
     Moments at the very beginning that are no numbers are skipped; later ones are an `InputError`.
     """
     values, bad = parsed(pd.DataFrame(cells, dtype=object), {"", "nan", "null", "-"})
-    wrong = bad.any(axis=1)
+    wrong = np.logical_or.reduce(bad, axis=1)
     skipped = len(wrong) if wrong.all() else int(np.argmin(wrong))
     if wrong[skipped:].any() or skipped == len(wrong):
         row, column = np.argwhere(bad)[0 if skipped == len(wrong) else bad[:skipped].sum()]

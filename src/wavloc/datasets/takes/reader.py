@@ -38,17 +38,18 @@ class Take:
 
 
 @dataclasses.dataclass(frozen=True)
-class Sync:
-    """How audio and motion capture are synchronised.
+class ReadOptions:
+    """How takes are read.
 
-    mode: ``pulse`` (start signal in Sync.wav), ``search`` (the offset at which audio and positions
-    fit best) or ``none`` (both begin together). offset_s: offsets set by the user, take -> audio
-    time of the first captured moment. reach_s: range of the search, on both sides.
+    sync: ``pulse`` (start signal in Sync.wav), ``search`` (the offset at which audio and positions
+    fit best) or ``none`` (both begin together). sync_offset_s: take -> audio time of the first
+    captured moment, where the user sets it.
     """
 
-    mode: str = "pulse"
-    offset_s: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    reach_s: float = 2.0
+    sync: str = "pulse"
+    sync_offset_s: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    sync_reach_s: float = 2.0  # range of the search, and of the check in the other modes
+    max_clipped_share: float = 0.01  # largest fraction of clipped samples in a track
 
 
 def take_name(text: str) -> str:
@@ -57,7 +58,7 @@ def take_name(text: str) -> str:
     return f"{match[1].lower()}{match[2]}" if match else text
 
 
-def read_take(root: Path, name: str, sync: Sync, max_clipped_share: float) -> Take:
+def read_take(root: Path, name: str, options: ReadOptions) -> Take:
     """Read the take ``name`` from any folder below ``root``.
 
     Unusable data are an `InputError` that names file, value and expectation; problems that can be
@@ -72,14 +73,13 @@ def read_take(root: Path, name: str, sync: Sync, max_clipped_share: float) -> Ta
         stated = positions.read_capture(_capture(root, folder, name), warnings)
     stated.check(warnings)
     n_mics = len(stated.mics)
-    sound, rate, meta = tracks.read(folder, n_mics, max_clipped_share, warnings)
+    sound, rate, meta = tracks.read(folder, n_mics, options.max_clipped_share, warnings)
     if converted:
         tracks.check_info(folder, rate, n_mics, warnings)
-    offset_s, method = _offset(folder, name, sync, converted, warnings)
-    better_s = alignment.better_offset(
-        sound[:n_mics], stated.mics, stated.time_s, stated.track, offset_s, sync.reach_s
-    )
-    if better_s is not None and sync.mode == "search" and method != "given":
+    offset_s, method = _offset(folder, name, options, converted, warnings)
+    fit = (sound[:n_mics], stated.mics, stated.time_s, stated.track)
+    better_s = alignment.better_offset(*fit, offset_s, options.sync_reach_s)
+    if better_s is not None and options.sync == "search" and method != "given":
         offset_s, method = better_s, "search"
     elif better_s is not None:
         warnings.append(
@@ -128,22 +128,22 @@ def _capture(root: Path, folder: Path, name: str) -> Path:
 
 
 def _offset(
-    folder: Path, name: str, sync: Sync, converted: bool, warnings: list[str]
+    folder: Path, name: str, options: ReadOptions, converted: bool, warnings: list[str]
 ) -> tuple[float, str]:
     """Audio time of the first captured moment in seconds, and the method that gave it."""
-    given = {take_name(key): value for key, value in sync.offset_s.items()}
+    given = {take_name(key): value for key, value in options.sync_offset_s.items()}
     if name in given:
         return float(given[name]), "given"
     if converted:
         return 0.0, "converted"
     path = folder / "Sync.wav"
-    if sync.mode == "pulse" and path.is_file():
+    if options.sync == "pulse" and path.is_file():
         samples, rate = audio.read_audio(path)
         pulse_s = alignment.pulse(samples[:, 0], rate)
         if pulse_s is not None:
             return pulse_s, "pulse"
         warnings.append(f"{path}: no start signal in it; both are taken to begin together")
-    elif sync.mode == "pulse":
+    elif options.sync == "pulse":
         warnings.append(
             f"{path}: missing; sound and motion capture are taken to begin together "
             "(see options sync and sync_offset_s)"
