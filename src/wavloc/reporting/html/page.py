@@ -192,13 +192,13 @@ def _gaps(frames: Sequence[pd.DataFrame]) -> str:
         return "<p>Every cell of every table was computed.</p>"
     for merged in (["mics", "track", "metric"], ["method"]):
         keys = [name for name in GAP_COLUMNS if name not in merged]
-        gaps = (
-            gaps.groupby(keys, sort=False)[merged]
-            .agg(lambda values: ", ".join(values.unique()))
-            .reset_index()
-        )
+        gaps = gaps.groupby(keys, sort=False)[merged].agg(_joined).reset_index()
     heads = ["reason" if name == "note" else name for name in GAP_COLUMNS]
     return table("not computed", heads, gaps[GAP_COLUMNS].itertuples(index=False))
+
+
+def _joined(values: pd.Series) -> str:
+    return ", ".join(values.unique())
 
 
 def _provenance(stamp: Mapping[str, Any], config: Mapping[str, Any]) -> str:
