@@ -1,38 +1,32 @@
 """The report of a run: one HTML page that is read without a network or any other file."""
 
-from __future__ import annotations
-
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from wavloc import files, frames, plugins, provenance
 from wavloc.config import places
 from wavloc.errors import InputError
-from wavloc.methods import predictions
+from wavloc.reporting.html import view
 from wavloc.reporting.html.page import Content, write_report
 from wavloc.reporting.html.training import Model
-from wavloc.reporting.html.view import View
 
 
 def report(results: Path, config: Mapping[str, Any], out: Path, deviations: Path | None) -> None:
     """Write the report of a results folder; deviations: Markdown that is shown as an appendix.
 
-    config: the whole, resolved configuration that the run was made with.
+    config: the whole, resolved configuration of the run, with the methods of each figure by name.
     """
-    tables = [
-        (results / "tables" / f"{name}.csv", results / "tables" / f"{name}.md")
-        for name in config["tables"]
-    ]
-    reproduced = results / "tables/reproduction.csv", results / "tables/reproduction.md"
+    stems = [results / "tables" / name for name in (*config["tables"], "reproduction")]
+    tables = [(stem.with_suffix(".csv"), stem.with_suffix(".md")) for stem in stems]
     drawn = [
         (results / "figures" / f"{name}.png", spec["title"])
         for name, spec in config["figures"].items()
     ]
-    for path in [*(csv for csv, _ in tables), *reproduced, *(png for png, _ in drawn)]:
+    for path in [*itertools.chain(*tables), *(png for png, _ in drawn)]:
         if not path.is_file():
             raise InputError(f"{path}: missing; make tables and figures first")
     specs = [*config["tables"].values(), *config["figures"].values()]
@@ -46,10 +40,9 @@ def report(results: Path, config: Mapping[str, Any], out: Path, deviations: Path
         profile=config["profile"],
         data_note=f"Speech: {config['speech']}, music: {config['music']}; "
         f"datasets: {', '.join(used)}.",
-        tables=[*tables, reproduced],
+        tables=tables,
         figures=drawn,
-        views=_views(results, config, labels),
-        labels=list(labels.values()),
+        views=view.views(results, config, labels),
         models=_models(results / "models", benchmarks),
         benchmarks=benchmarks,
         provenance=provenance.stamp(seed=config["seed"]),
@@ -62,40 +55,6 @@ def report(results: Path, config: Mapping[str, Any], out: Path, deviations: Path
         deviations=deviations.read_text(encoding="utf-8") if deviations else "",
     )
     write_report(out, content)
-
-
-def _views(results: Path, config: Mapping[str, Any], labels: Mapping[str, str]) -> list[View]:
-    """The tracks of the figures over time, with every method that was run on them.
-
-    Those of the figure are visible at first.
-    """
-    views: dict[tuple[str, str, str], View] = {}
-    for spec in config["figures"].values():
-        if spec["kind"] != "trajectory":
-            continue
-        dataset = config["roles"].get(spec["dataset"], spec["dataset"])
-        for track in spec["tracks"]:
-            cell = f"{spec['setup']}-{spec['mics']}"
-            if (dataset, track, cell) in views:
-                continue
-            folder = results / "predictions" / dataset / track / cell
-            shown = frames.load(results / "data" / dataset / track)
-            estimates = {
-                label: predictions.load(folder / f"{name}.parquet").of(shown).position
-                for name, label in labels.items()
-                if (folder / f"{name}.parquet").is_file()
-            }
-            chosen = spec["methods"] if isinstance(spec["methods"], list) else labels
-            views[dataset, track, cell] = View(
-                f"{track}, setup {spec['setup']}, {spec['mics']} microphones",
-                shown.table["time_s"].to_numpy(),
-                np.asarray(shown.source_position),
-                shown.mics()[0],
-                shown.room_bounds,
-                estimates,
-                {label for name, label in labels.items() if name in chosen},
-            )
-    return list(views.values())
 
 
 def _models(folder: Path, benchmarks: Path) -> list[Model]:
@@ -121,7 +80,7 @@ def _sources(
     rows = []
     for name in datasets:
         entry = config["datasets"][name]
-        dataset = plugins.plugin_class("datasets", entry.get("module", name))
+        dataset = plugins.plugin_class("datasets", entry["module"])
         described = [entry.get(key, getattr(dataset, key)) for key in ("label", "reference")]
         rows.append((*described, entry.get("licence", "not stated")))
     for path in sorted((results / "data" / "corpus").glob("*/meta.json")):
@@ -141,13 +100,10 @@ def _data_note(folder: Path) -> str:
         key: sum(int(meta.get(f"frames_{key}", 0)) for meta in metas)
         for key in ("rendered", "recorded", "silent", "unlabelled", "anechoic")
     }
-    recorded = (
-        f"{total['recorded']} frames recorded, {total['unlabelled']} of them without a label, "
-        if total["recorded"]
-        else ""
-    )
+    recorded = f"{total['recorded']} frames recorded, {total['unlabelled']} of them without a label"
     return (
-        f"{folder.name}: {recorded}{total['rendered']} frames simulated, "
+        f"{folder.name}: {f'{recorded}, ' * bool(total['recorded'])}"
+        f"{total['rendered']} frames simulated, "
         f"{total['silent']} dropped as silent, "
         f"{total['anechoic']} anechoic (nominal T60 below Sabine's bound)."
     )
