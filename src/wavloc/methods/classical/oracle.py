@@ -35,8 +35,7 @@ class Method(Base):
         if self.options.round_samples:
             delays = np.rint(delays)
         problem = build(delays, mics, frames.sample_rate, frames.speed_of_sound)
-        start = np.nanmean(mics, axis=1)[:, None]
-        position = refine(problem, start, [ordinary] * self.options.steps)[:, 0]
+        position = refine(problem, problem.centroid, [ordinary] * self.options.steps)[:, 0]
         status = np.full(len(frames), "ok", dtype=object)
         failed = ~problem.present.any(axis=(1, 2))
         position[failed], status[failed] = np.nan, "too_few_entries"

@@ -1,14 +1,12 @@
 """What all learned methods share: from frames to tensors, prediction in batches, model folders.
 
-A learned method says how its network is built (`build`), which costly features of the sound it
-uses (`features`; a training run may keep them), what the network is given (`inputs`), what is
-minimised (`loss`) and how positions are estimated (`estimate_batch`). All methods are trained by
-the same loop: `wavloc.training.engine`.
+All are trained by the same loop: `wavloc.training.engine`.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar
@@ -30,6 +28,7 @@ from wavloc.training.recipe import Recipe
 from wavloc.weights import load_into, read_weights
 
 Batch = dict[str, Tensor]
+T = TypeVar("T")
 Network = TypeVar("Network", bound=nn.Module)
 
 # Files of a model folder, and those that training adds.
@@ -50,12 +49,12 @@ class DataStats:
 
     def normalised(self, positions: Tensor) -> Tensor:
         """Positions (..., 3) in metres -> zero mean and unit deviation."""
-        mean, std = (positions.new_tensor(v) for v in (self.position_mean, self.position_std))
+        mean, std = map(positions.new_tensor, (self.position_mean, self.position_std))
         return (positions - mean) / std
 
     def in_metres(self, positions: Tensor) -> Tensor:
         """The inverse of `normalised`."""
-        mean, std = (positions.new_tensor(v) for v in (self.position_mean, self.position_std))
+        mean, std = map(positions.new_tensor, (self.position_mean, self.position_std))
         return positions * std + mean
 
 
@@ -64,6 +63,11 @@ class Component:
 
     pretrained: bool = False  # comes from the model of another entry, see `begin_with`
     fixes_lags: bool = False  # makes the size of the network depend on the largest lag
+
+    @property
+    def inputs_note(self) -> str:
+        """Types of inputs for tables, where it knows more of them than the entry of the method."""
+        return ""
 
     def begin_with(self, folder: str | Path) -> None:
         """Take what it needs from the model of another entry."""
@@ -114,8 +118,8 @@ class LearnedMethod(base.Method, Generic[Network]):
 
     @property
     def inputs_note(self) -> str:
-        """Types of inputs for tables, where the model knows more of them than its entry."""
-        return ""
+        """Types of inputs for tables, where a component knows more of them than the entry."""
+        return "".join(component.inputs_note for component in self.components)
 
     def build(self, stats: DataStats) -> Network:
         """The untrained network."""
@@ -165,24 +169,28 @@ class LearnedMethod(base.Method, Generic[Network]):
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Parameters with their weight decay: none for biases, norms and tokens."""
-        decayed: list[nn.Parameter] = []
-        free: list[nn.Parameter] = []
-        for parameter in self.network.parameters():
-            if parameter.requires_grad:
-                (decayed if parameter.ndim > 1 else free).append(parameter)
+        trained = [p for p in self.network.parameters() if p.requires_grad]
         return [
-            {"params": decayed, "weight_decay": self.options.weight_decay},
-            {"params": free, "weight_decay": 0.0},
+            {
+                "params": [p for p in trained if p.ndim > 1],
+                "weight_decay": self.options.weight_decay,
+            },
+            {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
         ]
+
+    def options_of(self, network: type[nn.Module]) -> dict[str, Any]:
+        """Options that are arguments of a network's constructor, by name."""
+        options = dataclasses.asdict(self.options)
+        return {
+            name: options[name] for name in options.keys() & inspect.signature(network).parameters
+        }
 
     # ----------------------------------------------------------------- the model
 
     @property
     def network(self) -> Network:
         """The network; `InputError` where there is none yet."""
-        if self._network is None:
-            raise InputError(f"method '{self.name}' must be trained first; give --model FOLDER")
-        return self._network
+        return self._trained(self._network)
 
     @network.setter
     def network(self, network: Network) -> None:
@@ -191,13 +199,16 @@ class LearnedMethod(base.Method, Generic[Network]):
     @property
     def stats(self) -> DataStats:
         """Statistics of the training data; `InputError` where there are none yet."""
-        if self._stats is None:
-            raise InputError(f"method '{self.name}' must be trained first; give --model FOLDER")
-        return self._stats
+        return self._trained(self._stats)
 
     @stats.setter
     def stats(self, stats: DataStats) -> None:
         self._stats = stats
+
+    def _trained(self, value: T | None) -> T:
+        if value is None:
+            raise InputError(f"method '{self.name}' must be trained first; give --model FOLDER")
+        return value
 
     def parts(self) -> dict[str, nn.Module]:
         """Networks that are saved, by name."""
@@ -327,46 +338,33 @@ class LearnedMethod(base.Method, Generic[Network]):
 
     def misfit(self, frames: Frames) -> str | None:
         """Why the model cannot take signals such as these, or None."""
-        if self._stats is None:
-            return None
-        if frames.sample_rate != self.stats.sample_rate:
-            return (
-                f"{self.name} was trained at {self.stats.sample_rate} Hz, "
-                f"got {frames.sample_rate} Hz"
-            )
-        if frames.frame_samples != self.stats.samples:
-            return (
-                f"{self.name} was trained on {self.stats.samples} samples a frame, "
-                f"got {frames.frame_samples}"
-            )
+        stats, samples = self._stats, frames.frame_samples
+        if stats and frames.sample_rate != stats.sample_rate:
+            return f"{self.name} was trained at {stats.sample_rate} Hz, got {frames.sample_rate} Hz"
+        if stats and samples != stats.samples:
+            return f"{self.name} was trained on {stats.samples} samples a frame, got {samples}"
         return None
 
     def estimate(self, frames: Frames, setup: Setup) -> Predictions:
         device = next(self.network.parameters()).device
         for part in self.parts().values():
             part.eval()
-        collected: dict[str, list[np.ndarray]] = {}
+        blocks: dict[str, list[np.ndarray]] = {}
         with torch.inference_mode():
             for block in base.blocks(len(frames), self.options.predict_batch, self.name):
-                audio = [frames.source_window(block)[:, None], frames.window(block)]
-                arrays = {"audio": np.concatenate(audio, axis=1), "mics": frames.mics(block)}
-                batch = {
-                    name: torch.from_numpy(np.array(value, np.float32)).to(device)
-                    for name, value in arrays.items()
-                }
-                batch["audio"] = self.normalise(batch["audio"])
-                batch |= self.features(batch["audio"])
+                parts = [frames.source_window(block)[:, None], frames.window(block)]
+                arrays = np.concatenate(parts, axis=1), frames.mics(block)
+                tensors = (torch.from_numpy(np.array(array, np.float32)) for array in arrays)
+                audio, mics = (tensor.to(device) for tensor in tensors)
+                audio = self.normalise(audio)
+                batch = {"audio": audio, "mics": mics} | self.features(audio)
                 for name, value in self.estimate_batch(self.inputs(batch)).items():
-                    collected.setdefault(name, []).append(value.float().cpu().numpy())
-        joined: dict[str, Any] = {
-            name: np.concatenate(blocks) for name, blocks in collected.items()
-        }
-        position = joined.pop("position").astype(np.float64)
-        status = np.where(np.isfinite(position).all(axis=1), "ok", "failed").astype(object)
-        for name in ("mic_positions", "positions"):
-            if name in joined:
-                joined[name] = joined[name].astype(np.float64)
-        return Predictions(position, status, **joined)
+                    blocks.setdefault(name, []).append(value.float().cpu().numpy())
+        joined: dict[str, Any] = {name: np.concatenate(parts) for name, parts in blocks.items()}
+        for name in joined.keys() & {"position", "mic_positions", "positions"}:
+            joined[name] = joined[name].astype(np.float64)
+        located = np.isfinite(joined["position"]).all(axis=1)
+        return Predictions(status=np.where(located, "ok", "failed").astype(object), **joined)
 
     # ----------------------------------------------------------------- model folders
 
@@ -418,23 +416,17 @@ class LearnedMethod(base.Method, Generic[Network]):
             method.stats = DataStats(**stats | positions)
             method.training_note, sizes = stored["training"], stored["parts"]
         except (KeyError, TypeError) as error:
-            raise InputError(
-                f"{folder / 'method.json'}: not a model description ({error})"
-            ) from None
+            where = folder / "method.json"
+            raise InputError(f"{where}: not a model description ({error})") from None
         file = folder / "weights.safetensors"
-        method.restore(read_weights(file), sizes, str(file))
+        weights = read_weights(file)
+        for component in method.components:
+            component.restore(sizes, str(file))
+        method.network = method.build(method.stats)
+        for part, network in method.parts().items():
+            own = [key for key in weights if key.startswith(f"{part}.")]
+            state = {key.removeprefix(f"{part}."): weights.pop(key) for key in own}
+            load_into(network.eval(), state, str(file))
+        for key in weights:
+            raise InputError(f"{file}: unexpected weight '{key}'")
         return method
-
-    def restore(self, weights: Mapping[str, Tensor], sizes: Mapping[str, Any], where: str) -> None:
-        """Build all networks and fill them with weights ``<part>.<name>``."""
-        for component in self.components:
-            component.restore(sizes, where)
-        self.network = self.build(self.stats)
-        for part, network in self.parts().items():
-            prefix = part + "."
-            own = {k[len(prefix) :]: v for k, v in weights.items() if k.startswith(prefix)}
-            load_into(network, own, where)
-            network.eval()
-        surplus = [key for key in weights if key.partition(".")[0] not in self.parts()]
-        if surplus:
-            raise InputError(f"{where}: unexpected weight '{surplus[0]}'")

@@ -138,10 +138,7 @@ class FaultTolerant(nn.Module):
         sources: int = 1,
     ):
         """embedding: numbers per signal of the frozen encoder. lags: of a correlation function.
-        sources: learned queries, S in what follows.
-
-        top_t: fraction of the pairs that each ``query`` and head keeps (its largest weights), or
-        the ``frame`` (the most coherent), before anything is computed from them.
+        sources: learned queries, S in what follows. The others are options of the method.
         """
         super().__init__()
         self.top_t, self.keep, self.sources = top_t, keep, sources
@@ -309,38 +306,27 @@ def check(method: LearnedMethod[Any]) -> None:
         raise method.option_error("coherence", "a metric to choose the pairs by (keep: frame)")
 
 
-def build_network(
-    options: Any, stats: DataStats, encoder: encoders.Encoder, sources: int
-) -> FaultTolerant:
+def build_network(method: Any, stats: DataStats, sources: int) -> FaultTolerant:
     """The network, with the encoder in it where that is trained."""
-    names = (
-        *("embed_dim", "encoder_depth", "decoder_depth", "heads", "pair_hidden", "head_hidden"),
-        *("top_t", "keep", "alpha", "alpha_learned"),
-    )
-    sizes = {name: getattr(options, name) for name in names}
-    lags = 2 * stats.max_lag + 1
-    network = FaultTolerant(encoder.dim, samples=stats.samples, lags=lags, sources=sources, **sizes)
-    if options.encoder_trained:  # its optimizer and its best epoch are those of the network
+    encoder, sizes = method.encoder.loaded, method.options_of(FaultTolerant)
+    sizes |= {"samples": stats.samples, "lags": 2 * stats.max_lag + 1, "sources": sources}
+    network = FaultTolerant(encoder.dim, **sizes)
+    if method.options.encoder_trained:  # its optimizer and its best epoch are those of the network
         network.acoustic = encoder.thaw()
     return network
 
 
-def features(
-    audio: Tensor,
-    options: Any,
-    stats: DataStats,
-    correlations: PairCorrelations,
-    encoder: encoders.SignalEncoder,
-) -> Batch:
+def features(method: Any, audio: Tensor) -> Batch:
     """Correlations and coherence of pairs, and embeddings of signals by a frozen encoder."""
+    options, stats = method.options, method.stats
     sound, first = masking.present_signals(audio)
-    gcc = correlations(sound, stats.max_lag)
+    gcc = method.correlations(sound, stats.max_lag)
     delays = coherence.delays(gcc)
     agreement = coherence.coherence(sound, delays, options.coherence, stats.sample_rate)
     pairs = {"gcc": gcc, "agreement": agreement}
     if options.encoder_trained:  # its embeddings change in every step
         return pairs
-    return pairs | {"embedding": encoder.embedded(sound, first)}
+    return pairs | {"embedding": method.encoder.embedded(sound, first)}
 
 
 def labelled(method: LearnedMethod[Any], frames: Frames) -> Tensor:
@@ -363,29 +349,20 @@ class Method(LearnedMethod[FaultTolerant]):
         self.encoder = encoders.SignalEncoder(self.options)
         self.components = (self.correlations, self.encoder)
 
-    @property
-    def inputs_note(self) -> str:
-        return encoders.inputs_note(self.options, self.encoder.loaded)
-
     def build(self, stats: DataStats) -> FaultTolerant:
-        return build_network(self.options, stats, self.encoder.loaded, sources=1)
+        return build_network(self, stats, sources=1)
 
     def hide_source(self, audio: Tensor) -> Tensor:
-        """Without the source's signal where all masks hide it."""
-        if self.options.masking == "none" or not self.options.mask_source:
-            audio[:, 0] = float("nan")
-        return audio
+        return masking.hide_source(self.options, audio)
 
     def tensors(self, frames: Frames) -> Batch:
         return super().tensors(frames) | {"labelled": labelled(self, frames)}
 
     def features(self, audio: Tensor) -> Batch:
-        return features(audio, self.options, self.stats, self.correlations, self.encoder)
+        return features(self, audio)
 
     def inputs(self, batch: Batch) -> Batch:
-        keys = ("gcc", "agreement", "embedding", "labelled", "source", "clean")
-        given = {key: batch[key] for key in keys if key in batch}
-        return masking.inputs(batch, self.stats) | given
+        return masking.inputs(batch, self.stats)
 
     def reconstruct(self, inputs: Batch, position_known: Tensor, audio_known: Tensor) -> Output:
         """The network's output where only some positions and signals (B, M + 1) are known."""
@@ -408,11 +385,8 @@ class Method(LearnedMethod[FaultTolerant]):
         audio, source, mics = reconstruction_losses(
             output.positions, output.audio, truth, inputs["clean"], position_known, audio_known
         )
-        loss = (
-            options.audio_weight * audio
-            + options.source_weight * source
-            + options.mic_weight * mics
-        )
+        loss = options.audio_weight * audio + options.source_weight * source
+        loss = loss + options.mic_weight * mics
         terms = {"loss_audio": audio, "loss_source": source, "loss_mics": mics}
         return loss, {name: value.detach() for name, value in terms.items()}
 
@@ -424,9 +398,9 @@ class Method(LearnedMethod[FaultTolerant]):
         if self.keep_audio:
             estimates["audio"] = output.audio
         delay, agreement = coherence.delays(inputs["gcc"]), inputs["agreement"]
-        if delay.shape[1] == audio_known.shape[1] * (audio_known.shape[1] - 1) // 2:
-            of_mics = pair_index(audio_known.shape[1], delay.device)[0] > 0  # not of the source
-            delay, agreement = delay[:, of_mics], agreement[:, of_mics]
+        first, _ = pair_index(audio_known.shape[1], delay.device)
+        if delay.shape[1] == len(first):  # leave out the pairs of the source
+            delay, agreement = delay[:, first > 0], agreement[:, first > 0]
         estimates["reliability"] = reliability(
             delay,
             agreement.float(),

@@ -148,8 +148,10 @@ class NGCC(nn.Module):
         sample_rate: int = 16_000,
     ):
         super().__init__()
-        self.sizes: dict[str, Any] = {"channels": channels, "taps": taps, "kernels": kernels}
-        self.sizes |= {"final_kernel": final_kernel, "dropout": dropout, "sample_rate": sample_rate}
+        self.sizes = {
+            "channels": channels, "taps": taps, "kernels": kernels,
+            "final_kernel": final_kernel, "dropout": dropout, "sample_rate": sample_rate,
+        }  # fmt: skip
         self.bank = SincBank(channels, taps, sample_rate)
         self.backbone = nn.ModuleList(nn.Conv1d(channels, channels, k) for k in kernels)
         self.backbone_norms = nn.ModuleList(
@@ -274,20 +276,14 @@ class Method(LearnedMethod[NGCC]):
     Options = Options
 
     def build(self, stats: DataStats) -> NGCC:
-        options = self.options
-        return NGCC(
-            options.channels, options.taps, dropout=options.dropout, sample_rate=stats.sample_rate
-        )
+        return NGCC(sample_rate=stats.sample_rate, **self.options_of(NGCC))
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """No weight decay for the two numbers of each band-pass filter either."""
-        bank = {id(parameter) for parameter in self.network.bank.parameters()}
+        """No weight decay for the band-pass filters either."""
+        bank = list(self.network.bank.parameters())
         decayed, free = super().parameter_groups()
-        kept = [parameter for parameter in decayed["params"] if id(parameter) not in bank]
-        return [
-            decayed | {"params": kept},
-            free | {"params": [*free["params"], *self.network.bank.parameters()]},
-        ]
+        kept = [p for p in decayed["params"] if all(p is not part for part in bank)]
+        return [decayed | {"params": kept}, free | {"params": [*free["params"], *bank]}]
 
     def inputs(self, batch: Batch) -> Batch:
         """audio (B, 1 + M, N) and known (B, 1 + M); arrival (B, 1 + M) of the sound in samples."""
@@ -295,11 +291,9 @@ class Method(LearnedMethod[NGCC]):
         known = torch.isfinite(audio).all(-1)
         distance = (source[:, None] - batch["mics"]).norm(dim=-1)
         distance = torch.cat([torch.zeros_like(distance[:, :1]), distance], dim=1)
-        return {
-            "audio": audio.masked_fill(~known[..., None], 0),
-            "known": known,
-            "arrival": distance * (self.stats.sample_rate / self.stats.speed_of_sound),
-        }
+        arrival = distance * (self.stats.sample_rate / self.stats.speed_of_sound)
+        audio = audio.masked_fill(~known[..., None], 0)
+        return batch | {"audio": audio, "known": known, "arrival": arrival}
 
     def loss(self, inputs: Batch, generator: torch.Generator | None) -> tuple[Tensor, Batch]:
         logits, delay = self._pairs(inputs, generator)
@@ -318,10 +312,8 @@ class Method(LearnedMethod[NGCC]):
         group = min(options.group, count - 1)
         chosen = draw.argsort(1)[:, :group]
         if options.same_microphone:
-            size = (batch, group)
-            chosen = torch.randint(1, count, size, generator=generator, device=known.device)
-        samples = inputs["audio"].shape[-1]
-        audio = inputs["audio"].gather(1, chosen[..., None].expand(-1, -1, samples))
+            chosen = torch.randint(1, count, chosen.shape, generator=generator, device=known.device)
+        audio = inputs["audio"][torch.arange(batch, device=known.device)[:, None], chosen]
         spectrum = self.network.spectra(audio.flatten(0, 1)).unflatten(0, chosen.shape)
         i, j = correlation.pair_index(group, known.device)
         ends = spectrum[:, i].flatten(0, 1), spectrum[:, j].flatten(0, 1)
@@ -365,24 +357,20 @@ class Method(LearnedMethod[NGCC]):
         frames = frames.select(index)
         rate, speed = frames.sample_rate, frames.speed_of_sound
         truth = tdoa(frames.source_position, frames.mics(), rate, speed)
-        peaks: dict[str, list[np.ndarray]] = {"ngcc": [], "gcc": []}
+        errors: dict[str, list[np.ndarray]] = {"ngcc": [], "gcc": []}
         lag = int(delays.limits(frames, slice(None)).max()) + 2
         for block in blocks(len(frames), self.options.predict_batch, "delays"):
             limit = delays.limits(frames, block)
             plain = gcc.gcc_phat(frames.window(block), pairs(frames.n_mics), lag, sample_rate=rate)
-            for name, scores in (
-                ("ngcc", pair_scores(self.network, frames, block)),
-                ("gcc", plain),
-            ):
-                peaks[name].append(gcc.find_peaks(scores, limit, 1)[0][..., 0])
+            learned = pair_scores(self.network, frames, block)
+            for name, scores in (("ngcc", learned), ("gcc", plain)):
+                delay = gcc.find_peaks(scores, limit, 1)[0][..., 0]
+                errors[name].append(np.abs(delay - truth[block]))
         metrics: dict[str, Any] = {"pairs": int(truth.size)}
-        for name, parts in peaks.items():
-            error = np.minimum(np.nan_to_num(np.abs(np.concatenate(parts) - truth), nan=1e9), 629)
-            metrics[name] = {
-                "within_1": float((error <= 1).mean()),
-                "within_3": float((error <= 3).mean()),
-                "mae_samples": float(error.mean()),
-            }
+        for name, parts in errors.items():
+            error = np.minimum(np.nan_to_num(np.concatenate(parts), nan=1e9), 629)
+            metrics[name] = {f"within_{k}": float((error <= k).mean()) for k in (1, 3)}
+            metrics[name]["mae_samples"] = float(error.mean())
         return metrics
 
     def refusal(self, frames: Frames, setup: Setup) -> str | None:

@@ -240,8 +240,7 @@ def losses(
 ) -> tuple[Tensor, Tensor]:
     """Loss of the audio and of the positions (Sec. III-D, scaled as in the public code).
 
-    positions (B, M + 1, 3) and clean (B, M + 1, N) are the truth and do not count where they are
-    NaN; everywhere: positions of microphones count whether masked or not.
+    As `reconstruction_losses`; everywhere: positions of microphones count whether masked or not.
     """
     excluded = torch.zeros_like(position_known) if everywhere else position_known
     audio, source, mics = reconstruction_losses(
@@ -264,26 +263,11 @@ class Method(LearnedMethod[Wav2Pos]):
         self.components = (self.correlations,)
 
     def build(self, stats: DataStats) -> Wav2Pos:
-        options = self.options
-        return Wav2Pos(
-            samples=stats.samples,
-            embed_dim=options.embed_dim,
-            encoder_depth=options.encoder_depth,
-            decoder_depth=options.decoder_depth,
-            heads=options.heads,
-            lags=0 if options.features == "none" else 2 * stats.max_lag + 1,
-            pairwise_encoding=options.pairwise_encoding,
-            max_pooling=options.max_pooling,
-            coordinate_hidden=options.coordinate_hidden,
-            pair_hidden=options.pair_hidden,
-            head_hidden=options.head_hidden,
-        )
+        lags = 0 if self.options.features == "none" else 2 * stats.max_lag + 1
+        return Wav2Pos(stats.samples, lags=lags, **self.options_of(Wav2Pos))
 
     def hide_source(self, audio: Tensor) -> Tensor:
-        """Without the source's signal where all masks hide it."""
-        if self.options.masking == "none" or not self.options.mask_source:
-            audio[:, 0] = float("nan")
-        return audio
+        return masking.hide_source(self.options, audio)
 
     def features(self, audio: Tensor) -> Batch:
         if self.options.features == "none":
@@ -292,25 +276,17 @@ class Method(LearnedMethod[Wav2Pos]):
         return {"gcc": self.correlations(sound, self.stats.max_lag)}
 
     def inputs(self, batch: Batch) -> Batch:
-        given = {key: batch[key] for key in ("gcc", "source", "clean") if key in batch}
-        return masking.inputs(batch, self.stats) | given
+        return masking.inputs(batch, self.stats)
 
     def loss(self, inputs: Batch, generator: torch.Generator | None) -> tuple[Tensor, Batch]:
         options, positions = self.options, inputs["positions"]
         position_known, audio_known = masking.draw(options, inputs, generator)
-        has_position = torch.isfinite(positions).all(-1)
-        counted = has_position if options.truth_in_statistics else None
+        counted = torch.isfinite(positions).all(-1) if options.truth_in_statistics else None
         output = self.network(
             inputs["audio"], positions, audio_known, position_known, inputs.get("gcc"), counted
         )
-        audio_loss, position_loss = losses(
-            output,
-            positions,
-            inputs["clean"],
-            audio_known,
-            position_known,
-            options.loss_everywhere,
-        )
+        truth = positions, inputs["clean"], audio_known, position_known
+        audio_loss, position_loss = losses(output, *truth, options.loss_everywhere)
         loss = options.audio_weight * audio_loss + position_loss
         return loss, {"loss_audio": audio_loss.detach(), "loss_positions": position_loss.detach()}
 

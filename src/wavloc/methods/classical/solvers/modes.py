@@ -24,10 +24,10 @@ def best_mode(
     inlier_m: float,
     finalists: int,
     rank_priors: tuple[float, ...],
-) -> np.ndarray:
-    """Probable position (n, 3) from starts (n, K, 3), each refined on its inliers.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Probable position (n, 3), status and covariance from starts (n, K, 3).
 
-    The ``finalists`` of lowest cost are compared by likelihood.
+    Each is refined on its inliers; the ``finalists`` of lowest cost are compared by likelihood.
     """
     points = problem.clip(refine(problem, points, [truncated(inlier_m)]))
     points = keep_lowest(points, cost(problem, points, inlier_m), finalists)
@@ -36,7 +36,8 @@ def best_mode(
         sigma = likelihood.residual_std(problem, points, inlier_m)
         points = problem.clip(likelihood.refine_by_probability(problem, points, sigma, 3))
     score = likelihood.log_likelihood_ratio(problem, points, sigma, rank_priors)
-    return mean_of_modes(points, score)
+    position = mean_of_modes(points, score)
+    return position, *status_and_covariance(problem, position, inlier_m)
 
 
 def mean_of_modes(points: np.ndarray, score: np.ndarray) -> np.ndarray:
