@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 from wavloc import files
 from wavloc.errors import InputError
@@ -178,6 +179,15 @@ class Frames:
                 f"{origin}: sample_rate {self.sample_rate} Hz and speed_of_sound "
                 f"{self.speed_of_sound} m/s must be positive"
             )
+
+
+def blocks(count: int, size: int, name: str) -> Iterator[slice]:
+    """Slices of at most ``size`` frames, with a named progress bar on a terminal."""
+    with tqdm(total=count, desc=name, unit="frame", disable=None, leave=False) as bar:
+        for start in range(0, count, size):
+            stop = min(start + size, count)
+            yield slice(start, stop)
+            bar.update(stop - start)
 
 
 def _groups(table: pd.DataFrame, columns: list[str]) -> list[np.ndarray]:

@@ -54,10 +54,8 @@ class Meter:
 
             torch.cuda.synchronize(self.gpu)
             peak = torch.cuda.max_memory_allocated(self.gpu) / 2**20
-            device = torch.cuda.get_device_name(self.gpu)
         else:
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-            device = provenance.device()
         seconds = time.perf_counter() - self._started
         now, note = energy_j(self.gpu)
         spent = None
@@ -66,12 +64,21 @@ class Meter:
             if spent < 0:  # the counter started again
                 spent, note = None, "the energy counter overflowed"
         return {
-            "device": device,
+            "device": device(self.gpu),
             "seconds": seconds,
             "peak_memory_mb": peak,
             "energy_wh": spent,
             "energy_note": note or self._energy_note,
         }
+
+
+def device(gpu: Any = None) -> str:
+    """Name of a torch CUDA device, or of the processor."""
+    if gpu is None:
+        return provenance.device()
+    import torch
+
+    return torch.cuda.get_device_name(gpu)
 
 
 def energy_j(gpu: Any = None) -> tuple[float | None, str]:
@@ -88,20 +95,16 @@ def energy_j(gpu: Any = None) -> tuple[float | None, str]:
 
 
 def _gpu_energy_j(gpu: Any) -> tuple[float | None, str]:
+    import torch
+
     try:
         import pynvml
 
         pynvml.nvmlInit()
-        identity = _uuid(gpu)
+        identity = f"GPU-{torch.cuda.get_device_properties(gpu).uuid}"
         handle = pynvml.nvmlDeviceGetHandleByUUID(identity)
         return pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1e3, ""
     except ImportError:
         return None, "the GPU's energy is read through nvidia-ml-py, which is not installed"
     except Exception as error:  # NVML has many errors for a card without a counter
         return None, f"the GPU reports no energy ({error})"
-
-
-def _uuid(gpu: Any) -> str:
-    import torch
-
-    return f"GPU-{torch.cuda.get_device_properties(gpu).uuid}"

@@ -30,8 +30,7 @@ def model(checkpoint: Path, train: Frames | None, out: Path) -> LearnedMethod[An
         method = _wav2pos(state, train, where)
     else:
         network = authors.build_ngcc(state, where)
-        sizes = authors.ngcc_sizes(network.state_dict())
-        method = ngcc_phat.Method({"channels": sizes["channels"]})
+        method = ngcc_phat.Method({"channels": network.sizes["channels"]})
         method.stats = DataStats(
             mics=0,
             samples=FRAME_SAMPLES,
@@ -56,8 +55,7 @@ def _wav2pos(state: weights.State, train: Frames | None, where: str) -> wav2pos.
         )
     network = authors.build_wav2pos(state, HEADS, where)
     sizes = authors.wav2pos_sizes(network.state_dict(), HEADS)
-    lags = sizes.pop("lags")
-    sizes.pop("samples")
+    lags, _ = sizes.pop("lags"), sizes.pop("samples")
     has_ngcc = any(key.startswith("ngcc.") for key in state)
     features = "none" if not lags else "ngcc" if has_ngcc else "gcc"
     method = wav2pos.Method(sizes | {"features": features, "max_lag": lags // 2})

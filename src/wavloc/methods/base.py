@@ -5,16 +5,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from tqdm import tqdm
 
 from wavloc import files, meter
 from wavloc.errors import InputError, Refusal
-from wavloc.frames import Frames
+from wavloc.frames import Frames, blocks
 from wavloc.methods.predictions import Predictions
 from wavloc.plugins import make_options
 from wavloc.setups import Setup
@@ -140,12 +139,3 @@ class Method:
         """Read what `save` wrote. options: those that a model folder of another method lacks."""
         stored = files.read_json(Path(folder) / "method.json")
         return cls(stored["options"], stored["name"], stored["seed"])
-
-
-def blocks(count: int, size: int, name: str) -> Iterator[slice]:
-    """Slices of at most ``size`` frames, with a named progress bar on a terminal."""
-    with tqdm(total=count, desc=name, unit="frame", disable=None, leave=False) as bar:
-        for start in range(0, count, size):
-            stop = min(start + size, count)
-            yield slice(start, stop)
-            bar.update(stop - start)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from wavloc import files, seeds
 from wavloc.errors import InputError
-from wavloc.frames import FRAME_SAMPLES, Frames
+from wavloc.frames import FRAME_SAMPLES, Frames, blocks
 from wavloc.geometry import max_lag
 from wavloc.methods import base
 from wavloc.methods.learned.layers import standardise
@@ -349,18 +349,18 @@ class LearnedMethod(base.Method, Generic[Network]):
         device = next(self.network.parameters()).device
         for part in self.parts().values():
             part.eval()
-        blocks: dict[str, list[np.ndarray]] = {}
+        parts: dict[str, list[np.ndarray]] = {}
         with torch.inference_mode():
-            for block in base.blocks(len(frames), self.options.predict_batch, self.name):
-                parts = [frames.source_window(block)[:, None], frames.window(block)]
-                arrays = np.concatenate(parts, axis=1), frames.mics(block)
+            for block in blocks(len(frames), self.options.predict_batch, self.name):
+                sound = [frames.source_window(block)[:, None], frames.window(block)]
+                arrays = np.concatenate(sound, axis=1), frames.mics(block)
                 tensors = (torch.from_numpy(np.array(array, np.float32)) for array in arrays)
                 audio, mics = (tensor.to(device) for tensor in tensors)
                 audio = self.normalise(audio)
                 batch = {"audio": audio, "mics": mics} | self.features(audio)
                 for name, value in self.estimate_batch(self.inputs(batch)).items():
-                    blocks.setdefault(name, []).append(value.float().cpu().numpy())
-        joined: dict[str, Any] = {name: np.concatenate(parts) for name, parts in blocks.items()}
+                    parts.setdefault(name, []).append(value.float().cpu().numpy())
+        joined: dict[str, Any] = {name: np.concatenate(part) for name, part in parts.items()}
         for name in joined.keys() & {"position", "mic_positions", "positions"}:
             joined[name] = joined[name].astype(np.float64)
         located = np.isfinite(joined["position"]).all(axis=1)

@@ -27,9 +27,8 @@ from wavloc import devices
 from wavloc.errors import InputError
 from wavloc.features import delays, gcc
 from wavloc.features import gcc_torch as correlation
-from wavloc.frames import Frames
+from wavloc.frames import Frames, blocks
 from wavloc.geometry import pairs, tdoa
-from wavloc.methods.base import blocks
 from wavloc.methods.learned.base import Batch, Component, DataStats, LearnedMethod
 from wavloc.methods.learned.layers import standardise
 from wavloc.setups import Setup
