@@ -14,10 +14,7 @@ RAPL = Path("/sys/class/powercap")  # energy counters of processors under Linux
 
 
 def add(total: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
-    """Cost of work done in two parts, such as a resumed training.
-
-    Energy is known only if it is for both parts; different devices are both named.
-    """
+    """Cost of work done in two parts, such as a resumed training."""
     if not total:
         return part
     devices = dict.fromkeys([*total["device"].split(" + "), part["device"]])

@@ -20,8 +20,7 @@ HEADS = 4  # of attention; the one size that weights do not show
 def model(checkpoint: Path, train: Frames | None, out: Path) -> LearnedMethod[Any]:
     """Write the model folder of a published NGCC-PHAT or wav2pos checkpoint.
 
-    train: frames that wav2pos was trained on; the normalisation of its coordinates, which no
-    checkpoint holds, is computed from their source positions.
+    train: frames that wav2pos was trained on, for its normalisation, which no checkpoint holds.
     """
     state = weights.read(checkpoint)
     where = str(checkpoint)

@@ -21,9 +21,8 @@ def limits(frames: Frames, block: slice) -> np.ndarray:
 
 
 def correlate(frames: Frames, block: slice, options: Any) -> tuple[np.ndarray, np.ndarray]:
-    """GCC (B, P, L) of some frames and the largest possible delays (B, P) in samples.
-
-    options: of a method, with exponent, low_hz, high_hz and oversample; see `gcc_phat`.
+    """GCC (B, P, L) of some frames, by a method's options, and the largest possible delays (B, P)
+    in samples.
     """
     limit = limits(frames, block)
     gcc = gcc_phat(

@@ -97,9 +97,8 @@ def whitened_block(
     max_lag: int,
     eps: float = PHAT_EPS,
 ) -> torch.Tensor:
-    """As `whitened`, for pairs out of spectra (B, K, ..., n / 2 + 1): (frames, pairs, ..., lags).
-
-    magnitude: of the spectra. Without gradient.
+    """As `whitened`, without gradient, for pairs out of spectra (B, K, ..., n / 2 + 1) and their
+    magnitude: (frames, pairs, ..., lags).
     """
     first, second = (block.frames, block.first), (block.frames, block.second, None)
     floor = (magnitude[first] * magnitude[second]).add_(eps)

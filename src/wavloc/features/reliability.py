@@ -64,9 +64,8 @@ def _differences(values: Tensor) -> Tensor:
 
 
 def _agreed(ranges: Tensor, trust: Tensor, source: Tensor, mics: Tensor) -> Tensor:
-    """Position (B, 3) that fits trusted range differences (B, P).
-
-    Damped Gauss-Newton steps from ``source`` with Tukey's biweight, narrower in every step.
+    """Position (B, 3) that fits trusted range differences (B, P), by damped Gauss-Newton steps from
+    ``source`` with Tukey's biweight, narrower in every step.
     """
     damping = DAMPING * torch.eye(3, device=mics.device)
     for reach in REACH_M:

@@ -25,10 +25,7 @@ class NoOptions:
 
 
 class Method:
-    """A localizer: takes sound and what the setup grants, and estimates positions.
-
-    `Options` is a frozen dataclass of everything that can be tuned, with published defaults.
-    """
+    """A localizer; `Options` is a frozen dataclass of all that can be tuned, as published."""
 
     needs_truth: ClassVar[bool] = False  # a control that sees the true position
     min_mics: ClassVar[int] = 5  # microphones with a signal and a known position
@@ -88,9 +85,8 @@ class Method:
         raise TypeError(f"method '{self.name}' defines no estimate()")
 
     def predict(self, frames: Frames, setup: Setup | None = None) -> Predictions:
-        """Hide what ``setup`` does not grant, locate the source in every frame, and time it.
-
-        Raises `Refusal` where the method refuses such frames altogether.
+        """Hide what ``setup`` does not grant, locate the source in every frame, and time it; a
+        `Refusal` where the method refuses such frames altogether.
         """
         setup = setup or Setup()
         reason = self.refusal(frames, setup)

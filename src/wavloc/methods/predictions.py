@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from wavloc import files
 from wavloc.errors import InputError
 
+COVARIANCE = [(f"cov_{'xyz'[i]}{'xyz'[j]}", i, j) for i in range(3) for j in range(i, 3)]
 # Stored beside the parquet file.
 ARRAYS = ("mic_positions", "audio", "reliability", "positions", "certainty")
 
@@ -50,8 +51,7 @@ class Predictions:
         columns = {axis: self.position[:, k] for k, axis in enumerate("xyz")}
         columns["status"] = np.asarray(self.status, dtype=object)
         if self.covariance is not None:
-            upper = zip(*np.triu_indices(3), strict=True)
-            columns |= {f"cov_{'xyz'[i]}{'xyz'[j]}": self.covariance[:, i, j] for i, j in upper}
+            columns |= {name: self.covariance[:, i, j] for name, i, j in COVARIANCE}
         for name in ARRAYS:
             array = getattr(self, name)
             if array is not None:
@@ -85,7 +85,7 @@ def load(path: str | Path) -> Predictions:
             f"{path}: column '{missing[0]}' is missing (found: {list(stored.columns)})"
         )
     try:
-        position = stored[["x", "y", "z"]].to_numpy(np.float64)
+        position = stored[list("xyz")].to_numpy(np.float64)
     except ValueError as error:
         raise InputError(f"{path}: columns x, y, z must be numbers in metres ({error})") from None
     if "status" in stored:
@@ -95,8 +95,8 @@ def load(path: str | Path) -> Predictions:
     covariance = None
     if "cov_xx" in stored:
         covariance = np.empty((len(stored), 3, 3))
-        for i, j in zip(*np.triu_indices(3), strict=True):
-            covariance[:, i, j] = covariance[:, j, i] = stored[f"cov_{'xyz'[i]}{'xyz'[j]}"]
+        for name, i, j in COVARIANCE:
+            covariance[:, i, j] = covariance[:, j, i] = stored[name]
     arrays = {name: path.with_suffix(f".{name}.npy") for name in ARRAYS}
     return Predictions(
         position=position,

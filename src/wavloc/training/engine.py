@@ -235,10 +235,8 @@ class Run:
 
 
 class _Data:
-    """Frames on the device. With copies, the features of that many augmented copies are kept.
-
-    The sound itself is still augmented in every step: a shift common to all microphones leaves the
-    delays as they are, and keeps the network from memorising the sound of a frame.
+    """Frames on the device. With copies, the features of that many augmented copies are kept; the
+    sound itself is still augmented in every step.
     """
 
     def __init__(self, run: Run, method: Trainable, frames: Frames, role: str, copies: int):

@@ -16,9 +16,7 @@ from wavloc.errors import InputError
 
 
 class Format(NamedTuple):
-    """network, features: type that autocast uses there (None: float32). tf32: multiply float32
-    numbers with 10 bits of mantissa on a GPU.
-    """
+    """network, features: type of autocast (None: float32). tf32: mantissas of 10 bits on a GPU."""
 
     network: torch.dtype | None = None
     features: torch.dtype | None = None

@@ -1,8 +1,7 @@
 """Multilat of the wav2pos paper: GCC-PHAT, four peaks, RANSAC over minimal samples, inlier count.
 
-As the paper's public routine: it draws any three delays (eight roots), counts inliers, refines the
-best draw by least squares on its inliers, and refuses frames with 10 or fewer delays and positions
-with fewer than 10 inliers.
+As the paper's public routine, which refuses frames with 10 or fewer delays and positions with fewer
+than 10 inliers.
 """
 
 from __future__ import annotations
@@ -57,9 +56,8 @@ solve = functools.partial(delay_method.solve_delays, locate, Options())
 
 
 def on_inliers(problem: Problem, points: np.ndarray, inlier_m: float) -> Problem:
-    """The problem with only the delays that agree with positions (n, 1, 3), one per pair.
-
-    They are chosen once: the public routine does not choose again while it refines.
+    """The problem with only the delays that agree with positions (n, 1, 3), one per pair; chosen
+    once, as the public routine does not choose again while it refines.
     """
     residual = problem.residuals(points)[:, 0]
     measured = problem.differences(points)[:, 0] - residual

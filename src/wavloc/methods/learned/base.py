@@ -28,7 +28,6 @@ from wavloc.training.recipe import Recipe
 from wavloc.weights import load_into, read_weights
 
 Batch = dict[str, Tensor]
-T = TypeVar("T")
 Network = TypeVar("Network", bound=nn.Module)
 
 # Files of a model folder, and those that training adds.
@@ -101,8 +100,8 @@ class LearnedMethod(base.Method, Generic[Network]):
     start: Any = None  # method of this class at whose weights the training starts
     keep_audio: bool = False  # predictions hold reconstructed signals too
     Options = Recipe
-    _stats: DataStats | None = None
-    _network: Network | None = None
+    network: Network  # these two come with `prepare` or `load`
+    stats: DataStats
 
     def set_up(self) -> None:
         """Check the recipe; methods check the rest and make their components."""
@@ -146,10 +145,7 @@ class LearnedMethod(base.Method, Generic[Network]):
         raise TypeError(f"method '{self.name}' defines no inputs()")
 
     def loss(self, inputs: Batch, generator: torch.Generator | None) -> tuple[Tensor, Batch]:
-        """Value to be minimised over a batch, and its named terms.
-
-        generator: of random masks; None in validation.
-        """
+        """Value to be minimised, and its named terms; generator: of masks, None in validation."""
         raise TypeError(f"method '{self.name}' defines no loss()")
 
     def estimate_batch(self, inputs: Batch) -> Batch:
@@ -170,45 +166,29 @@ class LearnedMethod(base.Method, Generic[Network]):
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Parameters with their weight decay: none for biases, norms and tokens."""
         trained = [p for p in self.network.parameters() if p.requires_grad]
+        decayed, free = [p for p in trained if p.ndim > 1], [p for p in trained if p.ndim <= 1]
         return [
-            {
-                "params": [p for p in trained if p.ndim > 1],
-                "weight_decay": self.options.weight_decay,
-            },
-            {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+            {"params": decayed, "weight_decay": self.options.weight_decay},
+            {"params": free, "weight_decay": 0.0},
         ]
 
     def options_of(self, network: type[nn.Module]) -> dict[str, Any]:
         """Options that are arguments of a network's constructor, by name."""
+        names = inspect.signature(network).parameters
         options = dataclasses.asdict(self.options)
-        return {
-            name: options[name] for name in options.keys() & inspect.signature(network).parameters
-        }
+        return {name: value for name, value in options.items() if name in names}
 
     # ----------------------------------------------------------------- the model
 
     @property
-    def network(self) -> Network:
-        """The network; `InputError` where there is none yet."""
-        return self._trained(self._network)
+    def trained(self) -> bool:
+        """Whether it has a network."""
+        return "network" in vars(self)
 
-    @network.setter
-    def network(self, network: Network) -> None:
-        self._network = network
-
-    @property
-    def stats(self) -> DataStats:
-        """Statistics of the training data; `InputError` where there are none yet."""
-        return self._trained(self._stats)
-
-    @stats.setter
-    def stats(self, stats: DataStats) -> None:
-        self._stats = stats
-
-    def _trained(self, value: T | None) -> T:
-        if value is None:
+    def require_model(self) -> None:
+        """Raise `InputError` where there is no network yet."""
+        if not self.trained:
             raise InputError(f"method '{self.name}' must be trained first; give --model FOLDER")
-        return value
 
     def parts(self) -> dict[str, nn.Module]:
         """Networks that are saved, by name."""
@@ -230,10 +210,8 @@ class LearnedMethod(base.Method, Generic[Network]):
 
     @property
     def gpu(self) -> torch.device | None:
-        if self._network is None:
-            return None
-        device = next(self._network.parameters()).device
-        return device if device.type == "cuda" else None
+        device = next(self.network.parameters()).device if self.trained else None
+        return device if device and device.type == "cuda" else None
 
     # ----------------------------------------------------------------- training
 
@@ -256,9 +234,8 @@ class LearnedMethod(base.Method, Generic[Network]):
         return {key: value for key, value in options.items() if key not in others}
 
     def start_from(self, folder: str | Path) -> None:
-        """Start the training at the weights of a model of this method with the same sizes.
-
-        `own_options` must be as in the model; the array may be another one.
+        """Start the training at the weights of a model of this method with the same `own_options`;
+        the array may be another one.
         """
         self.start = type(self).load(folder)
         for key, value in self.own_options(dataclasses.asdict(self.start.options)).items():
@@ -338,14 +315,17 @@ class LearnedMethod(base.Method, Generic[Network]):
 
     def misfit(self, frames: Frames) -> str | None:
         """Why the model cannot take signals such as these, or None."""
-        stats, samples = self._stats, frames.frame_samples
-        if stats and frames.sample_rate != stats.sample_rate:
-            return f"{self.name} was trained at {stats.sample_rate} Hz, got {frames.sample_rate} Hz"
-        if stats and samples != stats.samples:
+        if not self.trained:
+            return None
+        stats, rate, samples = self.stats, frames.sample_rate, frames.frame_samples
+        if rate != stats.sample_rate:
+            return f"{self.name} was trained at {stats.sample_rate} Hz, got {rate} Hz"
+        if samples != stats.samples:
             return f"{self.name} was trained on {stats.samples} samples a frame, got {samples}"
         return None
 
     def estimate(self, frames: Frames, setup: Setup) -> Predictions:
+        self.require_model()
         device = next(self.network.parameters()).device
         for part in self.parts().values():
             part.eval()
@@ -396,10 +376,7 @@ class LearnedMethod(base.Method, Generic[Network]):
 
     @classmethod
     def load(cls, folder: str | Path, options: Mapping[str, Any] | None = None) -> Self:
-        """Read what `save` wrote; the options are those of the training.
-
-        Anything that does not fit is an `InputError` that names it.
-        """
+        """Read what `save` wrote, with the options of the training; `InputError` names a misfit."""
         folder = Path(folder)
         if not folder.is_dir():
             raise InputError(f"{folder}: no such model folder")

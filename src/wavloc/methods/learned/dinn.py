@@ -161,8 +161,8 @@ class Method(LearnedMethod[DINN]):
 
     def refusal(self, frames: Frames, setup: Setup) -> str | None:
         """Another number of microphones than the model has."""
-        reason, stats = super().refusal(frames, setup), self._stats
+        reason = super().refusal(frames, setup)
         count = frames.n_mics if setup.subset is None else setup.subset.shape[1]
-        if not reason and stats and count != stats.mics:
-            return f"{self.name} was trained for {stats.mics} microphones, got {count}"
+        if not reason and self.trained and count != self.stats.mics:
+            return f"{self.name} was trained for {self.stats.mics} microphones, got {count}"
         return reason

@@ -30,7 +30,9 @@ from wavloc.methods.learned.layers import (
     MaskedBatchNorm,
     PositionHead,
     at_least_one,
+    initialise,
     masked_max,
+    mlp,
     reconstruction_losses,
     strongest,
 )
@@ -102,13 +104,6 @@ def _taken(values: Tensor, place: Tensor) -> Tensor:
     return values.gather(1, place[..., None].expand(-1, -1, values.shape[-1]))
 
 
-def message(embed_dim: int) -> nn.Sequential:
-    """Message of a token to its partner: from signal to position of a microphone, or back."""
-    return nn.Sequential(
-        nn.Linear(embed_dim, embed_dim), nn.GELU(), nn.Linear(embed_dim, embed_dim)
-    )
-
-
 class FaultTolerant(nn.Module):
     """Three streams: acoustic, coordinate and joint.
 
@@ -122,33 +117,20 @@ class FaultTolerant(nn.Module):
 
     def __init__(
         self,
+        options: Options,
         embedding: int,
         samples: int = 2048,
-        embed_dim: int = 256,
-        encoder_depth: int = 4,
-        decoder_depth: int = 4,
-        heads: int = 4,
         lags: int = 629,
-        pair_hidden: int = 512,
-        head_hidden: tuple[int, int] = (512, 256),
-        top_t: float = 0.3,
-        keep: str = "query",
-        alpha: float = 1.0,
-        alpha_learned: bool = False,
         sources: int = 1,
     ):
-        """embedding: numbers per signal of the frozen encoder. lags: of a correlation function.
-        sources: learned queries, S in what follows. The others are options of the method.
+        """embedding: numbers per signal of the frozen encoder; lags: of a correlation function;
+        sources: learned queries, S in what follows.
         """
         super().__init__()
-        self.top_t, self.keep, self.sources = top_t, keep, sources
+        embed_dim, heads = options.embed_dim, options.heads
+        self.top_t, self.keep, self.sources = options.top_t, options.keep, sources
         self.audio_in = nn.Sequential(nn.Linear(embedding, embed_dim), nn.LayerNorm(embed_dim))
-        self.position_in = nn.Sequential(
-            nn.Linear(3, embed_dim),
-            nn.GELU(),
-            nn.Linear(embed_dim, embed_dim),
-            nn.LayerNorm(embed_dim),
-        )
+        self.position_in = mlp(3, embed_dim, embed_dim).append(nn.LayerNorm(embed_dim))
         self.source_query = nn.Parameter(torch.empty(sources, embed_dim))
         self.unknown_position, self.unknown_audio, self.mask_position, self.mask_audio = (
             nn.Parameter(torch.empty(embed_dim)) for _ in range(4)
@@ -156,37 +138,26 @@ class FaultTolerant(nn.Module):
         self.decoder_audio, self.decoder_position = (
             nn.Parameter(torch.empty(embed_dim)) for _ in range(2)
         )
-        self.of_audio, self.of_position = message(embed_dim), message(embed_dim)
+        sizes = embed_dim, embed_dim, embed_dim
+        self.of_audio, self.of_position = mlp(*sizes), mlp(*sizes)  # messages to the partner
         self.position_to_audio = CrossAttention(embed_dim, heads)
         self.audio_to_position = CrossAttention(embed_dim, heads)
         self.position_norm, self.audio_norm = nn.LayerNorm(embed_dim), nn.LayerNorm(embed_dim)
-        self.pairs = PairTokens(embed_dim, lags, pair_hidden)
-        self.alpha = nn.Parameter(torch.tensor(float(alpha)), requires_grad=alpha_learned)
-        self.to_pairs = CrossAttention(embed_dim, heads, top_t if keep == "query" else 1.0)
+        self.pairs = PairTokens(embed_dim, lags, options.pair_hidden)
+        self.alpha = nn.Parameter(torch.tensor(float(options.alpha)), options.alpha_learned)
+        top_t = options.top_t if options.keep == "query" else 1.0
+        self.to_pairs = CrossAttention(embed_dim, heads, top_t)
         self.joint_norm, self.mlp_norm = nn.LayerNorm(embed_dim), nn.LayerNorm(embed_dim)
-        self.mlp = nn.Sequential(
-            nn.Linear(embed_dim, 4 * embed_dim), nn.GELU(), nn.Linear(4 * embed_dim, embed_dim)
-        )
-        self.encoder = nn.ModuleList(Block(embed_dim, heads) for _ in range(encoder_depth))
-        self.decoder = nn.ModuleList(Block(embed_dim, heads) for _ in range(decoder_depth))
+        self.mlp = mlp(embed_dim, 4 * embed_dim, embed_dim)
+        self.encoder = nn.ModuleList(Block(embed_dim, heads) for _ in range(options.encoder_depth))
+        self.decoder = nn.ModuleList(Block(embed_dim, heads) for _ in range(options.decoder_depth))
         self.encoder_norm, self.decoder_norm = nn.LayerNorm(embed_dim), nn.LayerNorm(embed_dim)
-        self.of_audio_again, self.of_position_again = message(embed_dim), message(embed_dim)
+        self.of_audio_again, self.of_position_again = mlp(*sizes), mlp(*sizes)
         self.audio_out = nn.Linear(embed_dim, samples)  # the audio inverse mapper
-        self.source_head = PositionHead(3 * embed_dim, head_hidden)
-        self.mic_head = PositionHead(embed_dim, head_hidden)
+        self.source_head = PositionHead(3 * embed_dim, options.head_hidden)
+        self.mic_head = PositionHead(embed_dim, options.head_hidden)
         self.presence = nn.Linear(3 * embed_dim, 1) if sources > 1 else None
-        self._initialise()
-
-    def _initialise(self) -> None:
-        """Linear layers N(0, 0.02) and zero bias, tokens N(0, 0.02), as in wav2pos."""
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.normal_(module.weight, std=0.02)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
-        for parameter in self.parameters(recurse=False):
-            if parameter.ndim:
-                nn.init.normal_(parameter, std=0.02)
+        initialise(self)
 
     def forward(
         self,
@@ -308,9 +279,8 @@ def check(method: LearnedMethod[Any]) -> None:
 
 def build_network(method: Any, stats: DataStats, sources: int) -> FaultTolerant:
     """The network, with the encoder in it where that is trained."""
-    encoder, sizes = method.encoder.loaded, method.options_of(FaultTolerant)
-    sizes |= {"samples": stats.samples, "lags": 2 * stats.max_lag + 1, "sources": sources}
-    network = FaultTolerant(encoder.dim, **sizes)
+    encoder, lags = method.encoder.loaded, 2 * stats.max_lag + 1
+    network = FaultTolerant(method.options, encoder.dim, stats.samples, lags, sources)
     if method.options.encoder_trained:  # its optimizer and its best epoch are those of the network
         network.acoustic = encoder.thaw()
     return network

@@ -1,7 +1,5 @@
-"""Multilat* of the wav2pos paper: RANSAC as in Multilat on the delays of NGCC-PHAT.
-
-The delays are those of a model of `ngcc_phat`. The option ``solver`` puts Multilat+ in the place of
-Multilat.
+"""Multilat* of the wav2pos paper: RANSAC as in Multilat, or Multilat+ (option ``solver``), on the
+delays of a model of `ngcc_phat`.
 """
 
 from __future__ import annotations
@@ -50,6 +48,7 @@ class Method(base.Method):
         return super().refusal(frames, setup) or self.model.misfit(frames)
 
     def estimate(self, frames: Frames, setup: Setup) -> Predictions:
+        self.model.require_model()
         options, network = self.options, self.model.network
         solver: tuple[Solver, Any] = multilat_plus.locate, multilat_plus.Options()
         if options.solver == "multilat":

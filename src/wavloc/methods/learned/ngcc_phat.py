@@ -2,12 +2,11 @@
 
 Each signal passes a circular convolutional backbone (parametrised band-pass filters, then three
 convolutions); every pair of channels is correlated with PHAT weighting; a small convolutional head
-along the lag axis gives one score (logit) per integer lag. Nothing depends on the largest lag K, so
-one set of weights serves any K. Signs and the order of pairs: `wavloc.features.gcc_torch`.
+along the lag axis gives one score (logit) per integer lag. One set of weights serves any largest
+lag. Signs and the order of pairs: `wavloc.features.gcc_torch`.
 
-It is trained to classify the delays of random pairs of microphones. It locates nothing itself:
-other methods use its model, for the delays (`multilat_ngcc`) or for features of pairs
-(`PairCorrelations`).
+It is trained to classify the delays of random pairs and locates nothing itself: other methods use
+its model, for the delays (`multilat_ngcc`) or for features of pairs (`PairCorrelations`).
 """
 
 from __future__ import annotations
@@ -94,9 +93,8 @@ class SincBank(nn.Module):
         return torch.cat([left, torch.ones_like(width), left.flip(-1)], dim=-1)
 
     def forward(self, signal: Tensor, gain: Tensor | None = None) -> Tensor:
-        """Circular correlation with every filter: (B, N) -> (B, channels, N), through the FFT.
-
-        gain (channels,) multiplies the filters.
+        """Circular correlation with every filter times its gain (channels,), through the FFT:
+        (B, N) -> (B, channels, N).
         """
         samples = signal.shape[-1]
         taps = self.filters().float()
@@ -348,10 +346,7 @@ class Method(LearnedMethod[NGCC]):
         self.training_note["delays"] = self.compare(valid)
 
     def compare(self, frames: Frames, most: int = 200) -> dict[str, Any]:
-        """Delays by NGCC-PHAT and GCC-PHAT of all pairs of (evenly spaced) frames, and the truth.
-
-        Fraction of delays within 1 and 3 samples, mean absolute error in samples.
-        """
+        """Errors of the delays of NGCC-PHAT and GCC-PHAT over all pairs of evenly spaced frames."""
         index = np.unique(np.linspace(0, len(frames) - 1, min(most, len(frames))).astype(int))
         frames = frames.select(index)
         rate, speed = frames.sample_rate, frames.speed_of_sound
@@ -399,9 +394,8 @@ def pair_scores(network: NGCC, frames: Frames, block: slice, limited: bool = Fal
 
 
 class PairCorrelations(Component):
-    """Correlation functions of all ordered pairs of signals, as features for other networks.
-
-    kind: ``ngcc`` (the frozen network of a model of this module), ``gcc`` (GCC-PHAT) or ``none``.
+    """Features of pairs for other networks, by kind: ``ngcc`` (frozen network of a model of this
+    module), ``gcc`` (GCC-PHAT) or ``none``.
     """
 
     def __init__(self, kind: str):

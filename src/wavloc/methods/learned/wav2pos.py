@@ -1,8 +1,7 @@
 """wav2pos (Berg et al. 2024): a masked autoencoder of signals and positions, with delay features.
 
-Every row of the paper's ablation (Table IV) is a choice of `Options`. In setups 2 the positions of
-the microphones that are not known are estimated as well. Index 0 is the source, 1 .. M are the
-microphones.
+Every row of the paper's ablation (Table IV) is a choice of `Options`. In setups 2 unknown positions
+of microphones are estimated as well. Index 0 is the source, 1 .. M are the microphones.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from wavloc.methods.learned.layers import (
     Block,
     MaskedBatchNorm,
     PositionHead,
+    initialise,
     masked_max,
     reconstruction_losses,
     standardise,
@@ -89,12 +89,10 @@ class PairFeatures(nn.Module):
         self.out = nn.Linear(hidden, embed_dim)
 
     def forward(self, tokens: Tensor, gcc: Tensor, has_audio: Tensor) -> Tensor:
-        """tokens (B, K, embed_dim), gcc (B, K (K - 1), lags), has_audio (B, K) -> (B, embed_dim).
-
-        The first layer is linear, so the tokens pass it once each and not once per pair.
-        """
+        """tokens (B, K, embed_dim), gcc (B, K (K - 1), lags), has_audio (B, K): (B, embed_dim)."""
         i, j = ordered_pairs(tokens.shape[1], tokens.device)
         counted = has_audio[:, i] & has_audio[:, j]
+        # The first layer is linear: tokens pass it once each and not once per pair.
         of_i, of_j, of_gcc = self.first.weight.split(self.sizes, dim=1)
         hidden = (tokens @ of_i.T)[:, i] + (tokens @ of_j.T)[:, j]
         hidden = hidden + gcc.to(tokens.dtype) @ of_gcc.T + self.first.bias
@@ -105,12 +103,9 @@ class PairFeatures(nn.Module):
 class Wav2Pos(nn.Module):
     """A masked autoencoder (Sec. III): every signal is one token and every position is one.
 
-    Masked tokens stay in place and are left out of attention, maxima and statistics, so a frame may
-    miss anything, a batch may mix frames that miss different things, and leaving out a token is the
-    same as never having had it. Coordinates are normalised by mean and deviation of the training
-    positions, signals to zero mean and unit deviation.
-
-    Published sizes are the defaults: 9,758,342 parameters with pair features of 629 lags.
+    Masked tokens stay in place and are left out of attention, maxima and statistics, so each frame
+    may miss something else, and leaving out a token is the same as never having had it. Published
+    sizes are the defaults: 9,758,342 parameters with pair features of 629 lags.
     """
 
     def __init__(
@@ -155,16 +150,7 @@ class Wav2Pos(nn.Module):
         joined = embed_dim * (1 + max_pooling + bool(lags))
         self.source_head = PositionHead(joined, head_hidden)
         self.mic_head = PositionHead(joined, head_hidden)
-        self._initialise()
-
-    def _initialise(self) -> None:
-        """Linear layers N(0, 0.02) and zero bias; the audio embedding as a torch convolution."""
-        for module in self.modules():
-            if isinstance(module, nn.Linear) and module is not self.audio_in:
-                nn.init.normal_(module.weight, std=0.02)
-                nn.init.zeros_(module.bias)
-        for parameter in self.parameters(recurse=False):
-            nn.init.normal_(parameter, std=0.02)
+        initialise(self, self.audio_in)  # the audio embedding as a torch convolution
 
     def forward(
         self,
@@ -179,9 +165,8 @@ class Wav2Pos(nn.Module):
 
         audio (B, M + 1, N) and positions (B, M + 1, 3), arbitrary (also NaN) where not known;
         audio_known, position_known (B, M + 1) bool, the source's position never known; gcc:
-        correlations of ordered pairs, of all M + 1 channels or of the M microphones alone (the
-        signal of the source then takes no part in them); counted (B, M + 1): positions that enter
-        batch statistics, if others than the known ones.
+        correlations of ordered pairs, of all M + 1 channels or of the M microphones alone; counted
+        (B, M + 1): positions that enter batch statistics, if others than the known ones.
         """
         known = torch.cat([position_known, audio_known], dim=1)
         count = positions.shape[1]

@@ -44,9 +44,8 @@ def solve_delays(
     seed: int = 0,
     bounds: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> Solution:
-    """Position (n, 3) metres, status (n,) and covariance (n, 3, 3) from delays in samples.
-
-    locate and its default options are those of a method; the rest as in `problem.build`.
+    """Position (n, 3) metres, status (n,) and covariance (n, 3, 3) by a method's ``locate`` and
+    its default options; the rest as in `problem.build`.
     """
     problem = build(delays, mics, sample_rate, speed, bounds)
     return solve_problem(locate, problem, options or default, seed)

@@ -25,9 +25,8 @@ def best_mode(
     finalists: int,
     rank_priors: tuple[float, ...],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Probable position (n, 3), status and covariance from starts (n, K, 3).
-
-    Each is refined on its inliers; the ``finalists`` of lowest cost are compared by likelihood.
+    """Position (n, 3), status and covariance from starts (n, K, 3), each refined on its inliers;
+    the ``finalists`` of lowest cost are compared by likelihood.
     """
     points = problem.clip(refine(problem, points, [truncated(inlier_m)]))
     points = keep_lowest(points, cost(problem, points, inlier_m), finalists)

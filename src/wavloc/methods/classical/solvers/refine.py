@@ -39,10 +39,7 @@ def cauchy(scale_m: float) -> Weight:
 
 
 def refine(problem: Problem, points: np.ndarray, weights: list[Weight]) -> np.ndarray:
-    """One damped step per entry of ``weights`` from positions (n, K, 3); returns the same shape.
-
-    Each step solves (J' W J + lam I) delta = -J' W r.
-    """
+    """Positions (n, K, 3) after a step per entry of ``weights``: (J' W J + lam I) d = -J' W r."""
     points = points.copy()
     for weight in weights:
         residual, jacobian = problem.residuals(points), problem.jacobian(points)

@@ -35,11 +35,7 @@ def _mel(hz: Tensor | float) -> Tensor:
 
 def _power(signal: Tensor, window: Tensor, size: int, hop: int) -> Tensor:
     """Power spectrogram (B, T, bins), frames centred, the signal reflected at its ends."""
-    padded = torch.nn.functional.pad(window, ((size - len(window)) // 2,) * 2)
-    padded = torch.nn.functional.pad(padded, (0, size - len(padded)))
-    spectrum = torch.stft(
-        signal, size, hop, window=padded, center=True, pad_mode="reflect", return_complex=True
-    )
+    spectrum = torch.stft(signal, size, hop, len(window), window, return_complex=True)
     return spectrum.abs().square().transpose(1, 2)
 
 
