@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
+import zipfile
 
 import numpy as np
 import pandas as pd
@@ -280,3 +282,171 @@ def test_hold_out_works_on_stored_frames_and_at_the_ends(tmp_path) -> None:
         dataclasses.replace(made, table=made.table[["frame"]]).hold_out(0.5)
     alone = dataclasses.replace(made, table=made.table[["time_s"]])
     assert len(alone.hold_out(0.2)[1]) == 2
+
+
+# What must not be read as frames
+
+
+def npz(folder, **changes: object):
+    """An .npz of frames with changed arrays."""
+    made = anechoic_frames(4)
+    arrays = {"audio": made.audio, "mic_positions": made.mic_positions, "sample_rate": 16000}
+    arrays["source_position"] = made.source_position
+    np.savez(folder / "f.npz", **(arrays | changes))
+    return folder / "f.npz"
+
+
+def with_value(array: np.ndarray, index: tuple, value: float) -> np.ndarray:
+    changed = np.array(array, float)
+    changed[index] = value
+    return changed
+
+
+MADE = anechoic_frames(4)
+MICS, SOURCES = MADE.mic_positions, MADE.source_position
+FAULTS = [
+    ("mic_positions", with_value(MICS, (2, 1), np.nan), "mic_positions has .* in row 2"),
+    ("mic_positions", with_value(MICS, (2,), np.inf), "mic_positions has .* in row 2"),
+    ("source_position", with_value(SOURCES, (1, 0), -np.inf), "source_position has .* in row 1"),
+    ("source_position", with_value(SOURCES, (1, 0), np.nan), "source_position has .* in row 1"),
+    ("source_position", 1000 * SOURCES, r"positions are .* apart, .*are they millimetres\?"),
+    ("mic_positions", 1000 * MICS, r"positions are .* apart, .*are they millimetres\?"),
+    ("audio", MADE.audio[..., :0], "0 samples a frame, expected 32 or more"),
+    ("audio", MADE.audio[..., :1], "1 samples a frame, expected 32 or more"),
+    ("audio", MADE.audio[:0], "array 'audio' has shape"),
+    ("sample_rate", np.nan, "sample_rate: nan, expected a whole number from 1,000 to 1,000,000 Hz"),
+    ("sample_rate", np.inf, "sample_rate: inf"),
+    ("sample_rate", 0, "sample_rate: 0"),
+    ("sample_rate", -16000, "sample_rate: -16000"),
+    ("sample_rate", 1, "sample_rate: 1, expected"),
+    ("sample_rate", 2**31 - 1, "sample_rate: 2147483647"),
+    ("sample_rate", 16000.5, "sample_rate: 16000.5, expected a whole number"),
+    ("speed_of_sound", 5.0, "speed_of_sound: 5.0, expected a number from 300 to 370 m/s in air"),
+    ("speed_of_sound", np.nan, "speed_of_sound: nan"),
+    ("room", "large", "room: 'large', expected three numbers in m"),
+    ("room", [5.0, 4.0], r"room: \[5.0, 4.0\], expected three numbers in m"),
+    ("room", [5.0, 4.0, 0.0], "room, z: 0.0, expected a number above 0 to 500 m"),
+    ("room", [5000.0, 4000.0, 2500.0], "room, x: 5000.0, expected a number above 0 to 500 m"),
+    ("origin", [0.0, np.nan, 0.0], "origin, y: nan, expected a number"),
+    ("other_medium", 1, "other_medium: 1, expected true or false"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "said"), FAULTS)
+def test_impossible_values_in_an_npz_are_named(tmp_path, name: str, value: object, said: str):
+    with pytest.raises(InputError, match=said):
+        load(npz(tmp_path, **{name: value}))
+
+
+def test_an_unknown_position_is_a_row_of_nan(tmp_path) -> None:
+    read = load(npz(tmp_path, source_position=with_value(SOURCES, (1,), np.nan)))
+    assert np.isnan(read.source_position[1]).all()
+
+
+def test_an_npz_knows_its_room_as_a_folder_does(tmp_path) -> None:
+    place = {"room": [7.0, 8.0, 2.5], "origin": [3.5, 4.0, 0.0]}
+    made = anechoic_frames(4)
+    made.meta = dict(place)
+    made.save(tmp_path / "f")
+    folder, stored = load(tmp_path / "f"), load(npz(tmp_path, **place))
+    assert stored.meta == folder.meta == place
+    for bounds, expected in zip(stored.room_bounds, folder.room_bounds, strict=True):
+        assert np.array_equal(bounds, expected)
+    assert np.array_equal(stored.room_bounds[0], [-3.5, -4.0, 0.0])
+    assert np.array_equal(load(npz(tmp_path, room=place["room"])).room_bounds[1], [7.0, 8.0, 2.5])
+    assert load(npz(tmp_path)).room_bounds is None
+
+
+def test_another_medium_is_asked_for(tmp_path) -> None:
+    water = load(npz(tmp_path, speed_of_sound=1482.0, other_medium=True))
+    assert water.speed_of_sound == 1482.0
+    water.save(tmp_path / "f")
+    assert frames.concatenate([water, load(tmp_path / "f")]).meta == {"other_medium": True}
+
+
+@pytest.mark.parametrize("kind", ["npy", "text", "folder member", "huge", "lying"])
+def test_what_is_no_npz_is_one_line(tmp_path, kind: str) -> None:
+    path = tmp_path / "f.npz"
+    if kind == "npy":
+        np.save(tmp_path / "f.npy", MADE.audio)
+        (tmp_path / "f.npy").rename(path)
+    elif kind == "text":
+        path.write_text("audio")
+    else:
+        header = {"descr": "<f4", "fortran_order": False, "shape": (10**9, 10, 1024)}
+        with zipfile.ZipFile(path, "w") as archive, archive.open("audio.npy", "w") as handle:
+            if kind == "folder member":
+                handle.write(b"no array")
+            else:
+                np.lib.format.write_array_header_1_0(handle, header)
+                handle.write(bytes(1000))
+    if kind == "lying":  # the directory of the archive states as much as the header
+        content = bytearray(path.read_bytes())
+        at = content.rindex(b"PK\x01\x02") + 24
+        content[at : at + 4] = (0xFFFFFFFE).to_bytes(4, "little")
+        path.write_bytes(content)
+    with pytest.raises(InputError, match=r"f\.npz: not readable as \.npz"):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "said"),
+    [
+        ("meta.json", "[1, 2]", r"meta\.json: \[1, 2\], expected names and values"),
+        ("meta.json", None, r"meta\.json: not a regular file"),
+        (
+            "meta.json",
+            '{"sample_rate": "16000", "speed_of_sound": 343}',
+            "'sample_rate' is missing",
+        ),
+        ("meta.json", '{"sample_rate": NaN, "speed_of_sound": 343}', "sample_rate: nan"),
+        (
+            "meta.json",
+            '{"sample_rate": 16000, "speed_of_sound": 343, "room": "big"}',
+            "room: 'big'",
+        ),
+        ("meta.json", '{"sample_rate": 16000, "speed_of_sound": 343, "room": [1, 2]}', "room: "),
+        ("frames.parquet", None, r"frames\.parquet: not readable \(no such file\)"),
+        ("frames.parquet", "frame\n1\n", r"frames\.parquet: not readable"),
+        ("audio.npy", None, r"audio\.npy' is missing"),
+        ("audio.npy", "no array", r"audio\.npy: not readable as an array"),
+    ],
+)
+def test_a_folder_with_other_content_is_one_line(tmp_path, file, content, said) -> None:
+    anechoic_frames(4).save(tmp_path / "f")
+    path = tmp_path / "f" / file
+    path.unlink()
+    if content is None:
+        os.mkfifo(path)
+    else:
+        path.write_text(content)
+    with pytest.raises(InputError, match=said):
+        load(tmp_path / "f")
+
+
+def test_a_header_of_terabytes_takes_no_memory(tmp_path) -> None:
+    anechoic_frames(4).save(tmp_path / "f")
+    with (tmp_path / "f" / "audio.npy").open("wb") as handle:
+        shape = (10**9, 11, 2048)
+        header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(handle, header)
+    with pytest.raises(InputError, match=r"audio\.npy: not readable as an array"):
+        load(tmp_path / "f")
+
+
+@pytest.mark.parametrize(
+    ("subset", "said"),
+    [
+        (np.array([[0, -1, 2]]), "microphone -1, expected numbers from 0"),
+        (np.array([[0, 2, 2]]), "names a microphone twice"),
+        (np.array([[0.0, 1.0]]), "expected a 2-D integer array"),
+        (np.array([0, 1]), "expected a 2-D integer array"),
+        (np.zeros((3, 0), int), "expected one or more microphones"),
+    ],
+)
+def test_impossible_subsets_are_named(tmp_path, subset: np.ndarray, said: str) -> None:
+    np.save(tmp_path / "s.npy", subset)
+    with pytest.raises(InputError, match=rf"s\.npy: .*{said}"):
+        setups.load_subset(tmp_path / "s.npy")
+    with pytest.raises(InputError, match=said):
+        Setup("1a", subset)

@@ -281,6 +281,18 @@ def test_full_disk_is_a_one_line_error(
     assert not (small_disk / "set" / "manifest.json").exists()
 
 
+@pytest.mark.parametrize("stated", [True, False])
+def test_size_is_bounded_while_it_comes(server: Server, cache: Path, stated: bool) -> None:
+    server.stated = stated
+    small = {"max_gib": 300_000 / 2**30}  # the archive has 400 kB
+    with pytest.raises(WorkError, match=r"a\.zip is larger than 0\.000279 GiB, not downloaded"):
+        fetch.fetch("set", entry(server, **small), cache, FAST)
+    assert [path.name for path in (cache / "downloads" / "set").iterdir()] == []
+    assert len(server.requests) == 1
+    fetch.fetch("set", entry(server), cache, FAST)
+    assert content(cache) == CONTENT
+
+
 # Unpacking
 
 
@@ -379,12 +391,28 @@ def test_damaged_archive_is_named(tmp_path: Path, name: str, damage: str) -> Non
         ({"urls": []}, "needs archives .* and urls or root"),
         ({"archives": {"a.zip": "sha256:12"}}, r"archives\.a\.zip: 'sha256:12', expected"),
         ({"archives": {"../a.zip": None}}, "not a plain file name"),
+        ({"archives": {"..": None}}, "not a plain file name"),
+        ({"archives": {".zip": None}}, "not a plain file name"),
+        ({"archives": {"a.zip": 12}}, r"archives\.a\.zip: '12', expected null"),
+        ({"archives": ["a.zip"]}, r"archives: \['a\.zip'\], expected name: checksum"),
+        ({"urls": "http://127.0.0.1"}, "urls: 'http://127.0.0.1', expected a list"),
+        ({"max_gib": "big"}, "max_gib: 'big', expected a number above 0 to 1,000,000 GiB"),
+        ({"max_gib": -1}, "max_gib: -1, expected"),
+        ({"max_gib": float("nan")}, "max_gib: nan, expected"),
+        ({"max_gib": True}, "max_gib: True, expected"),
+        ({"root": 3}, "root: 3, expected text"),
     ],
 )
 def test_errors_in_an_entry_are_named(change: dict, words: str) -> None:
     good = {"archives": {"a.zip": None}, "urls": ["http://127.0.0.1:9"]}
     with pytest.raises(InputError, match=words):
         fetch.read_entry("set", good | change)
+
+
+@pytest.mark.parametrize("name", ["../set", "/set", "", ".", "a/b"])
+def test_an_entry_cannot_lead_out_of_the_cache(name: str) -> None:
+    with pytest.raises(InputError, match=r"expected letters, digits and _ \. \+ -, not a path"):
+        fetch.read_entry(name, {"archives": {"a.zip": None}, "urls": ["http://127.0.0.1:9"]})
 
 
 def test_failing_command_prints_one_line(server: Server, cache: Path, tmp_path: Path, capsys):

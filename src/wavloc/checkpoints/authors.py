@@ -3,8 +3,6 @@
 Only the names of tensors and their shapes are used; a checkpoint that holds code is refused.
 """
 
-from __future__ import annotations
-
 import functools
 import re
 from collections.abc import Callable, Mapping

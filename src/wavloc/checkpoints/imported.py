@@ -1,7 +1,5 @@
 """Models made from the authors' published checkpoints."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

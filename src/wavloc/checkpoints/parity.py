@@ -1,7 +1,5 @@
 """Comparison of our networks with stored outputs of the reference networks, array by array."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What is measured from frames: GCC-PHAT of all pairs, its peaks, and which delays are possible."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

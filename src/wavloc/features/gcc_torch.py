@@ -5,8 +5,6 @@ Ordered pairs stand as (0, 1), (1, 0), (0, 2), (2, 0), ...: each pair i < j in l
 then its reverse.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import NamedTuple

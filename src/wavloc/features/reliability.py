@@ -4,8 +4,6 @@ A microphone that is mute, noisy or clipped has little in common with the others
 that was moved, swapped or is out of step fit no common source. Both affect its own pairs alone.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

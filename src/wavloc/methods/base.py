@@ -2,8 +2,6 @@
 ``wavloc.methods`` of another package) with a class ``Method`` that derives from `Method`.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +12,7 @@ import numpy as np
 from wavloc import files, meter
 from wavloc.errors import InputError, Refusal
 from wavloc.frames import Frames, blocks
+from wavloc.geometry import unusable
 from wavloc.methods.predictions import Predictions
 from wavloc.plugins import make_options
 from wavloc.setups import Setup
@@ -29,6 +28,7 @@ class Method:
 
     needs_truth: ClassVar[bool] = False  # a control that sees the true position
     min_mics: ClassVar[int] = 5  # microphones with a signal and a known position
+    any_array: ClassVar[bool] = False  # answers whatever the geometry of the microphones
     setups: ClassVar[tuple[str, ...]] = ("1a", "1b", "2a", "2b")
     Options: ClassVar[type] = NoOptions
 
@@ -72,7 +72,14 @@ class Method:
         known = frames.n_mics if setup.subset is None else setup.subset.shape[1]
         if known < self.min_mics:
             return f"{self.name} needs at least {self.min_mics} microphones, got {known}"
-        return None
+        if self.any_array:
+            return None
+        mics = setup.known_mics(frames)
+        known = int(np.isfinite(mics).all(axis=-1).sum(axis=1).max())
+        if known < self.min_mics:
+            return f"{self.name} needs at least {self.min_mics} known positions, got {known}"
+        reasons = unusable(mics)
+        return f"{self.name}: {reasons[0]}" if (reasons != "").all() else None
 
     def refused(self, frames: Frames, setup: Setup, reason: str) -> Predictions:
         """Predictions of a method that refuses: no positions, the reason in the meta data."""
@@ -96,6 +103,8 @@ class Method:
         spent = meter.Meter(self.gpu)
         predictions = self.estimate(granted, setup)
         cost = spent.read()
+        self._fail_unusable(predictions, frames, setup)
+        predictions.frame, predictions.time_s = _names(frames)
         predictions.seconds_per_frame = cost.pop("seconds") / max(len(frames), 1)
         predictions.meta |= {
             "method": self.name,
@@ -105,6 +114,12 @@ class Method:
             "setup": setup.name,
         }
         return predictions
+
+    def _fail_unusable(self, found: Predictions, frames: Frames, setup: Setup) -> None:
+        """Take back the positions of frames in which the array allows none."""
+        if not self.any_array:
+            lost = np.broadcast_to(unusable(setup.known_mics(frames)) != "", len(frames))
+            found.position[lost], found.status[lost] = np.nan, "unusable_array"
 
     def in_blocks(
         self, frames: Frames, size: int, solve: Callable[[slice], tuple[np.ndarray, ...]]
@@ -135,3 +150,9 @@ class Method:
         """Read what `save` wrote. options: those that a model folder of another method lacks."""
         stored = files.read_json(Path(folder) / "method.json")
         return cls(stored["options"], stored["name"], stored["seed"])
+
+
+def _names(frames: Frames) -> list[np.ndarray | None]:
+    """Columns ``frame`` and ``time_s`` (F,) of the frames' table; None for one it has not."""
+    table = frames.table
+    return [table[name].to_numpy() if name in table else None for name in ("frame", "time_s")]

@@ -1,7 +1,5 @@
 """How many frames a learned method treats at once: as many as the device's memory holds."""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Any
 

@@ -4,8 +4,6 @@ Only the networks and their features run in a faster format. The simulation of f
 full float32 (TF32 would cost it an error of 1e-3), and so do all Fourier transforms.
 """
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """Downloading a file with pooch: resumed, retried with back-off and from mirrors, checked."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import errno
@@ -18,7 +16,7 @@ from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema, TooMan
 from tqdm import tqdm
 
 from wavloc import files
-from wavloc.datasets.fetch.archives import require_space
+from wavloc.datasets.fetch.archives import GIB, require_space
 from wavloc.errors import InputError, WorkError
 
 _CHUNK = 2**16
@@ -41,11 +39,14 @@ class Resuming:
     """A downloader for pooch that resumes the download of an earlier attempt or run.
 
     Received bytes are kept in ``partial``. A note beside it tells the version of the file, so that
-    parts of two versions are never joined.
+    parts of two versions are never joined. A file of more than ``most_bytes`` is a `WorkError`.
     """
 
-    def __init__(self, partial: Path, auth: tuple[str, str] | None, timeout_s: float):
+    def __init__(
+        self, partial: Path, auth: tuple[str, str] | None, timeout_s: float, most_bytes: int
+    ):
         self.partial, self.auth, self.timeout_s = partial, auth, timeout_s
+        self.most_bytes = most_bytes
         self.note = partial.with_name(partial.name + ".json")
 
     def __call__(self, url: str, output_file: str, pooch: object, check_only: bool = False) -> None:
@@ -78,6 +79,7 @@ class Resuming:
 
     def _append(self, response: requests.Response, first: int, total: int, name: str) -> None:
         """Write the body of a response, which begins at byte ``first`` of ``total``."""
+        self._bound(total, name)
         # Space for the archive and, later, for its content.
         require_space(self.partial.parent, 2 * total - first, name)
         bar = tqdm(
@@ -86,8 +88,17 @@ class Resuming:
         )  # fmt: skip
         with bar, self.partial.open("ab" if first else "wb") as handle:
             for chunk in response.iter_content(_CHUNK):
+                self._bound(handle.tell() + len(chunk), name)  # the size may not be stated
                 handle.write(chunk)
                 bar.update(len(chunk))
+
+    def _bound(self, size: int, name: str) -> None:
+        if size > self.most_bytes:
+            self._forget()
+            raise WorkError(
+                f"{name} is larger than {self.most_bytes / GIB:.3g} GiB, not downloaded; "
+                "raise max_gib of this download if that is right"
+            )
 
     def _received(self, url: str) -> tuple[int, dict[str, Any]]:
         """Number of bytes received earlier from this address, and the note about them."""
@@ -109,7 +120,8 @@ def _range(response: requests.Response) -> tuple[int, int]:
         first = span.removeprefix("bytes ").partition("-")[0]
         if first.isdigit() and total.isdigit():
             return int(first), int(total)
-    return 0, int(response.headers.get("Content-Length", 0))
+    length = response.headers.get("Content-Length", "")
+    return 0, int(length) if length.isdecimal() else 0
 
 
 def download(
@@ -118,8 +130,9 @@ def download(
     checksum: str | None,
     auth: tuple[str, str] | None,
     network: Network,
+    most_bytes: int,
 ) -> None:
-    """Download a file to ``path`` from the first address that has it.
+    """Download a file of at most ``most_bytes`` to ``path`` from the first address that has it.
 
     checksum: ``sha256:...`` or ``md5:...``; None accepts any file. If all addresses fail, a
     `WorkError` names each with its reason; received bytes are kept for the next run.
@@ -132,7 +145,7 @@ def download(
             if attempt:
                 time.sleep(min(network.backoff_s * 2 ** (attempt - 1), _LONGEST_WAIT_S))
             try:
-                resume = Resuming(partial, auth, network.timeout_s)
+                resume = Resuming(partial, auth, network.timeout_s, most_bytes)
                 pooch.retrieve(url, checksum, path.name, path.parent, downloader=resume)
                 return
             except (requests.RequestException, ValueError) as error:

@@ -1,7 +1,5 @@
 """Linear least squares over all pairs for the position and the distances of the source."""
 
-from __future__ import annotations
-
 import functools
 
 import numpy as np

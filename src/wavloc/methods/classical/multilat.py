@@ -4,8 +4,6 @@ As the paper's public routine, which refuses frames with 10 or fewer delays and 
 than 10 inliers.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 

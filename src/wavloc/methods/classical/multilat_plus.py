@@ -4,8 +4,6 @@ Where the sound itself is given, the GCC at all lags decides between candidates:
 its sum at a position tells more than its few peaks do.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 

@@ -1,7 +1,5 @@
 """Nonlinear least squares on the strongest delay of each pair: soft-L1, then Cauchy (IRLS)."""
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 

@@ -1,7 +1,5 @@
 """Control: least squares on the true delays, exact or in whole samples. The ceiling of a table."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import numpy as np

@@ -4,8 +4,6 @@ The de-emphasis of Brutti, Omologo and Svaizer 2010: the GCC of each pair is set
 delay of a located source, so that its side lobes do not hide a weaker one.
 """
 
-from __future__ import annotations
-
 import dataclasses
 
 import numpy as np

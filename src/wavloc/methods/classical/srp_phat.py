@@ -1,7 +1,5 @@
 """SRP-PHAT (DiBiase 2000): steered response power on a grid, then finer around its maxima."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import numpy as np

@@ -3,8 +3,6 @@
 No randomness: the starting points of `multilat_plus` without its RANSAC draws.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 

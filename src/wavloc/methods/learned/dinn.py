@@ -4,8 +4,6 @@ Grinstein et al. 2023, extended to 3-D as in Berg et al. 2024, Sec. IV. One mode
 microphones; where a model has fewer than the training array, every example uses a random subset.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from itertools import pairwise
 

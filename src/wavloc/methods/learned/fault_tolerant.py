@@ -7,8 +7,6 @@ model folder and the tables name the encoder. Index 0 is the source, 1 .. M are 
 What the paper leaves open is chosen here: docs/deviations.md.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Any, NamedTuple
 

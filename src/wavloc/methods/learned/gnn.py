@@ -4,8 +4,6 @@ Grinstein et al. 2023, extended to 3-D as in Berg et al. 2024, Sec. IV: an MLP o
 mean, another MLP.
 """
 
-from __future__ import annotations
-
 import dataclasses
 
 import torch

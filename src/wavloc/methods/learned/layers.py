@@ -1,7 +1,5 @@
 """Layers that several networks share, and the loss of those that reconstruct masked inputs."""
 
-from __future__ import annotations
-
 import math
 
 import torch

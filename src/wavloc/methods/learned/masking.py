@@ -4,8 +4,6 @@ Index 0 is the source, 1 .. M are the microphones. Masks are two tensors (B, M +
 and signals known.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

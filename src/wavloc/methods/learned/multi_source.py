@@ -5,8 +5,6 @@ stands for a source. The loss is that of the best assignment of queries to sourc
 no details: see docs/deviations.md.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 from typing import Any

@@ -2,8 +2,6 @@
 delays of a model of `ngcc_phat`.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path

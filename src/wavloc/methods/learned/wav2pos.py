@@ -4,8 +4,6 @@ Every row of the paper's ablation (Table IV) is a choice of `Options`. In setups
 of microphones are estimated as well. Index 0 is the source, 1 .. M are the microphones.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from typing import NamedTuple
 

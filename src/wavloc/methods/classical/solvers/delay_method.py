@@ -1,7 +1,5 @@
 """What methods share that turn one table of delays into positions."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable
 from typing import Any, ClassVar

@@ -6,8 +6,6 @@ hardly be anything else, is worth less than that of a wide one, and a strong pea
 one.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from wavloc.methods.classical.solvers.problem import Problem

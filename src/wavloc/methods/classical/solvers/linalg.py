@@ -1,7 +1,5 @@
 """Batched linear systems: no loop and no exception over thousands of them."""
 
-from __future__ import annotations
-
 import numpy as np
 
 

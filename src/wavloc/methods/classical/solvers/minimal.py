@@ -1,7 +1,5 @@
 """Position from four microphones, joined by three delays: closed form with two roots."""
 
-from __future__ import annotations
-
 import itertools
 
 import numpy as np

@@ -1,7 +1,5 @@
 """From starting points to one position: modes of the fit, their choice, its status."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from wavloc.methods.classical.solvers import likelihood

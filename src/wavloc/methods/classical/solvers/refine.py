@@ -1,7 +1,5 @@
 """Batched robust Gauss-Newton (Levenberg-Marquardt damped) on range differences."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

@@ -1,7 +1,5 @@
 """TDOA map: a grid of positions, scored by a kernel around each measured delay."""
 
-from __future__ import annotations
-
 import functools
 
 import numpy as np

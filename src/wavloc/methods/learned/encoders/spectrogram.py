@@ -4,8 +4,6 @@ One bank of triangles serves all of them; they differ in the mel scale, in wheth
 triangles are straight in hertz or in mel, and in how a triangle is scaled.
 """
 
-from __future__ import annotations
-
 import functools
 import math
 
