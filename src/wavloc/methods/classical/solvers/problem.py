@@ -71,19 +71,22 @@ class Problem:
 
     def residuals(self, points: np.ndarray) -> np.ndarray:
         """Signed residual to the nearest candidate of each pair: (n, K, P) metres."""
-        predicted = self.differences(points)
+        return self._nearest(self.differences(points))
+
+    def _nearest(self, predicted: np.ndarray) -> np.ndarray:
         best = predicted - self.ranges[:, None, :, 0]
         for rank in range(1, self.ranges.shape[2]):  # H <= 4: faster than a new axis
             residual = predicted - self.ranges[:, None, :, rank]
             best = np.where(np.abs(residual) < np.abs(best), residual, best)
         return best
 
-    def jacobian(self, points: np.ndarray) -> np.ndarray:
-        """Derivatives u_i - u_j of the differences, u_m = (s - r_m) / d_m: (n, K, P, 3)."""
+    def linearised(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """`residuals` and their derivatives u_i - u_j, u_m = (s - r_m) / d_m: (n, K, P, 3)."""
         offset = points[:, :, None, :] - self.mics[:, None]
-        distance = np.sqrt(np.square(offset).sum(axis=-1, keepdims=True))
-        unit = offset / np.maximum(distance, 1e-6)
-        return unit[:, :, self.first] - unit[:, :, self.second]
+        distance = np.sqrt(np.square(offset).sum(axis=-1))
+        unit = offset / np.maximum(distance, 1e-6)[..., None]
+        residual = self._nearest(distance[..., self.first] - distance[..., self.second])
+        return residual, unit[:, :, self.first] - unit[:, :, self.second]
 
 
 def build(

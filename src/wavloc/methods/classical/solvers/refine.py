@@ -40,7 +40,7 @@ def refine(problem: Problem, points: np.ndarray, weights: list[Weight]) -> np.nd
     """Positions (n, K, 3) after a step per entry of ``weights``: (J' W J + lam I) d = -J' W r."""
     points = points.copy()
     for weight in weights:
-        residual, jacobian = problem.residuals(points), problem.jacobian(points)
+        residual, jacobian = problem.linearised(points)
         weighted = jacobian * weight(residual)[..., None]
         normal = np.matmul(weighted.swapaxes(-1, -2), jacobian)
         gradient = np.matmul(weighted.swapaxes(-1, -2), residual[..., None])[..., 0]
@@ -56,9 +56,9 @@ def covariance(problem: Problem, position: np.ndarray, inlier_m: float) -> np.nd
     W selects the inliers and sigma is the standard deviation of their residuals; errors of all
     pairs are taken as independent. NaN where the inliers fix no position.
     """
-    residual = problem.residuals(position[:, None])[:, 0]
+    residual, jacobian = (part[:, 0] for part in problem.linearised(position[:, None]))
     weight = np.abs(residual) < inlier_m
-    jacobian = problem.jacobian(position[:, None])[:, 0] * weight[..., None]
+    jacobian = jacobian * weight[..., None]
     freedom = np.maximum(weight.sum(axis=1) - 3, 1)
     variance = (np.square(residual) * weight).sum(axis=1) / freedom
     normal = np.matmul(jacobian.swapaxes(-1, -2), jacobian)
