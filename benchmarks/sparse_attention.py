@@ -30,7 +30,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from wavloc.methods.learned import layers
-from wavloc.methods.learned.fault_tolerant import FaultTolerant
+from wavloc.methods.learned.fault_tolerant import FaultTolerant, Options
 from wavloc.reporting.style import save
 
 EMBED_DIM, HEADS, LAGS = 256, 4, 629
@@ -51,11 +51,12 @@ class PairStream(torch.nn.Module):
     def __init__(self, variant: str, top_t: float):
         super().__init__()
         self.variant = variant
-        self.network = FaultTolerant(
-            1, 1, EMBED_DIM, 0, 0, HEADS, LAGS,
+        options = Options(
+            embed_dim=EMBED_DIM, encoder_depth=0, decoder_depth=0, heads=HEADS,
             top_t=1.0 if variant == "dense" else top_t,
             keep="frame" if variant == "frame" else "query",
         )  # fmt: skip
+        self.network = FaultTolerant(options, 1, 1, LAGS)
 
     def forward(self, tokens: Tensor, gcc: Tensor, coherence: Tensor) -> Tensor:
         """tokens (B, 2 M, embed_dim), gcc (B, M (M - 1), lags), coherence (B, M (M - 1) / 2)."""

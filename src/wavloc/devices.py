@@ -1,7 +1,5 @@
 """Devices that torch computes on: which one, how many threads, how much memory is free."""
 
-from __future__ import annotations
-
 import os
 
 import torch

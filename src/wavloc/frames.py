@@ -1,6 +1,6 @@
 """The data container: audio frames with the positions of microphones and source."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from tqdm import tqdm
 
 from wavloc import files
 from wavloc.arrays import read_npy, read_npz
@@ -216,6 +217,15 @@ class Frames:
         for name in ("frame", "time_s"):
             if name in self.table and self.table[name].dtype.kind not in "iuf":
                 raise InputError(f"{origin}: column '{name}' of the table is not numeric")
+
+
+def blocks(count: int, size: int, name: str) -> Iterator[slice]:
+    """Slices of at most ``size`` frames, with a named progress bar on a terminal."""
+    with tqdm(total=count, desc=name, unit="frame", disable=None, leave=False) as bar:
+        for start in range(0, count, size):
+            stop = min(start + size, count)
+            yield slice(start, stop)
+            bar.update(stop - start)
 
 
 def _groups(table: pd.DataFrame, columns: list[str]) -> list[np.ndarray]:

@@ -101,9 +101,7 @@ def _train(args: argparse.Namespace) -> None:
             )
         if not run.group.first:
             return
-        method.training_note["provenance"] = provenance.stamp(
-            device=run.describe(), precision=precision, **run.divided()
-        )
+        method.training_note["provenance"] = provenance.stamp(**run.describe())
         with files.replacing_folder(args.out, MODEL, MORE) as temporary:
             method.to("cpu").save(temporary)
             run.write(temporary)

@@ -2,19 +2,16 @@
 ``wavloc.methods`` of another package) with a class ``Method`` that derives from `Method`.
 """
 
-from __future__ import annotations
-
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from tqdm import tqdm
 
 from wavloc import files, meter
 from wavloc.errors import InputError, Refusal
-from wavloc.frames import Frames
+from wavloc.frames import Frames, blocks
 from wavloc.geometry import unusable
 from wavloc.methods.predictions import Predictions
 from wavloc.plugins import make_options
@@ -27,10 +24,7 @@ class NoOptions:
 
 
 class Method:
-    """A localizer: takes sound and what the setup grants, and estimates positions.
-
-    `Options` is a frozen dataclass of everything that can be tuned, with published defaults.
-    """
+    """A localizer; `Options` is a frozen dataclass of all that can be tuned, as published."""
 
     needs_truth: ClassVar[bool] = False  # a control that sees the true position
     min_mics: ClassVar[int] = 5  # microphones with a signal and a known position
@@ -98,9 +92,8 @@ class Method:
         raise TypeError(f"method '{self.name}' defines no estimate()")
 
     def predict(self, frames: Frames, setup: Setup | None = None) -> Predictions:
-        """Hide what ``setup`` does not grant, locate the source in every frame, and time it.
-
-        Raises `Refusal` where the method refuses such frames altogether.
+        """Hide what ``setup`` does not grant, locate the source in every frame, and time it; a
+        `Refusal` where the method refuses such frames altogether.
         """
         setup = setup or Setup()
         reason = self.refusal(frames, setup)
@@ -163,12 +156,3 @@ def _names(frames: Frames) -> list[np.ndarray | None]:
     """Columns ``frame`` and ``time_s`` (F,) of the frames' table; None for one it has not."""
     table = frames.table
     return [table[name].to_numpy() if name in table else None for name in ("frame", "time_s")]
-
-
-def blocks(count: int, size: int, name: str) -> Iterator[slice]:
-    """Slices of at most ``size`` frames, with a named progress bar on a terminal."""
-    with tqdm(total=count, desc=name, unit="frame", disable=None, leave=False) as bar:
-        for start in range(0, count, size):
-            stop = min(start + size, count)
-            yield slice(start, stop)
-            bar.update(stop - start)

@@ -1,7 +1,5 @@
 """The history of a training run as csv and as a plot."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Control: always the middle of the microphones. Every method must do better."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from wavloc.frames import Frames

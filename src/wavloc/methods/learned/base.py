@@ -1,14 +1,12 @@
 """What all learned methods share: from frames to tensors, prediction in batches, model folders.
 
-A learned method says how its network is built (`build`), which costly features of the sound it
-uses (`features`; a training run may keep them), what the network is given (`inputs`), what is
-minimised (`loss`) and how positions are estimated (`estimate_batch`). All methods are trained by
-the same loop: `wavloc.training.engine`.
+All are trained by the same loop: `wavloc.training.engine`.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar
@@ -20,7 +18,7 @@ from torch import Tensor, nn
 
 from wavloc import files, seeds
 from wavloc.errors import InputError
-from wavloc.frames import FRAME_SAMPLES, Frames
+from wavloc.frames import FRAME_SAMPLES, Frames, blocks
 from wavloc.geometry import max_lag
 from wavloc.methods import base
 from wavloc.methods.learned.layers import standardise
@@ -50,12 +48,12 @@ class DataStats:
 
     def normalised(self, positions: Tensor) -> Tensor:
         """Positions (..., 3) in metres -> zero mean and unit deviation."""
-        mean, std = (positions.new_tensor(v) for v in (self.position_mean, self.position_std))
+        mean, std = map(positions.new_tensor, (self.position_mean, self.position_std))
         return (positions - mean) / std
 
     def in_metres(self, positions: Tensor) -> Tensor:
         """The inverse of `normalised`."""
-        mean, std = (positions.new_tensor(v) for v in (self.position_mean, self.position_std))
+        mean, std = map(positions.new_tensor, (self.position_mean, self.position_std))
         return positions * std + mean
 
 
@@ -64,6 +62,11 @@ class Component:
 
     pretrained: bool = False  # comes from the model of another entry, see `begin_with`
     fixes_lags: bool = False  # makes the size of the network depend on the largest lag
+
+    @property
+    def inputs_note(self) -> str:
+        """Types of inputs for tables, where it knows more of them than the entry of the method."""
+        return ""
 
     def begin_with(self, folder: str | Path) -> None:
         """Take what it needs from the model of another entry."""
@@ -97,8 +100,8 @@ class LearnedMethod(base.Method, Generic[Network]):
     start: Any = None  # method of this class at whose weights the training starts
     keep_audio: bool = False  # predictions hold reconstructed signals too
     Options = Recipe
-    _stats: DataStats | None = None
-    _network: Network | None = None
+    network: Network  # these two come with `prepare` or `load`
+    stats: DataStats
 
     def set_up(self) -> None:
         """Check the recipe; methods check the rest and make their components."""
@@ -114,8 +117,8 @@ class LearnedMethod(base.Method, Generic[Network]):
 
     @property
     def inputs_note(self) -> str:
-        """Types of inputs for tables, where the model knows more of them than its entry."""
-        return ""
+        """Types of inputs for tables, where a component knows more of them than the entry."""
+        return "".join(component.inputs_note for component in self.components)
 
     def build(self, stats: DataStats) -> Network:
         """The untrained network."""
@@ -142,10 +145,7 @@ class LearnedMethod(base.Method, Generic[Network]):
         raise TypeError(f"method '{self.name}' defines no inputs()")
 
     def loss(self, inputs: Batch, generator: torch.Generator | None) -> tuple[Tensor, Batch]:
-        """Value to be minimised over a batch, and its named terms.
-
-        generator: of random masks; None in validation.
-        """
+        """Value to be minimised, and its named terms; generator: of masks, None in validation."""
         raise TypeError(f"method '{self.name}' defines no loss()")
 
     def estimate_batch(self, inputs: Batch) -> Batch:
@@ -165,39 +165,30 @@ class LearnedMethod(base.Method, Generic[Network]):
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Parameters with their weight decay: none for biases, norms and tokens."""
-        decayed: list[nn.Parameter] = []
-        free: list[nn.Parameter] = []
-        for parameter in self.network.parameters():
-            if parameter.requires_grad:
-                (decayed if parameter.ndim > 1 else free).append(parameter)
+        trained = [p for p in self.network.parameters() if p.requires_grad]
+        decayed, free = [p for p in trained if p.ndim > 1], [p for p in trained if p.ndim <= 1]
         return [
             {"params": decayed, "weight_decay": self.options.weight_decay},
             {"params": free, "weight_decay": 0.0},
         ]
 
+    def options_of(self, network: type[nn.Module]) -> dict[str, Any]:
+        """Options that are arguments of a network's constructor, by name."""
+        names = inspect.signature(network).parameters
+        options = dataclasses.asdict(self.options)
+        return {name: value for name, value in options.items() if name in names}
+
     # ----------------------------------------------------------------- the model
 
     @property
-    def network(self) -> Network:
-        """The network; `InputError` where there is none yet."""
-        if self._network is None:
+    def trained(self) -> bool:
+        """Whether it has a network."""
+        return "network" in vars(self)
+
+    def require_model(self) -> None:
+        """Raise `InputError` where there is no network yet."""
+        if not self.trained:
             raise InputError(f"method '{self.name}' must be trained first; give --model FOLDER")
-        return self._network
-
-    @network.setter
-    def network(self, network: Network) -> None:
-        self._network = network
-
-    @property
-    def stats(self) -> DataStats:
-        """Statistics of the training data; `InputError` where there are none yet."""
-        if self._stats is None:
-            raise InputError(f"method '{self.name}' must be trained first; give --model FOLDER")
-        return self._stats
-
-    @stats.setter
-    def stats(self, stats: DataStats) -> None:
-        self._stats = stats
 
     def parts(self) -> dict[str, nn.Module]:
         """Networks that are saved, by name."""
@@ -219,10 +210,8 @@ class LearnedMethod(base.Method, Generic[Network]):
 
     @property
     def gpu(self) -> torch.device | None:
-        if self._network is None:
-            return None
-        device = next(self._network.parameters()).device
-        return device if device.type == "cuda" else None
+        device = next(self.network.parameters()).device if self.trained else None
+        return device if device and device.type == "cuda" else None
 
     # ----------------------------------------------------------------- training
 
@@ -245,9 +234,8 @@ class LearnedMethod(base.Method, Generic[Network]):
         return {key: value for key, value in options.items() if key not in others}
 
     def start_from(self, folder: str | Path) -> None:
-        """Start the training at the weights of a model of this method with the same sizes.
-
-        `own_options` must be as in the model; the array may be another one.
+        """Start the training at the weights of a model of this method with the same `own_options`;
+        the array may be another one.
         """
         self.start = type(self).load(folder)
         for key, value in self.own_options(dataclasses.asdict(self.start.options)).items():
@@ -327,46 +315,36 @@ class LearnedMethod(base.Method, Generic[Network]):
 
     def misfit(self, frames: Frames) -> str | None:
         """Why the model cannot take signals such as these, or None."""
-        if self._stats is None:
+        if not self.trained:
             return None
-        if frames.sample_rate != self.stats.sample_rate:
-            return (
-                f"{self.name} was trained at {self.stats.sample_rate} Hz, "
-                f"got {frames.sample_rate} Hz"
-            )
-        if frames.frame_samples != self.stats.samples:
-            return (
-                f"{self.name} was trained on {self.stats.samples} samples a frame, "
-                f"got {frames.frame_samples}"
-            )
+        stats, rate, samples = self.stats, frames.sample_rate, frames.frame_samples
+        if rate != stats.sample_rate:
+            return f"{self.name} was trained at {stats.sample_rate} Hz, got {rate} Hz"
+        if samples != stats.samples:
+            return f"{self.name} was trained on {stats.samples} samples a frame, got {samples}"
         return None
 
     def estimate(self, frames: Frames, setup: Setup) -> Predictions:
+        self.require_model()
         device = next(self.network.parameters()).device
         for part in self.parts().values():
             part.eval()
-        collected: dict[str, list[np.ndarray]] = {}
+        parts: dict[str, list[np.ndarray]] = {}
         with torch.inference_mode():
-            for block in base.blocks(len(frames), self.options.predict_batch, self.name):
-                audio = [frames.source_window(block)[:, None], frames.window(block)]
-                arrays = {"audio": np.concatenate(audio, axis=1), "mics": frames.mics(block)}
-                batch = {
-                    name: torch.from_numpy(np.array(value, np.float32)).to(device)
-                    for name, value in arrays.items()
-                }
-                batch["audio"] = self.normalise(batch["audio"])
-                batch |= self.features(batch["audio"])
+            for block in blocks(len(frames), self.options.predict_batch, self.name):
+                sound = [frames.source_window(block)[:, None], frames.window(block)]
+                arrays = np.concatenate(sound, axis=1), frames.mics(block)
+                tensors = (torch.from_numpy(np.array(array, np.float32)) for array in arrays)
+                audio, mics = (tensor.to(device) for tensor in tensors)
+                audio = self.normalise(audio)
+                batch = {"audio": audio, "mics": mics} | self.features(audio)
                 for name, value in self.estimate_batch(self.inputs(batch)).items():
-                    collected.setdefault(name, []).append(value.float().cpu().numpy())
-        joined: dict[str, Any] = {
-            name: np.concatenate(blocks) for name, blocks in collected.items()
-        }
-        position = joined.pop("position").astype(np.float64)
-        status = np.where(np.isfinite(position).all(axis=1), "ok", "failed").astype(object)
-        for name in ("mic_positions", "positions"):
-            if name in joined:
-                joined[name] = joined[name].astype(np.float64)
-        return Predictions(position, status, **joined)
+                    parts.setdefault(name, []).append(value.float().cpu().numpy())
+        joined: dict[str, Any] = {name: np.concatenate(part) for name, part in parts.items()}
+        for name in joined.keys() & {"position", "mic_positions", "positions"}:
+            joined[name] = joined[name].astype(np.float64)
+        located = np.isfinite(joined["position"]).all(axis=1)
+        return Predictions(status=np.where(located, "ok", "failed").astype(object), **joined)
 
     # ----------------------------------------------------------------- model folders
 
@@ -398,10 +376,7 @@ class LearnedMethod(base.Method, Generic[Network]):
 
     @classmethod
     def load(cls, folder: str | Path, options: Mapping[str, Any] | None = None) -> Self:
-        """Read what `save` wrote; the options are those of the training.
-
-        Anything that does not fit is an `InputError` that names it.
-        """
+        """Read what `save` wrote, with the options of the training; `InputError` names a misfit."""
         folder = Path(folder)
         if not folder.is_dir():
             raise InputError(f"{folder}: no such model folder")
@@ -418,23 +393,17 @@ class LearnedMethod(base.Method, Generic[Network]):
             method.stats = DataStats(**stats | positions)
             method.training_note, sizes = stored["training"], stored["parts"]
         except (KeyError, TypeError) as error:
-            raise InputError(
-                f"{folder / 'method.json'}: not a model description ({error})"
-            ) from None
+            where = folder / "method.json"
+            raise InputError(f"{where}: not a model description ({error})") from None
         file = folder / "weights.safetensors"
-        method.restore(read_weights(file), sizes, str(file))
+        weights = read_weights(file)
+        for component in method.components:
+            component.restore(sizes, str(file))
+        method.network = method.build(method.stats)
+        for part, network in method.parts().items():
+            own = [key for key in weights if key.startswith(f"{part}.")]
+            state = {key.removeprefix(f"{part}."): weights.pop(key) for key in own}
+            load_into(network.eval(), state, str(file))
+        for key in weights:
+            raise InputError(f"{file}: unexpected weight '{key}'")
         return method
-
-    def restore(self, weights: Mapping[str, Tensor], sizes: Mapping[str, Any], where: str) -> None:
-        """Build all networks and fill them with weights ``<part>.<name>``."""
-        for component in self.components:
-            component.restore(sizes, where)
-        self.network = self.build(self.stats)
-        for part, network in self.parts().items():
-            prefix = part + "."
-            own = {k[len(prefix) :]: v for k, v in weights.items() if k.startswith(prefix)}
-            load_into(network, own, where)
-            network.eval()
-        surplus = [key for key in weights if key.partition(".")[0] not in self.parts()]
-        if surplus:
-            raise InputError(f"{where}: unexpected weight '{surplus[0]}'")

@@ -4,8 +4,6 @@ Grinstein et al. 2023, extended to 3-D as in Berg et al. 2024, Sec. IV: an MLP o
 mean, another MLP.
 """
 
-from __future__ import annotations
-
 import dataclasses
 
 import torch
@@ -48,10 +46,6 @@ class RelationNet(nn.Module):
     def __init__(
         self, lags: int = 1024, hidden_dim: int = 625, all_pairs: bool = False, he: bool = False
     ):
-        """all_pairs: both directions of every pair, so that the order of microphones is irrelevant.
-
-        he: initial weights that keep the variance through rectifiers (He et al. 2015).
-        """
         super().__init__()
         self.all_pairs = all_pairs
         self.edge = nn.Sequential(
@@ -100,8 +94,7 @@ class Method(LearnedMethod[RelationNet]):
     Options = Options
 
     def build(self, stats: DataStats) -> RelationNet:
-        options = self.options
-        return RelationNet(options.lags, options.hidden_dim, options.all_pairs, options.he)
+        return RelationNet(**self.options_of(RelationNet))
 
     def features(self, audio: Tensor) -> Batch:
         options = self.options
@@ -113,8 +106,7 @@ class Method(LearnedMethod[RelationNet]):
     def inputs(self, batch: Batch) -> Batch:
         present = batch["has_audio"] & torch.isfinite(batch["mics"]).all(-1)
         mics = batch["mics"] - batch["mics"].new_tensor(self.stats.position_mean)
-        given = {key: batch[key] for key in ("gcc", "source") if key in batch}
-        return given | {"mics": mics.masked_fill(~present[..., None], 0), "present": present}
+        return batch | {"mics": mics.masked_fill(~present[..., None], 0), "present": present}
 
     def loss(self, inputs: Batch, generator: torch.Generator | None) -> tuple[Tensor, Batch]:
         if generator is not None and self.options.fewest_mics:

@@ -5,8 +5,6 @@ stands for a source. The loss is that of the best assignment of queries to sourc
 no details: see docs/deviations.md.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 from typing import Any
@@ -73,22 +71,16 @@ class Method(LearnedMethod[FaultTolerant]):
     def set_up(self) -> None:
         super().set_up()
         fault_tolerant.check(self)
-        for key, known in (("sources", (2, 3)), ("fresh", (False,))):
-            if getattr(self.options, key) not in known:
-                words = " or ".join(map(str, known))
-                raise self.option_error(key, f"{words} where there are several sources")
+        if self.options.sources not in (2, 3):
+            raise self.option_error("sources", "2 or 3 where there are several sources")
+        if self.options.fresh:
+            raise self.option_error("fresh", "False where there are several sources")
         self.correlations = PairCorrelations(self.options.features)
         self.encoder = encoders.SignalEncoder(self.options)
         self.components = (self.correlations, self.encoder)
 
-    @property
-    def inputs_note(self) -> str:
-        return encoders.inputs_note(self.options, self.encoder.loaded)
-
     def build(self, stats: DataStats) -> FaultTolerant:
-        return fault_tolerant.build_network(
-            self.options, stats, self.encoder.loaded, self.options.sources
-        )
+        return fault_tolerant.build_network(self, stats, self.options.sources)
 
     def fit(self, train: Frames, valid: Frames, run: Any) -> None:
         """As the base, on mixtures; the frames for validation are mixed among themselves."""
@@ -119,14 +111,10 @@ class Method(LearnedMethod[FaultTolerant]):
         }
 
     def features(self, audio: Tensor) -> Batch:
-        return fault_tolerant.features(
-            audio, self.options, self.stats, self.correlations, self.encoder
-        )
+        return fault_tolerant.features(self, audio)
 
     def inputs(self, batch: Batch) -> Batch:
-        keys = ("gcc", "agreement", "embedding", "labelled", "sources", "clean")
-        given = {key: batch[key] for key in keys if key in batch}
-        return masking.inputs(batch, self.stats) | given
+        return masking.inputs(batch, self.stats)
 
     def reconstruct(self, inputs: Batch, position_known: Tensor, audio_known: Tensor) -> Output:
         """The network's output (B, S + M) where only some microphones' (B, M + 1) are known."""
@@ -160,15 +148,11 @@ class Method(LearnedMethod[FaultTolerant]):
         )
         used = inputs["labelled"] | (generator is None)
         place, presence = ((part * used).sum() / used.sum().clamp(min=1) for part in matched)
+        last = output.positions[:, count - 1 :], output.audio[:, count - 1 :]
         truth = inputs["positions"].clone()
         truth[:, 0] = float("nan")  # the sources have been counted
         audio, _, mics = reconstruction_losses(
-            output.positions[:, count - 1 :],
-            output.audio[:, count - 1 :],
-            truth,
-            inputs["clean"],
-            position_known,
-            audio_known,
+            *last, truth, inputs["clean"], position_known, audio_known
         )
         loss = place + presence + options.audio_weight * audio + options.mic_weight * mics
         terms = {"loss_audio": audio, "loss_source": place, "loss_mics": mics}
@@ -197,8 +181,5 @@ class Method(LearnedMethod[FaultTolerant]):
         estimates = masking.estimates(last, inputs, position_known, self.stats)
         places = self.stats.in_metres(output.positions[:, :count])
         positions = places.gather(1, order[..., None].expand(-1, -1, 3))
-        return estimates | {
-            "position": positions[:, 0],
-            "positions": positions,
-            "certainty": certainty,
-        }
+        own = {"position": positions[:, 0], "positions": positions, "certainty": certainty}
+        return estimates | own

@@ -1,23 +1,20 @@
-"""Multilat* of the wav2pos paper: RANSAC as in Multilat on the delays of NGCC-PHAT.
-
-The delays are those of a model of `ngcc_phat`. The option ``solver`` puts Multilat+ in the place of
-Multilat.
+"""Multilat* of the wav2pos paper: RANSAC as in Multilat, or Multilat+ (option ``solver``), on the
+delays of a model of `ngcc_phat`.
 """
-
-from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
 import torch
 
 from wavloc.features import delays, gcc
 from wavloc.frames import Frames
 from wavloc.methods import base
 from wavloc.methods.classical import multilat, multilat_plus
+from wavloc.methods.classical.solvers.delay_method import Solution, Solver, solve_problem
+from wavloc.methods.classical.solvers.problem import from_frames
 from wavloc.methods.learned import ngcc_phat
 from wavloc.methods.predictions import Predictions
 from wavloc.setups import Setup
@@ -49,29 +46,19 @@ class Method(base.Method):
         return super().refusal(frames, setup) or self.model.misfit(frames)
 
     def estimate(self, frames: Frames, setup: Setup) -> Predictions:
+        self.model.require_model()
         options, network = self.options, self.model.network
+        solver: tuple[Solver, Any] = multilat_plus.locate, multilat_plus.Options()
+        if options.solver == "multilat":
+            given = {key: getattr(options, key) for key in ("draws", "inlier_m", "paper_guards")}
+            solver = multilat.locate, multilat.Options(**given)
 
-        def solve(block: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        def solve(block: slice) -> Solution:
             scores = ngcc_phat.pair_scores(network, frames, block, options.limit_lags)
-            limit = delays.limits(frames, block)
-            return self.solve(frames, block, gcc.find_peaks(scores, limit, options.peaks)[0])
+            peaks = gcc.find_peaks(scores, delays.limits(frames, block), options.peaks)[0]
+            return solve_problem(solver[0], from_frames(frames, block, peaks), solver[1], self.seed)
 
         return self.in_blocks(frames, options.predict_batch, solve)
-
-    def solve(
-        self, frames: Frames, block: slice, peaks: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Position, status and covariance from delays (B, P, H) in samples."""
-        mics = delays.mic_positions(frames, block)
-        given = (peaks, mics, frames.sample_rate, frames.speed_of_sound)
-        if self.options.solver == "multilat_plus":
-            return multilat_plus.solve(*given, seed=self.seed, bounds=frames.room_bounds)
-        options = multilat.Options(
-            draws=self.options.draws,
-            inlier_m=self.options.inlier_m,
-            paper_guards=self.options.paper_guards,
-        )
-        return multilat.solve(*given, options, self.seed)
 
     # ----------------------------------------------------------------- its model
 

@@ -2,12 +2,11 @@
 
 Each signal passes a circular convolutional backbone (parametrised band-pass filters, then three
 convolutions); every pair of channels is correlated with PHAT weighting; a small convolutional head
-along the lag axis gives one score (logit) per integer lag. Nothing depends on the largest lag K, so
-one set of weights serves any K. Signs and the order of pairs: `wavloc.features.gcc_torch`.
+along the lag axis gives one score (logit) per integer lag. One set of weights serves any largest
+lag. Signs and the order of pairs: `wavloc.features.gcc_torch`.
 
-It is trained to classify the delays of random pairs of microphones. It locates nothing itself:
-other methods use its model, for the delays (`multilat_ngcc`) or for features of pairs
-(`PairCorrelations`).
+It is trained to classify the delays of random pairs and locates nothing itself: other methods use
+its model, for the delays (`multilat_ngcc`) or for features of pairs (`PairCorrelations`).
 """
 
 from __future__ import annotations
@@ -27,9 +26,8 @@ from wavloc import devices
 from wavloc.errors import InputError
 from wavloc.features import delays, gcc
 from wavloc.features import gcc_torch as correlation
-from wavloc.frames import Frames
+from wavloc.frames import Frames, blocks
 from wavloc.geometry import pairs, tdoa
-from wavloc.methods.base import blocks
 from wavloc.methods.learned.base import Batch, Component, DataStats, LearnedMethod
 from wavloc.methods.learned.layers import standardise
 from wavloc.setups import Setup
@@ -95,9 +93,8 @@ class SincBank(nn.Module):
         return torch.cat([left, torch.ones_like(width), left.flip(-1)], dim=-1)
 
     def forward(self, signal: Tensor, gain: Tensor | None = None) -> Tensor:
-        """Circular correlation with every filter: (B, N) -> (B, channels, N), through the FFT.
-
-        gain (channels,) multiplies the filters.
+        """Circular correlation with every filter times its gain (channels,), through the FFT:
+        (B, N) -> (B, channels, N).
         """
         samples = signal.shape[-1]
         taps = self.filters().float()
@@ -148,8 +145,10 @@ class NGCC(nn.Module):
         sample_rate: int = 16_000,
     ):
         super().__init__()
-        self.sizes: dict[str, Any] = {"channels": channels, "taps": taps, "kernels": kernels}
-        self.sizes |= {"final_kernel": final_kernel, "dropout": dropout, "sample_rate": sample_rate}
+        self.sizes = {
+            "channels": channels, "taps": taps, "kernels": kernels,
+            "final_kernel": final_kernel, "dropout": dropout, "sample_rate": sample_rate,
+        }  # fmt: skip
         self.bank = SincBank(channels, taps, sample_rate)
         self.backbone = nn.ModuleList(nn.Conv1d(channels, channels, k) for k in kernels)
         self.backbone_norms = nn.ModuleList(
@@ -274,20 +273,14 @@ class Method(LearnedMethod[NGCC]):
     Options = Options
 
     def build(self, stats: DataStats) -> NGCC:
-        options = self.options
-        return NGCC(
-            options.channels, options.taps, dropout=options.dropout, sample_rate=stats.sample_rate
-        )
+        return NGCC(sample_rate=stats.sample_rate, **self.options_of(NGCC))
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """No weight decay for the two numbers of each band-pass filter either."""
-        bank = {id(parameter) for parameter in self.network.bank.parameters()}
+        """No weight decay for the band-pass filters either."""
+        bank = list(self.network.bank.parameters())
         decayed, free = super().parameter_groups()
-        kept = [parameter for parameter in decayed["params"] if id(parameter) not in bank]
-        return [
-            decayed | {"params": kept},
-            free | {"params": [*free["params"], *self.network.bank.parameters()]},
-        ]
+        kept = [p for p in decayed["params"] if all(p is not part for part in bank)]
+        return [decayed | {"params": kept}, free | {"params": [*free["params"], *bank]}]
 
     def inputs(self, batch: Batch) -> Batch:
         """audio (B, 1 + M, N) and known (B, 1 + M); arrival (B, 1 + M) of the sound in samples."""
@@ -295,11 +288,9 @@ class Method(LearnedMethod[NGCC]):
         known = torch.isfinite(audio).all(-1)
         distance = (source[:, None] - batch["mics"]).norm(dim=-1)
         distance = torch.cat([torch.zeros_like(distance[:, :1]), distance], dim=1)
-        return {
-            "audio": audio.masked_fill(~known[..., None], 0),
-            "known": known,
-            "arrival": distance * (self.stats.sample_rate / self.stats.speed_of_sound),
-        }
+        arrival = distance * (self.stats.sample_rate / self.stats.speed_of_sound)
+        audio = audio.masked_fill(~known[..., None], 0)
+        return batch | {"audio": audio, "known": known, "arrival": arrival}
 
     def loss(self, inputs: Batch, generator: torch.Generator | None) -> tuple[Tensor, Batch]:
         logits, delay = self._pairs(inputs, generator)
@@ -318,10 +309,8 @@ class Method(LearnedMethod[NGCC]):
         group = min(options.group, count - 1)
         chosen = draw.argsort(1)[:, :group]
         if options.same_microphone:
-            size = (batch, group)
-            chosen = torch.randint(1, count, size, generator=generator, device=known.device)
-        samples = inputs["audio"].shape[-1]
-        audio = inputs["audio"].gather(1, chosen[..., None].expand(-1, -1, samples))
+            chosen = torch.randint(1, count, chosen.shape, generator=generator, device=known.device)
+        audio = inputs["audio"][torch.arange(batch, device=known.device)[:, None], chosen]
         spectrum = self.network.spectra(audio.flatten(0, 1)).unflatten(0, chosen.shape)
         i, j = correlation.pair_index(group, known.device)
         ends = spectrum[:, i].flatten(0, 1), spectrum[:, j].flatten(0, 1)
@@ -357,32 +346,25 @@ class Method(LearnedMethod[NGCC]):
         self.training_note["delays"] = self.compare(valid)
 
     def compare(self, frames: Frames, most: int = 200) -> dict[str, Any]:
-        """Delays by NGCC-PHAT and GCC-PHAT of all pairs of (evenly spaced) frames, and the truth.
-
-        Fraction of delays within 1 and 3 samples, mean absolute error in samples.
-        """
+        """Errors of the delays of NGCC-PHAT and GCC-PHAT over all pairs of evenly spaced frames."""
         index = np.unique(np.linspace(0, len(frames) - 1, min(most, len(frames))).astype(int))
         frames = frames.select(index)
         rate, speed = frames.sample_rate, frames.speed_of_sound
         truth = tdoa(frames.source_position, frames.mics(), rate, speed)
-        peaks: dict[str, list[np.ndarray]] = {"ngcc": [], "gcc": []}
+        errors: dict[str, list[np.ndarray]] = {"ngcc": [], "gcc": []}
         lag = int(delays.limits(frames, slice(None)).max()) + 2
         for block in blocks(len(frames), self.options.predict_batch, "delays"):
             limit = delays.limits(frames, block)
             plain = gcc.gcc_phat(frames.window(block), pairs(frames.n_mics), lag, sample_rate=rate)
-            for name, scores in (
-                ("ngcc", pair_scores(self.network, frames, block)),
-                ("gcc", plain),
-            ):
-                peaks[name].append(gcc.find_peaks(scores, limit, 1)[0][..., 0])
+            learned = pair_scores(self.network, frames, block)
+            for name, scores in (("ngcc", learned), ("gcc", plain)):
+                delay = gcc.find_peaks(scores, limit, 1)[0][..., 0]
+                errors[name].append(np.abs(delay - truth[block]))
         metrics: dict[str, Any] = {"pairs": int(truth.size)}
-        for name, parts in peaks.items():
-            error = np.minimum(np.nan_to_num(np.abs(np.concatenate(parts) - truth), nan=1e9), 629)
-            metrics[name] = {
-                "within_1": float((error <= 1).mean()),
-                "within_3": float((error <= 3).mean()),
-                "mae_samples": float(error.mean()),
-            }
+        for name, parts in errors.items():
+            error = np.minimum(np.nan_to_num(np.concatenate(parts), nan=1e9), 629)
+            metrics[name] = {f"within_{k}": float((error <= k).mean()) for k in (1, 3)}
+            metrics[name]["mae_samples"] = float(error.mean())
         return metrics
 
     def refusal(self, frames: Frames, setup: Setup) -> str | None:
@@ -412,9 +394,8 @@ def pair_scores(network: NGCC, frames: Frames, block: slice, limited: bool = Fal
 
 
 class PairCorrelations(Component):
-    """Correlation functions of all ordered pairs of signals, as features for other networks.
-
-    kind: ``ngcc`` (the frozen network of a model of this module), ``gcc`` (GCC-PHAT) or ``none``.
+    """Features of pairs for other networks, by kind: ``ngcc`` (frozen network of a model of this
+    module), ``gcc`` (GCC-PHAT) or ``none``.
     """
 
     def __init__(self, kind: str):

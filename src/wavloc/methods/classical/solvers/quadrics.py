@@ -4,8 +4,6 @@ This is the sampling of the wav2pos paper's public multilateration routine. `min
 keeps the signs of the delays, but these must join four microphones.
 """
 
-from __future__ import annotations
-
 import functools
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Hypotheses from random draws of four microphones; all frames share the draws."""
 
-from __future__ import annotations
-
 import functools
 
 import numpy as np

@@ -4,8 +4,6 @@ Submodules are named as in the published state dict, so that a checkpoint fits a
 name its own weights. Sizes are read off the weights.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from pathlib import Path

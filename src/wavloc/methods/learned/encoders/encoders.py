@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,32 +23,16 @@ from wavloc.errors import InputError
 from wavloc.methods.learned.base import Batch, Component, LearnedMethod
 from wavloc.methods.learned.encoders import beats, spectrogram
 
-KINDS = ("auto", "beats", "aisfx", "resemblyzer", "logmel", "random")
-NAMES = {  # in tables
-    "beats": "BEATs",
-    "aisfx": "aiSFX",
-    "resemblyzer": "Resemblyzer",
-    "logmel": "log mel",
-    "random": "random CNN",
-}
 SIGNALS = 256  # treated at once
 
 
-class Weights(NamedTuple):
-    """Where the weights of an embedded encoder come from."""
-
-    pin: str
-    member: str  # file inside the wheel
-    sha256: str
-
-
-PACKAGES = {
-    "aisfx": Weights(
+PACKAGES = {  # where weights come from: package, file inside its wheel, and the file's checksum
+    "aisfx": (
         "aisfx==0.1.2",
         "aisfx/models/checkpoint.pth",
         "499ea75909c932a2f94c35fa722fa4fabc5bcb7e84917209cc5f7402627b7eb5",
     ),
-    "resemblyzer": Weights(
+    "resemblyzer": (
         "Resemblyzer==0.1.4",
         "resemblyzer/pretrained.pt",
         "39373b86598fa3da9fcddee6142382efe09777e8d37dc9c0561f41f0070f134e",
@@ -117,13 +101,14 @@ class LogMel(nn.Module):
         return spectrogram.kaldi_log_mel(signal, self.bands).mean(1)
 
 
-NETWORKS = {
-    "beats": beats.BEATs,
-    "aisfx": SoundEffects,
-    "resemblyzer": Speaker,
-    "logmel": LogMel,
-    "random": SoundEffects,
+NETWORKS = {  # by kind, with the name in tables
+    "beats": (beats.BEATs, "BEATs"),
+    "aisfx": (SoundEffects, "aiSFX"),
+    "resemblyzer": (Speaker, "Resemblyzer"),
+    "logmel": (LogMel, "log mel"),
+    "random": (SoundEffects, "random CNN"),
 }
+KINDS = ("auto", *NETWORKS)
 
 
 class Encoder(nn.Module):
@@ -136,7 +121,7 @@ class Encoder(nn.Module):
     def __init__(self, kind: str, sha256: str = "", **sizes: int):
         super().__init__()
         self.sizes: dict[str, Any] = {"kind": kind, "sha256": sha256, **sizes}
-        self.network = NETWORKS[kind](**sizes)
+        self.network = NETWORKS[kind][0](**sizes)
         self.trained = False
         self.requires_grad_(False)
         self.eval()
@@ -181,10 +166,14 @@ def load(kind: str, file: str, cache: Path, seed: int) -> Encoder:
                 "(BEATs_iter3_plus_AS2M.pt or another)"
             )
         network, sizes = beats.load(file)
-        return _filled(Encoder(kind, files.sha256(file), **sizes), network.state_dict(), file)
+        encoder = Encoder(kind, files.sha256(file), **sizes)
+        encoder.network.load_state_dict(network.state_dict())
+        return encoder
     if kind in PACKAGES:
         path = Path(file) if file else _from_package(kind, cache)
-        return _filled(Encoder(kind, files.sha256(path)), _state(kind, path), str(path))
+        encoder = Encoder(kind, files.sha256(path))
+        weights.load_into(encoder.network, _state(kind, path), str(path))
+        return encoder
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         encoder = Encoder(kind)
@@ -194,16 +183,11 @@ def load(kind: str, file: str, cache: Path, seed: int) -> Encoder:
         return encoder
 
 
-def _filled(encoder: Encoder, state: Mapping[str, Tensor], where: str) -> Encoder:
-    weights.load_into(encoder.network, state, where)
-    return encoder
-
-
 def _from_package(kind: str, cache: Path) -> Path:
-    pinned = PACKAGES[kind]
-    path = cache / "packages" / Path(pinned.member).name.replace(".", f"-{kind}.")
+    pin, member, sha256 = PACKAGES[kind]
+    path = cache / "packages" / Path(member).name.replace(".", f"-{kind}.")
     cure = "give encoder_file (the file out of its wheel), or choose encoder: logmel"
-    return wheels.member(pinned.pin, pinned.member, pinned.sha256, path, cure)
+    return wheels.member(pin, member, sha256, path, cure)
 
 
 def _state(kind: str, path: Path) -> dict[str, Tensor]:
@@ -212,16 +196,15 @@ def _state(kind: str, path: Path) -> dict[str, Tensor]:
     scalar = multiarray.scalar
     old_name = (scalar, "numpy.core.multiarray.scalar")
     allowed: list[Any] = [scalar, old_name, np.dtype, type(np.dtype("int64"))]
-    whole = weights.read_whole(path, allowed)
-    part: Any = None
-    kept: tuple[str, ...]
+    whole, part = weights.read_whole(path, allowed), None
     if kind == "aisfx" and isinstance(whole, tuple) and whole:
-        part, prefix, kept = whole[0], "embedding_net.", ("embedding_net.",)
+        part = whole[0]
     elif kind == "resemblyzer" and isinstance(whole, Mapping):
-        part, prefix, kept = whole.get("model_state"), "", ("lstm.", "linear.")
+        part = whole.get("model_state")
     if not isinstance(part, Mapping):
-        raise InputError(f"{path}: not a checkpoint of {PACKAGES[kind].pin}")
-    return {k.removeprefix(prefix): v for k, v in part.items() if k.startswith(kept)}
+        raise InputError(f"{path}: not a checkpoint of {PACKAGES[kind][0]}")
+    kept = ("embedding_net.",) if kind == "aisfx" else ("lstm.", "linear.")
+    return {k.removeprefix("embedding_net."): v for k, v in part.items() if k.startswith(kept)}
 
 
 class SignalEncoder(Component):
@@ -239,6 +222,12 @@ class SignalEncoder(Component):
         """The encoder, after `prepare` or `restore`."""
         assert self.encoder is not None
         return self.encoder
+
+    @property
+    def inputs_note(self) -> str:
+        pairs = {"ngcc": "NGCC-PHAT", "gcc": "GCC-PHAT"}[self.options.features]
+        name = NETWORKS[self.loaded.kind][1] + ", trained" * self.options.encoder_trained
+        return f"raw audio ({name}), {pairs}, coordinates"
 
     def prepare(self, method: LearnedMethod[Any]) -> None:
         if self.encoder is None:
@@ -269,10 +258,3 @@ class SignalEncoder(Component):
     def embedded(self, sound: Tensor, first: int) -> Tensor:
         """Embeddings (B, 1 + M, dim) of the signals from the ``first`` on; zeros before."""
         return functional.pad(self.loaded(sound), (0, 0, first, 0))
-
-
-def inputs_note(options: Any, encoder: Encoder) -> str:
-    """Types of inputs for tables, with the encoder by name."""
-    pairs = {"ngcc": "NGCC-PHAT", "gcc": "GCC-PHAT"}[options.features]
-    trained = ", trained" * options.encoder_trained
-    return f"raw audio ({NAMES[encoder.kind]}{trained}), {pairs}, coordinates"

@@ -4,8 +4,6 @@ One bank of triangles serves all of them; they differ in the mel scale, in wheth
 triangles are straight in hertz or in mel, and in how a triangle is scaled.
 """
 
-from __future__ import annotations
-
 import functools
 import math
 
@@ -35,11 +33,7 @@ def _mel(hz: Tensor | float) -> Tensor:
 
 def _power(signal: Tensor, window: Tensor, size: int, hop: int) -> Tensor:
     """Power spectrogram (B, T, bins), frames centred, the signal reflected at its ends."""
-    padded = torch.nn.functional.pad(window, ((size - len(window)) // 2,) * 2)
-    padded = torch.nn.functional.pad(padded, (0, size - len(padded)))
-    spectrum = torch.stft(
-        signal, size, hop, window=padded, center=True, pad_mode="reflect", return_complex=True
-    )
+    spectrum = torch.stft(signal, size, hop, len(window), window, return_complex=True)
     return spectrum.abs().square().transpose(1, 2)
 
 
