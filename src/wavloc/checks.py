@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+import numbers
 from typing import Any
-
-import numpy as np
 
 from wavloc.errors import InputError
 
 INFINITE = float("inf")
-_NUMBERS = (int, float, np.integer, np.floating)
 
 
 def number(
@@ -27,7 +25,8 @@ def number(
     name: of the field, for the message. whole: without a fractional part. above: ``low`` itself
     does not count. Text and booleans are no numbers.
     """
-    if isinstance(value, _NUMBERS) and not isinstance(value, bool):
+    real: bool = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if real:
         inside = low < value <= high if above else low <= value <= high  # False for NaN
         if inside and abs(value) != INFINITE and not (whole and value % 1):
             return value

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import os
 import shlex
 import sys
@@ -18,7 +19,7 @@ from typing import Any, NoReturn
 from wavloc import __version__
 from wavloc.allocator import keep_freed
 from wavloc.cli import data, evaluation, methods, own, reporting
-from wavloc.cli.common import logging
+from wavloc.cli.common import SEED, logging
 from wavloc.errors import InputError, WavlocError
 
 # Commands as `wavloc --help` lists them.
@@ -35,6 +36,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit code."""
     raw = sys.argv[1:] if arguments is None else arguments
     log = raw[raw.index("--log") + 1] if "--log" in raw[:-1] else None
+    os.environ["MPLBACKEND"] = "Agg"  # whatever a notebook left behind
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         args = _parser().parse_args(raw)
         args.typed = shlex.join(raw[1:])  # options of the command
@@ -52,11 +57,23 @@ def main(arguments: list[str] | None = None) -> int:
         if "--debug" in raw:
             traceback.print_exc()
         return _fail(str(error), log, error.exit_code)
+    except (OSError, MemoryError) as error:
+        if "--debug" in raw:
+            traceback.print_exc()
+        return _fail(_machine(error), log, 1)
     except Exception as error:  # the one place where anything unforeseen becomes a line
         if "--debug" in raw:
             traceback.print_exc()
         note = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         return _fail(f"{note} (run again with --debug for the traceback)", log, 1)
+
+
+def _machine(error: OSError | MemoryError) -> str:
+    """What the machine refused: memory, space on a disk, access to a file."""
+    if isinstance(error, MemoryError):
+        return "not enough memory"
+    name = f"{error.filename}: " if error.filename else ""
+    return name + (error.strerror or str(error))
 
 
 def _read_plan(args: argparse.Namespace) -> None:
@@ -75,8 +92,8 @@ def _fail(message: str, log: str | None, code: int) -> int:
     line = f"wavloc: error: {' '.join(message.split())}"
     print(line, file=sys.stderr)
     if log:
-        with contextlib.suppress(OSError), open(log, "a", encoding="utf-8") as handle:
-            handle.write(line + "\n")
+        with contextlib.suppress(OSError), open(log, "ab") as handle:
+            handle.write((line + "\n").encode(errors="backslashreplace"))
     return code
 
 
@@ -100,7 +117,7 @@ def _parser() -> argparse.ArgumentParser:
         help="<results>/plan.json of a run, or a config .yaml: seed, methods, datasets, sizes; "
         "other options go over it",
     )  # fmt: skip
-    common.add_argument("--seed", type=int, help="seed of every random draw (the config's, or 0)")
+    common.add_argument("--seed", type=SEED, help="seed of every random draw (the config's, or 0)")
     common.add_argument("--log", metavar="FILE", help="also write messages to this file")
     common.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = parser.add_subparsers(

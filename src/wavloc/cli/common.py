@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import math
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from wavloc import checks, files
 from wavloc.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,8 +28,10 @@ def logging(log: str | None) -> Iterator[None]:
     _log = None
     if log:
         try:
+            if not Path(log).is_char_device():  # /dev/null, /dev/stderr
+                files.check_file(log)
             Path(log).parent.mkdir(parents=True, exist_ok=True)
-            _log = open(log, "w", encoding="utf-8")  # noqa: SIM115 closed below
+            _log = open(log, "w", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
         except OSError as error:
             raise InputError(f"cannot write log {log}: {error.strerror or error}") from None
     try:
@@ -46,27 +48,48 @@ def say(line: str) -> None:
         _log.write(line + "\n")
 
 
-def json_value(text: str) -> Any:
-    """A JSON value, or the content of a JSON or YAML file."""
-    if text.lstrip().startswith(("{", "[")):
-        try:
-            return json.loads(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(f"not valid JSON: {error}") from None
-    from wavloc.config import read_yaml
+def mapping(text: str) -> dict[str, Any]:
+    """A JSON mapping, or the content of a JSON or YAML file."""
+    if not text.lstrip().startswith(("{", "[")):
+        from wavloc.config import read_yaml
 
-    return read_yaml(Path(text))
-
-
-def finite(text: str) -> float:
-    """A number that is neither infinite nor NaN."""
+        return read_yaml(Path(text))
     try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise argparse.ArgumentTypeError(f"'{text}', expected a finite number")
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise argparse.ArgumentTypeError(f"not valid JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError(f"{checks.shown(value)}, expected names and values")
     return value
+
+
+def number(
+    low: float = -checks.INFINITE,
+    high: float = checks.INFINITE,
+    unit: str = "",
+    whole: bool = False,
+    above: bool = False,
+) -> Callable[[str], Any]:
+    """Type of an argument: a number within a range, see `checks.number`."""
+
+    def read(text: str) -> Any:
+        try:
+            value: Any = int(text) if whole else float(text)
+        except ValueError:
+            value = text
+        try:
+            return checks.number(value, "value", low, high, unit, whole=whole, above=above)
+        except InputError:
+            expected = checks.expected(low, high, unit, whole, above)
+            raise argparse.ArgumentTypeError(f"'{text}', expected {expected}") from None
+
+    return read
+
+
+METRES = number(-1e6, 1e6, "m")
+COUNT = number(1, 1_000_000, whole=True)
+SEED = number(0, 2**63 - 1, whole=True)
+SECONDS = number(0, 1e9, "s", above=True)
 
 
 def pair(text: str) -> tuple[str, Path]:
@@ -80,14 +103,16 @@ def pair(text: str) -> tuple[str, Path]:
 def add_device(parser: argparse.ArgumentParser) -> None:
     """Where torch computes."""
     parser.add_argument("--device", help="auto, cpu, cuda, cuda:1 ... (auto)")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads of torch (1)")
+    parser.add_argument(
+        "--threads", type=number(1, 1024, whole=True), default=1, help="CPU threads of torch (1)"
+    )
 
 
 def add_method(parser: argparse.ArgumentParser) -> None:
     """Which method, from its entry or a model folder."""
     parser.add_argument("--method", required=True, help="see `wavloc methods`")
     parser.add_argument(
-        "--options", type=json_value, default={},
+        "--options", type=mapping, default={},
         help="changes of its config entry, JSON or file: '{\"options\": {...}}'",
     )  # fmt: skip
     parser.add_argument(

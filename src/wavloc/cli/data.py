@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from wavloc.cli.common import Command, json_value, pair, say, setting
+from wavloc.cli.common import COUNT, SECONDS, Command, mapping, number, pair, say, setting
 from wavloc.errors import InputError
 
 
@@ -17,20 +17,20 @@ def register(command: Command) -> None:
     add = command("download", _download, "fetch a published data set into the cache, once")
     add.add_argument("name", help="a download of the config, e.g. librispeech, luvira")
     add.add_argument(
-        "--entry", type=json_value,
+        "--entry", type=mapping,
         help="where it is published, instead of the config: an entry as in config/downloads",
     )  # fmt: skip
     add.add_argument("--cache", type=Path, help="folder of fetched files (data)")
     add.add_argument("--root", help="folder that has the archives already")
     add.add_argument("--offline", action="store_true", help="fetch nothing, name what is missing")
-    add.add_argument("--retries", type=int, help="per address (5)")
-    add.add_argument("--backoff", type=float, help="seconds, doubled each time (2)")
-    add.add_argument("--timeout", type=float, help="seconds without a byte (30)")
+    add.add_argument("--retries", type=number(0, 1000, whole=True), help="per address (5)")
+    add.add_argument("--backoff", type=number(0, 3600, "s"), help="seconds, doubled each time (2)")
+    add.add_argument("--timeout", type=SECONDS, help="seconds without a byte (30)")
 
     add = command("prepare", _prepare, "collect dry speech or music into a corpus folder")
     add.add_argument("--kind", required=True, choices=["speech", "music"])
     add.add_argument("--source", help="embedded, synthetic, folder or librispeech (embedded)")
-    add.add_argument("--options", type=json_value, help="sizes, JSON or file, e.g. {'root': PATH}")
+    add.add_argument("--options", type=mapping, help="sizes, JSON or file, e.g. {'root': PATH}")
     add.add_argument("--cache", type=Path, help="folder of fetched files (data)")
     add.add_argument("--out", type=Path, required=True, help="corpus folder to write")
 
@@ -40,7 +40,7 @@ def register(command: Command) -> None:
     add.add_argument("--dataset", required=True, help="see `wavloc datasets`")
     add.add_argument("--track", required=True, help="a track or split of the dataset")
     add.add_argument(
-        "--options", type=json_value,
+        "--options", type=mapping,
         help="its config entry, JSON or file: '{\"options\": {...}}'",
     )  # fmt: skip
     add.add_argument(
@@ -63,8 +63,10 @@ def register(command: Command) -> None:
         "noisy (deviation of the noise over that of the signal), clipped (dB), delayed (ms)",
     )
     chosen.add_argument("--fault", help="a fault of the config, with its kind and microphones")
-    add.add_argument("--level", type=float, required=True, help="how bad, in the kind's unit")
-    add.add_argument("--mics", type=int, help="faulty microphones per frame (1)")
+    add.add_argument(
+        "--level", type=number(0, 1e6), required=True, help="how bad, in the kind's unit"
+    )
+    add.add_argument("--mics", type=COUNT, help="faulty microphones per frame (1)")
     add.add_argument("--dataset", default="", help="name that enters the seed")
     add.add_argument("--out", type=Path, required=True, help="Frames folder to write")
 
@@ -74,13 +76,13 @@ def register(command: Command) -> None:
         "--partners", type=Path, nargs="+", required=True,
         help="Frames of the same array that the other sources are drawn from",
     )  # fmt: skip
-    add.add_argument("--sources", type=int, required=True, help="sources in each frame")
+    add.add_argument("--sources", type=COUNT, required=True, help="sources in each frame")
     add.add_argument("--dataset", default="", help="name that enters the seed")
     add.add_argument("--out", type=Path, required=True, help="Frames folder to write")
 
     add = command("subset", _subset, "draw the microphones that are known in each frame")
     add.add_argument("--frames", type=Path, required=True)
-    add.add_argument("--mics", type=int, required=True, help="microphones per frame")
+    add.add_argument("--mics", type=COUNT, required=True, help="microphones per frame")
     add.add_argument("--dataset", default="", help="name that enters the seed")
     add.add_argument("--out", type=Path, required=True, help=".npy file to write")
 
@@ -122,8 +124,10 @@ def _download(args: argparse.Namespace) -> None:
 
 def _prepare(args: argparse.Namespace) -> None:
     from wavloc.datasets import sound
-    from wavloc.files import read_json
+    from wavloc.datasets.sound.corpus import CONTENT
+    from wavloc.files import check_folder, read_json
 
+    check_folder(args.out, CONTENT)
     started = time.perf_counter()
     chosen: dict[str, Any] = {"source": "embedded", "options": {}, "cache": Path("data")}
     if args.plan:
@@ -140,9 +144,10 @@ def _prepare(args: argparse.Namespace) -> None:
 
 
 def _simulate(args: argparse.Namespace) -> None:
-    from wavloc import datasets, frames
+    from wavloc import datasets, files, frames
     from wavloc.datasets.sound.corpus import Corpus
 
+    files.check_folder(args.out, frames.CONTENT)
     entry, engine, folder = args.options or {}, args.engine or "phase_grid", args.data
     if args.plan:
         from wavloc import jobs
@@ -189,9 +194,10 @@ def _say_warnings(meta: dict[str, Any]) -> None:
 
 
 def _fault(args: argparse.Namespace) -> None:
-    from wavloc import frames
+    from wavloc import files, frames
     from wavloc.simulation import faults
 
+    files.check_folder(args.out, frames.CONTENT)
     kind, mics = args.kind, args.mics or 1
     if args.fault:
         from wavloc import jobs
@@ -209,9 +215,10 @@ def _fault(args: argparse.Namespace) -> None:
 def _mix(args: argparse.Namespace) -> None:
     import numpy as np
 
-    from wavloc import frames
+    from wavloc import files, frames
     from wavloc.simulation import mixtures
 
+    files.check_folder(args.out, frames.CONTENT)
     data = frames.load(args.frames)
     partners = frames.concatenate([frames.load(path) for path in args.partners])
     counts = np.full(len(data), args.sources)
@@ -224,6 +231,7 @@ def _subset(args: argparse.Namespace) -> None:
 
     from wavloc import files, frames, setups
 
+    files.check_file(args.out)
     data = frames.load(args.frames)
     drawn = setups.draw_subsets(len(data), data.n_mics, args.mics, args.dataset, args.seed)
     with files.replacing(args.out) as temporary, temporary.open("wb") as handle:

@@ -6,8 +6,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from wavloc.cli.common import Command, add_device, method_of, pair, setting
+from wavloc.cli.common import COUNT, Command, add_device, method_of, number, pair, setting
 from wavloc.errors import InputError
+
+SETUPS = ("1a", "1b", "2a", "2b")
 
 
 def register(command: Command) -> None:
@@ -73,13 +75,15 @@ def register(command: Command) -> None:
 def _add_cell(parser: argparse.ArgumentParser) -> None:
     for name in ("dataset", "track"):
         parser.add_argument(f"--{name}", default="", help=f"{name} name for the table")
-    parser.add_argument("--setup", default="1a", help="setup name for the table")
-    parser.add_argument("--mics", type=int, help="microphones, for the table")
+    parser.add_argument("--setup", default="1a", choices=SETUPS, help="setup name for the table")
+    parser.add_argument("--mics", type=COUNT, help="microphones, for the table")
 
 
 def _add_bootstrap(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--resamples", type=int, help="bootstrap (2000)")
-    parser.add_argument("--block", type=int, help="frames resampled together (1)")
+    parser.add_argument(
+        "--resamples", type=number(1000, 1_000_000, whole=True), help="bootstrap (2000)"
+    )
+    parser.add_argument("--block", type=COUNT, help="frames resampled together (1)")
 
 
 def _bootstrap(args: argparse.Namespace) -> dict[str, int]:

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from wavloc.cli.common import (
+    COUNT,
     Command,
     add_device,
     add_method,
     entry_of,
-    json_value,
+    mapping,
     method_of,
+    number,
     say,
     setting,
 )
@@ -26,10 +28,10 @@ def register(command: Command) -> None:
     add = command("train", _train, "train a learned method; a killed run goes on where it stopped")
     add.add_argument("--method", required=True, help="see `wavloc methods`")
     add.add_argument(
-        "--options", type=json_value, default={},
+        "--options", type=mapping, default={},
         help="changes of its config entry, JSON or file: '{\"options\": {...}}'",
     )  # fmt: skip
-    add.add_argument("--mics", type=int, help="microphones of a model bound to their number")
+    add.add_argument("--mics", type=COUNT, help="microphones of a model bound to their number")
     add.add_argument("--train", type=Path, nargs="+", required=True, help="Frames to train on")
     add.add_argument(
         "--valid", type=Path, nargs="*", default=[],
@@ -46,12 +48,15 @@ def register(command: Command) -> None:
     )  # fmt: skip
     add.add_argument("--compile", action="store_true", help="torch.compile the network")
     add.add_argument(
-        "--accumulate", type=int, default=1, help="parts that a batch passes the network in (1)"
+        "--accumulate", type=COUNT, default=1, help="parts that a batch passes the network in (1)"
     )
-    add.add_argument("--save-every", type=float, default=10.0, help="seconds between states (10)")
     add.add_argument(
-        "--minutes", type=float, default=float("inf"), help="stop after this long, resumable"
+        "--save-every", type=number(0, 1e9, "s"), default=10.0, help="seconds between states (10)"
     )
+    add.add_argument(
+        "--minutes", type=number(0, 1e7, "min", above=True), default=float("inf"),
+        help="stop after this long, resumable",
+    )  # fmt: skip
     add.add_argument("--out", type=Path, required=True, help="model folder to write")
     add_device(add)
 
@@ -84,7 +89,9 @@ def register(command: Command) -> None:
         help="frames at once of a learned method, or auto: as many as memory holds",
     )  # fmt: skip
     add.add_argument("--refusal-as-na", action="store_true", help="write a refusal, do not fail")
-    add.add_argument("--out", type=Path, required=True, help="predictions .parquet to write")
+    add.add_argument(
+        "--out", type=Path, required=True, help="predictions to write, .parquet or .csv"
+    )
 
 
 def _train(args: argparse.Namespace) -> None:
@@ -93,6 +100,7 @@ def _train(args: argparse.Namespace) -> None:
     from wavloc.methods.learned.base import MODEL, MORE, LearnedMethod
     from wavloc.training.engine import Run
 
+    files.check_folder(args.out, MODEL, MORE)
     entry = entry_of(args)
     if args.mics:
         entry = entry.changed({"options": {"mics": args.mics}})
@@ -108,6 +116,8 @@ def _train(args: argparse.Namespace) -> None:
     if args.valid:
         valid = frames.concatenate([frames.load(path) for path in args.valid])
     else:
+        if "time_s" not in train.table:
+            raise InputError("--train: frames without times, none can be held out; name --valid")
         train, valid = train.hold_out(method.options.valid_share)
     if args.pretrained and args.start:
         raise InputError("--pretrained and --start: expected one; --start brings its own NGCC-PHAT")
@@ -151,9 +161,11 @@ def _train(args: argparse.Namespace) -> None:
 
 
 def _import_checkpoint(args: argparse.Namespace) -> None:
-    from wavloc import frames
+    from wavloc import files, frames
     from wavloc.checkpoints import imported
+    from wavloc.methods.learned.base import MODEL, MORE
 
+    files.check_folder(args.out, MODEL, MORE)
     train = frames.concatenate([frames.load(path) for path in args.train]) if args.train else None
     method = imported.model(args.file, train, args.out)
     say(f"import-checkpoint: {method.name}, {method.parameters:,} parameters -> {args.out}")
@@ -173,8 +185,11 @@ def _parity(args: argparse.Namespace) -> None:
 
 
 def _predict(args: argparse.Namespace) -> None:
-    from wavloc import frames, provenance
+    from wavloc import files, frames, provenance
+    from wavloc.methods.predictions import check_name
 
+    check_name(args.out)
+    files.check_file(args.out)
     method = method_of(args)
     data = frames.load(args.frames)
     setup = _setup(args, data.n_mics)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from wavloc.cli.common import Command, add_method, finite, method_of, say
+from wavloc.cli.common import METRES, Command, add_method, method_of, number, say
+from wavloc.errors import InputError
+
+PLOTS = (".png", ".pdf", ".svg")
 
 
 def register(command: Command) -> None:
@@ -18,30 +21,44 @@ def register(command: Command) -> None:
         help="one multichannel WAV/FLAC, or one file <name>.wav per microphone",
     )  # fmt: skip
     add.add_argument("--out", type=Path, required=True, help="csv: time_s,x,y,z,status")
-    add.add_argument("--plot", type=Path, help="also draw the track (.png or .pdf)")
-    add.add_argument("--hop", type=float, default=0.064, help="seconds between positions (0.064)")
-    add.add_argument("--speed-of-sound", type=float, default=343.0, help="m/s (343)")
-    add.add_argument("--silence-db", type=float, default=30.0, help="dB under the loud frames (30)")
+    add.add_argument("--plot", type=Path, help="also draw the track (.png, .pdf or .svg)")
+    add.add_argument(
+        "--hop", type=number(1e-3, 3600, "s"), default=0.064,
+        help="seconds between positions (0.064)",
+    )  # fmt: skip
+    add.add_argument(
+        "--speed-of-sound", type=number(10, 20_000, "m/s"), default=343.0,
+        help="m/s, 300 to 370 in air (343)",
+    )  # fmt: skip
+    add.add_argument(
+        "--other-medium", action="store_true", help="allow a speed of sound that is not that of air"
+    )
+    add.add_argument(
+        "--silence-db", type=number(0, 200, "dB"), default=30.0,
+        help="dB under the loud frames (30)",
+    )  # fmt: skip
 
     add = command("own-room", _own_room, "write the profile that trains and maps errors for a room")
     add.add_argument("--mics", type=Path, required=True, help="csv: name,x,y,z in metres")
     add.add_argument(
-        "--room", type=finite, nargs=3, required=True, metavar=("X", "Y", "Z"),
-        help="its size in m",
+        "--room", type=number(0, 500, "m", above=True), nargs=3, required=True,
+        metavar=("X", "Y", "Z"), help="its size in m",
     )  # fmt: skip
     add.add_argument(
-        "--corner", type=finite, nargs=3, default=[0.0, 0.0, 0.0], metavar=("X", "Y", "Z"),
+        "--corner", type=METRES, nargs=3, default=[0.0, 0.0, 0.0], metavar=("X", "Y", "Z"),
         help="where the room begins in the coordinates of the microphones, m (0 0 0)",
     )  # fmt: skip
     add.add_argument(
-        "--heights", type=finite, nargs=2, default=[1.0, 1.8], metavar=("LOW", "HIGH"),
+        "--heights", type=METRES, nargs=2, default=[1.0, 1.8], metavar=("LOW", "HIGH"),
         help="of what is to be located above the floor, m (1 1.8)",
     )  # fmt: skip
     add.add_argument(
-        "--t60", type=finite, nargs="+", default=[0.2, 0.4], metavar="SECONDS",
+        "--t60", type=number(0, 10, "s"), nargs="+", default=[0.2, 0.4], metavar="SECONDS",
         help="nominal reverberation time, or its lowest and highest (0.2 0.4)",
     )  # fmt: skip
-    add.add_argument("--snr", type=finite, default=20.0, help="dB at the microphones (20)")
+    add.add_argument(
+        "--snr", type=number(-100, 200, "dB"), default=20.0, help="dB at the microphones (20)"
+    )
     add.add_argument("--model", type=Path, help="wav2pos model to fine-tune; its sizes are taken")
     add.add_argument("--out", type=Path, required=True, help="config .yaml to write")
 
@@ -55,10 +72,18 @@ def _locate(args: argparse.Namespace) -> None:
 
     from wavloc import files, recordings
 
+    files.check_file(args.out)
+    if args.plot:
+        files.check_file(args.plot)
+        if args.plot.suffix.lower() not in PLOTS:
+            expected = ", ".join(PLOTS)
+            raise InputError(f"--plot {args.plot}: expected a name that ends in {expected}")
+        if args.plot.absolute() == args.out.absolute():
+            raise InputError(f"--plot {args.plot}: is --out too, expected another name")
     names, mics = recordings.read_mics(args.mics)
     method = method_of(args)
     channels, rate = recordings.read_channels(args.audio, names)
-    data = recordings.cut(channels, rate, mics, args.hop, args.speed_of_sound)
+    data = recordings.cut(channels, rate, mics, args.hop, args.speed_of_sound, args.other_medium)
     predictions = method.predict(data)
     quiet = recordings.silent(data, args.silence_db)
     predictions.position[quiet] = np.nan
@@ -70,10 +95,6 @@ def _locate(args: argparse.Namespace) -> None:
     if predictions.covariance is not None:
         deviation = np.sqrt(np.einsum("fii->fi", predictions.covariance))
         table[["sigma_x", "sigma_y", "sigma_z"]] = np.where(quiet[:, None], np.nan, deviation)
-    if args.plot:
-        from wavloc.reporting.figures.located import located
-
-        located(table, names, mics, args.plot)
     files.write_text(args.out, table.to_csv(index=False, float_format="%.4f", lineterminator="\n"))
     if predictions.reliability is not None:
         for name, value in recordings.suspicious(names, predictions.reliability[~quiet]):
@@ -83,11 +104,16 @@ def _locate(args: argparse.Namespace) -> None:
             )
     good = int(np.isfinite(predictions.position).all(axis=1).sum())
     say(f"locate: {good} of {len(table)} frames located ({int(quiet.sum())} silent) -> {args.out}")
+    if args.plot:  # last: the table is written, whatever happens to the picture
+        from wavloc.reporting.figures.located import located
+
+        located(table, names, mics, args.plot)
 
 
 def _own_room(args: argparse.Namespace) -> None:
-    from wavloc import own_room
+    from wavloc import files, own_room
 
+    files.check_file(args.out)
     room = own_room.Room(args.room, args.corner, args.heights, args.t60, args.snr)
     name = own_room.name_of(args.out)
     made = own_room.profile(args.mics, room, name, args.seed, args.model)

@@ -54,8 +54,11 @@ class Entry:
         for key in values:
             if key not in known:
                 raise InputError(
-                    f"methods.{self.name}: unknown key '{key}', expected one of {sorted(known)}"
+                    f"methods.{self.name}: unknown key '{key}', expected one of {sorted(known)} "
+                    f'(an option of the method: {{"options": {{"{key}": ...}}}})'
                 )
+        if not isinstance(values.get("options", {}), Mapping):
+            raise InputError(f"methods.{self.name}.options: expected names and values")
         return dataclasses.replace(
             self, **dict(values) | {"options": {**self.options, **values.get("options", {})}}
         )

@@ -388,6 +388,7 @@ class LearnedMethod(base.Method, Generic[Network]):
             "seed": self.seed,
             "seed_name": self.seed_name,
             "data_stats": dataclasses.asdict(self.stats),
+            "weights_sha256": files.sha256(folder / "weights.safetensors"),
             "parts": {k: v for part in self.components for k, v in part.sizes().items()},
             "parameters": self.parameters,
             "training": self.training_note,
@@ -417,12 +418,14 @@ class LearnedMethod(base.Method, Generic[Network]):
             positions = {k: tuple(stats[k]) for k in ("position_mean", "position_std")}
             method.stats = DataStats(**stats | positions)
             method.training_note, sizes = stored["training"], stored["parts"]
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise InputError(
                 f"{folder / 'method.json'}: not a model description ({error})"
             ) from None
         file = folder / "weights.safetensors"
         method.restore(read_weights(file), sizes, str(file))
+        if files.sha256(file) != stored.get("weights_sha256"):
+            raise InputError(f"{file}: damaged, not the weights that method.json was written with")
         return method
 
     def restore(self, weights: Mapping[str, Tensor], sizes: Mapping[str, Any], where: str) -> None:
