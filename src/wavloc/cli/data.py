@@ -93,11 +93,11 @@ def _download(args: argparse.Namespace) -> None:
 
     started = time.perf_counter()
     published = args.plan.downloads if args.plan else {}
-    if not args.entry and not args.plan:
+    if args.entry is None and not args.plan:
         published = config.resolve({})["downloads"]
-    if not args.entry and args.name not in published:
+    if args.entry is None and args.name not in published:
         raise InputError(f"unknown download '{args.name}', expected one of {sorted(published)}")
-    entry = args.entry or published[args.name]
+    entry = published[args.name] if args.entry is None else args.entry
     entry = entry.get("download", entry)
     if args.root:
         entry = {**entry, "root": args.root}

@@ -32,6 +32,9 @@ from wavloc.weights import load_into, read_weights
 Batch = dict[str, Tensor]
 Network = TypeVar("Network", bound=nn.Module)
 
+# Largest delay of an array, relative to that of the training, above which predictions are refused.
+# Microphones that are up to 1 m away from where they are said to be stay below.
+FAR_WIDER = 1.5
 # Files of a model folder, and those that training adds.
 MODEL, MORE = ("method.json", "weights.safetensors"), ("history.csv", "history.png")
 
@@ -338,6 +341,14 @@ class LearnedMethod(base.Method, Generic[Network]):
             return (
                 f"{self.name} was trained on {self.stats.samples} samples a frame, "
                 f"got {frames.frame_samples}"
+            )
+        if getattr(self.options, "max_lag", 0) or not np.isfinite(frames.mic_positions).any():
+            return None
+        lag = max_lag(frames.mic_positions, frames.sample_rate, frames.speed_of_sound)
+        if lag > FAR_WIDER * self.stats.max_lag:
+            return (
+                f"{self.name} was trained on microphones with delays of at most "
+                f"{self.stats.max_lag} samples, got {lag}: a far wider array"
             )
         return None
 
