@@ -81,6 +81,8 @@ def number(
             return checks.number(value, "value", low, high, unit, whole=whole, above=above)
         except InputError:
             expected = checks.expected(low, high, unit, whole, above)
+            if text.lower().lstrip("+-") in ("nan", "inf", "infinity"):
+                expected = expected.replace("a number", "a finite number")
             raise argparse.ArgumentTypeError(f"'{text}', expected {expected}") from None
 
     return read
