@@ -46,7 +46,7 @@ pull: env                        ## results from the DVC remote, marked as up to
 	$(RUN) dvc pull && $(RUN) python workflow/run.py --touch --cores 1 all
 
 lint: env                        ## formatting, style and types of Python, formatting of Snakemake files
-	$(RUN) ruff format --check . && $(RUN) ruff check . && \
+	$(RUN) ruff format --check . && $(RUN) ruff check . && $(RUN) mypy && \
 	  $(RUN) snakefmt --check Snakefile workflow
 
 format: env                      ## reformat

@@ -91,6 +91,7 @@ def test_a_method_that_no_set_names_is_in_all(root: Path) -> None:
         ({"tables": {"table1": {"methods": ["ngcc_phat"]}}}, "'ngcc_phat' gives no positions"),
         ({"tables": {"table1": {"metrics": ["mea"]}}}, "tables.table1: unknown metric 'mea'"),
         ({"figures": {"fig3a": {"metric": "mea"}}}, "figures.fig3a: unknown metric 'mea'"),
+        ({"figures": {"fig5": {"kind": "pie"}}}, "figures.fig5: unknown kind 'pie'"),
         ({"tables": {"table1": {"dataset": "moon"}}}, "unknown dataset 'moon'"),
         ({"methods": {"gnn": {"model": "ngn"}}}, "methods.gnn.model: unknown method 'ngn'"),
         ({"methods": {"gnn": {"pretrained": "x"}}}, "methods.gnn.pretrained: unknown method 'x'"),

@@ -12,6 +12,7 @@ from wavloc.errors import InputError
 from wavloc.evaluation.metrics import METRICS
 from wavloc.methods.registry import Entry
 from wavloc.plan import Cell, Plan, unique
+from wavloc.reporting import figures
 
 # Sources of dry sound that read a folder of the user's -> key of the configuration that names it.
 SOUND_ROOTS = {"folder": "{kind}_root"}
@@ -185,6 +186,12 @@ def _label(plan: Plan, dataset: str) -> str:
 
 def check(plan: Plan) -> None:
     """Raise `InputError` for unknown names and missing folders, before they stop a run."""
+    for name, spec in plan.config["figures"].items():
+        if spec["kind"] not in figures.KINDS:
+            raise InputError(
+                f"config, figures.{name}: unknown kind '{spec['kind']}', expected one of "
+                f"{', '.join(figures.KINDS)}"
+            )
     for kind in ("tables", "figures"):
         for name, spec in plan.config[kind].items():
             for metric in [*spec.get("metrics", []), *filter(None, [spec.get("metric")])]:

@@ -161,13 +161,9 @@ def name_of(path: Path) -> str:
 
 def write(path: Path, made: dict[str, Any], options: str) -> None:
     """Write the profile as YAML, with the options of the command that made it."""
-    style: dict[str, Any] = {
-        "sort_keys": False,
-        "default_flow_style": None,
-        "width": 100,
-        "allow_unicode": True,
-    }
-    text = yaml.dump(made, Dumper=_Plain, **style)
+    text = yaml.dump(
+        made, Dumper=_Plain, sort_keys=False, default_flow_style=None, width=100, allow_unicode=True
+    )
     head = (
         f"{MADE_BY} {options}\n"
         "# Differences from config.yaml; edit as you like. What each key means: README.md here,\n"

@@ -20,6 +20,7 @@ from wavloc.datasets.base import Dataset, Split
 from wavloc.errors import InputError
 from wavloc.evaluation.metrics import METRICS
 from wavloc.methods import registry
+from wavloc.reporting import figures
 from wavloc.simulation import faults, mixtures
 
 Spec = Mapping[str, Any]
@@ -447,11 +448,13 @@ class Plan:
 
     def figure_cells(self, figure: str) -> list[Cell]:
         """Cells whose frames and predictions a figure shows; curves are drawn from metrics."""
-        return [] if "x" in self.config["figures"][figure] else self.cells_of(figure)
+        kind = self.config["figures"][figure]["kind"]
+        return self.cells_of(figure) if "frames" in figures.KINDS[kind] else []
 
     def curve_metrics(self, figure: str) -> list[str]:
         """Metrics that a curve is drawn from."""
-        return self.metrics(figure) if "x" in self.config["figures"][figure] else []
+        kind = self.config["figures"][figure]["kind"]
+        return self.metrics(figure) if "metrics" in figures.KINDS[kind] else []
 
     def figure_predictions(self, figure: str) -> dict[str, str]:
         """``track/method`` -> predictions that a figure shows."""

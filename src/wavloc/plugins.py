@@ -62,7 +62,7 @@ def path_of(kind: str, module: str) -> str:
     return known[module]
 
 
-def plugin_class(kind: str, module: str) -> type:
+def plugin_class(kind: str, module: str) -> Any:
     """The class ``Method`` or ``Dataset`` of a plugin."""
     return getattr(importlib.import_module(path_of(kind, module)), _class_name(kind))
 
@@ -169,9 +169,9 @@ def _attribute(module: str, name: str, attribute: str) -> tuple[str, str] | None
 def _fields(module: str, name: str) -> dict[str, Any]:
     """Fields of a dataclass and of its bases, with their defaults."""
     node = _source(module)[0].get(name) if module else None
-    fields: dict[str, Any] = {}
     if node is None:
-        return fields
+        return {}
+    fields: dict[str, Any] = {}
     for base in node.bases:
         fields |= _fields(*_resolved(module, base))
     for line in node.body:

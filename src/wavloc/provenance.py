@@ -92,7 +92,11 @@ def _parsed(path: Path) -> tuple[str, frozenset[str]]:
         match getattr(node, "body", None):
             case [ast.Expr(value=ast.Constant(value=str())), *_] as body:
                 del body[0]
-    return ast.dump(tree), frozenset(name for name in imported if name.split(".")[0] == "wavloc")
+    text = ast.dump(tree)
+    if path.name == "__init__.py":  # style sheets and scripts that lie in a package are its code
+        others = sorted(path.parent.glob("*.css")) + sorted(path.parent.glob("*.js"))
+        text += "".join(other.read_text(encoding="utf-8") for other in others)
+    return text, frozenset(name for name in imported if name.split(".")[0] == "wavloc")
 
 
 @functools.cache

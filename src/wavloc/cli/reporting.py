@@ -87,8 +87,8 @@ def _figures(args: argparse.Namespace) -> None:
     from wavloc.reporting import figures
 
     job = jobs.figure(_plan(args), _named(args, "figure"))
-    shown = (dict(args.frames), dict(args.predictions))
-    figures.draw(job["spec"], *shown, job["methods"], args.out, args.metrics)
+    frames, predictions = dict(args.frames), dict(args.predictions)
+    figures.draw(job["spec"], frames, predictions, job["methods"], args.out, args.metrics)
 
 
 def _reproduction(args: argparse.Namespace) -> None:

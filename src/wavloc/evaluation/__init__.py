@@ -4,31 +4,30 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
 
 from wavloc.errors import InputError
-
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-
-    from wavloc.frames import Frames
-    from wavloc.methods.predictions import Predictions
+from wavloc.evaluation.base import Evaluation
+from wavloc.frames import Frames
+from wavloc.methods.predictions import Predictions
 
 
 class Kind(NamedTuple):
     """An evaluation: the module whose ``score`` does it, the options it needs, those it takes."""
 
     module: str
-    needs: frozenset[str] = frozenset()
-    takes: frozenset[str] = frozenset()
+    needs: tuple[str, ...] = ()
+    takes: tuple[str, ...] = ()
 
 
 # Modules by name, so that the code digest of one kind does not follow the code of the others.
 KINDS = {
-    "errors": Kind("errors", takes=frozenset({"known"})),
-    "conditions": Kind("conditions", needs=frozenset({"by"}), takes=frozenset({"known"})),
-    "denoising": Kind("denoising", needs=frozenset({"clean"}), takes=frozenset({"by"})),
+    "errors": Kind("errors", takes=("known",)),
+    "conditions": Kind("conditions", needs=("by",), takes=("known",)),
+    "denoising": Kind("denoising", needs=("clean",), takes=("by",)),
     "detection": Kind("detection"),
     "sources": Kind("multi_source"),
 }
@@ -60,20 +59,20 @@ def score(
     by: columns of the frames' table; the metrics are those of the frames of each of their values.
     known (F, K): microphones whose positions were given while all were heard; the errors of the
     others are evaluated too. clean: the same frames without noise, the reference of reconstructed
-    signals. resamples, block: see `bootstrap.Resampling`. A method that refused the frames, or
+    signals. resamples, block: see `Evaluation`. A method that refused the frames, or
     failed in every one, gets no values and the reason as note.
     """
-    from wavloc.evaluation.bootstrap import Resampling
-
     module = importlib.import_module(module_of(kind))
     if resamples < 1000:
         raise InputError(f"evaluation.resamples: {resamples}, expected at least 1000")
     options = {"by": list(by) or None, "known": known, "clean": clean}
     options = {name: value for name, value in options.items() if value is not None}
-    needs, takes = KINDS[kind].needs, KINDS[kind].takes
-    for name in sorted(needs - set(options)):
-        raise InputError(f"evaluation of kind '{kind}' needs '{name}'")
-    for name in sorted(set(options) - needs - takes):
-        raise InputError(f"evaluation of kind '{kind}' does not take '{name}'")
-    matched = {name: found.of(frames) for name, found in predictions.items()}
-    return module.score(matched, frames, cell, Resampling(seed, resamples, block), **options)
+    _, needs, takes = KINDS[kind]
+    for name in needs:
+        if name not in options:
+            raise InputError(f"evaluation of kind '{kind}' needs '{name}'")
+    for name in options:
+        if name not in needs + takes:
+            raise InputError(f"evaluation of kind '{kind}' does not take '{name}'")
+    matched = {name: prediction.of(frames) for name, prediction in predictions.items()}
+    return module.score(Evaluation(matched, frames, cell, seed, resamples, block), **options)

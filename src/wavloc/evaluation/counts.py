@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from wavloc.evaluation.rows import row, tidy
+from wavloc.evaluation.base import row, tidy
 from wavloc.frames import Frames
 
 COUNTED = {"speakers": "speaker", "utterances": "recording"}  # metric -> column of the frames

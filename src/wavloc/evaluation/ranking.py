@@ -10,7 +10,7 @@ import scipy.stats
 
 from wavloc import seeds
 from wavloc.evaluation import bootstrap
-from wavloc.evaluation.rows import row, tidy
+from wavloc.evaluation.base import row, tidy
 
 ALL = "all"  # dataset of the rows over all datasets
 

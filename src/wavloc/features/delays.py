@@ -12,19 +12,25 @@ from wavloc.geometry import pairs
 
 
 class GccOptions(Protocol):
-    """Options of every method that uses GCC-PHAT."""
+    """Options of every method that uses GCC-PHAT; read-only, as the dataclasses are frozen."""
 
-    exponent: float
-    low_hz: float
-    high_hz: float
-    oversample: int
+    @property
+    def exponent(self) -> float: ...
+    @property
+    def low_hz(self) -> float: ...
+    @property
+    def high_hz(self) -> float: ...
+    @property
+    def oversample(self) -> int: ...
 
 
 class PeakOptions(GccOptions, Protocol):
     """Options of every method that uses its peaks."""
 
-    peaks: int
-    min_distance: float
+    @property
+    def peaks(self) -> int: ...
+    @property
+    def min_distance(self) -> float: ...
 
 
 def limits(frames: Frames, block: slice) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Protocol
 
 import numpy as np
 
@@ -33,7 +34,24 @@ class Options:
     block: int = 8  # frames solved together
 
 
-def correlate(frames: Frames, block: slice, options: Options) -> tuple[Problem, np.ndarray, float]:
+class SearchOptions(delays.GccOptions, Protocol):
+    """Options of the search for the highest steered power, here and in `srp_multi_source`."""
+
+    @property
+    def spacing_m(self) -> float: ...
+    @property
+    def finest_m(self) -> float: ...
+    @property
+    def starts(self) -> int: ...
+    @property
+    def margin_m(self) -> float: ...
+    @property
+    def floor_m(self) -> float: ...
+
+
+def correlate(
+    frames: Frames, block: slice, options: SearchOptions
+) -> tuple[Problem, np.ndarray, float]:
     """Some frames as a problem without delays, their GCC (B, P, L), 0 where no delay is possible,
     and the metres between two of its lags.
     """
@@ -44,7 +62,7 @@ def correlate(frames: Frames, block: slice, options: Options) -> tuple[Problem, 
     return problem, gcc, steered.metres_per_lag(frames, options.oversample)
 
 
-def strongest(problem: Problem, gcc: np.ndarray, step: float, options: Options) -> np.ndarray:
+def strongest(problem: Problem, gcc: np.ndarray, step: float, options: SearchOptions) -> np.ndarray:
     """Where the steered power of gcc (B, P, L) is highest in the box: (B, 3) metres."""
     points = steered.coarse_to_fine(
         problem, gcc, step, options.spacing_m, options.starts, options.finest_m

@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from wavloc import frames
 from wavloc.errors import InputError
-from wavloc.methods import predictions
+from wavloc.frames import Frames
+from wavloc.frames import load as load_frames
+from wavloc.methods.predictions import Predictions
+from wavloc.methods.predictions import load as load_predictions
 
 # Kind -> what it is drawn from. Matplotlib is loaded only where something is drawn.
 KINDS = {
@@ -33,17 +35,27 @@ class Inputs:
 
     spec: Mapping[str, Any]
     methods: Mapping[str, Mapping[str, Any]]
-    frames: Mapping[str, frames.Frames]
+    frames: Mapping[str, Frames]
     predicted: Mapping[str, Path]
     metrics: Sequence[Path]
 
-    def prediction(self, track: str, method: str) -> predictions.Predictions:
+    def first(self) -> tuple[str, Frames]:
+        """The first track of the figure and its frames."""
+        return next(iter(self.frames.items()))
+
+    def path(self) -> tuple[str, np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+        """Of the first track: name, times (F,), positions (F, 3), and what methods say of them."""
+        track, opened = self.first()
+        times, truth = opened.table["time_s"].to_numpy(), np.asarray(opened.source_position)
+        return track, times, truth, self.positions(track)
+
+    def prediction(self, track: str, method: str) -> Predictions:
         """Predictions of a method on a track, in the order of its frames."""
         if f"{track}/{method}" not in self.predicted:
             raise InputError(
                 f"figure of kind '{self.spec['kind']}' needs predictions of '{track}/{method}'"
             )
-        return predictions.load(self.predicted[f"{track}/{method}"]).of(self.frames[track])
+        return load_predictions(self.predicted[f"{track}/{method}"]).of(self.frames[track])
 
     def positions(self, track: str) -> dict[str, np.ndarray]:
         """Label -> positions (F, 3) in metres of the methods that were run on a track."""
@@ -76,7 +88,7 @@ def draw(
     for track in tracks:
         if track not in data:
             raise InputError(f"figure of kind '{kind}' needs frames of '{track}'")
-    opened = {track: frames.load(data[track]) for track in tracks}
+    opened = {track: load_frames(data[track]) for track in tracks}
     style = importlib.import_module("wavloc.reporting.style")
     module = importlib.import_module(f"{__name__}.{kind}")
     style.save(module.draw(Inputs(spec, methods, opened, predicted, metrics)), out)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from wavloc.evaluation.metrics import HIT_M
 from wavloc.reporting.figures import Inputs
-from wavloc.reporting.style import Style, handles, legend, styled, styles_of
+from wavloc.reporting.style import Style, entries, entry, legend, styled, styles_of
 
 MARKED_CM = (10, 25, 50, 75)  # where curves carry their method's marker
 LIMIT = {"color": "#999999", "linestyle": "--", "linewidth": 0.8}
@@ -45,9 +43,8 @@ def distribution(
     figure = Figure(figsize=(max(2.2 * len(splits) + 0.6, 4.6), 1.9 * rows + 0.9))
     grid = figure.subplots(rows, len(splits), sharex=True, sharey=True, squeeze=False)
     for column, (split, tracks) in zip(grid.T, splits.items(), strict=True):
-        for axes, (track, by_label) in itertools.zip_longest(
-            column, tracks.items(), fillvalue=("", {})
-        ):
+        missing = [("", dict[str, np.ndarray]())] * (rows - len(tracks))
+        for axes, (track, by_label) in zip(column, [*tracks.items(), *missing], strict=True):
             axes.axvline(100 * HIT_M, **LIMIT, zorder=1)
             axes.set_title(track if split in ("", track) else f"{split}: {track}")
             for label, errors in by_label.items():
@@ -64,6 +61,5 @@ def distribution(
         axes.set_xlabel("error (cm)")
     for axes in grid[:, 0]:
         axes.set_ylabel("share of frames (%)")
-    limit = Line2D([], [], label=f"{100 * HIT_M:.0f} cm", **LIMIT)
-    legend(figure, [*handles(styles), limit])
+    legend(figure, [*entries(styles), entry(f"{100 * HIT_M:.0f} cm", **LIMIT)])
     return figure

@@ -9,13 +9,11 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from wavloc.frames import Frames
 from wavloc.reporting.figures import Inputs
-from wavloc.reporting.style import legend, styled
+from wavloc.reporting.style import entry, legend, styled
 
 EXAMPLES = 4  # places shown of microphones that move from frame to frame
 FACES = {"walls": ("#0072B2", "o"), "floor": ("#009E73", "s"), "ceiling": ("#D55E00", "^")}
@@ -25,7 +23,7 @@ Layout = tuple[np.ndarray, np.ndarray]  # microphones (M, 3) and sources (S, 3),
 
 def draw(inputs: Inputs) -> Figure:
     """A fixed array from above and from the side, the first places of a moving one in 3-D."""
-    frames = inputs.frames[inputs.spec["tracks"][0]]
+    _, frames = inputs.first()
     layouts, room = layouts_of(frames), frames.meta.get("room")
     if np.asarray(frames.mic_positions).ndim == 2:
         return plan_and_side(layouts[0], room, frames.meta.get("mic_names", ()))
@@ -55,7 +53,12 @@ def rooms(layouts: Sequence[Layout], room: Sequence[float] | None) -> Figure:
     for number, layout in enumerate(layouts):
         axes = figure.add_subplot(rows, columns, number + 1, projection="3d")
         _draw_room(axes, layout, _box(layout[0], room))
-    legend(figure, _room_legend())
+    faces = [
+        entry(f"microphone on {name}", color=colour, marker=marker, linestyle="")
+        for name, (colour, marker) in FACES.items()
+    ]
+    star = {"color": "black", "marker": "*", "linestyle": "", "markersize": 9}
+    legend(figure, [*faces, entry("source", **star)])
     return figure
 
 
@@ -66,7 +69,7 @@ def _box(mics: np.ndarray, room: Any) -> tuple[np.ndarray, np.ndarray]:
     return np.zeros(3), np.asarray(room, float)
 
 
-def _draw_room(axes: Axes, layout: Layout, box: tuple[np.ndarray, np.ndarray]) -> None:
+def _draw_room(axes: Any, layout: Layout, box: tuple[np.ndarray, np.ndarray]) -> None:
     """One room in 3-D: edges, floor, microphones coloured by face, sources with a plumb line."""
     mics, sources = layout
     low, high = box
@@ -109,15 +112,6 @@ def _faces(mics: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     return np.array(list(FACES))[gaps.argmin(axis=0)]
 
 
-def _room_legend() -> list[Line2D]:
-    faces = [
-        Line2D([], [], color=colour, marker=marker, linestyle="", label=f"microphone on {name}")
-        for name, (colour, marker) in FACES.items()
-    ]
-    star = Line2D([], [], color="black", marker="*", linestyle="", markersize=9, label="source")
-    return [*faces, star]
-
-
 @styled
 def plan_and_side(
     layout: Layout, room: Sequence[float] | None, names: Sequence[str] = ()
@@ -136,19 +130,14 @@ def plan_and_side(
                 str(name), mic[[0, across]], xytext=(5, 4), textcoords="offset points", fontsize=8
             )
         if room is not None:
-            axes.add_patch(
-                mpl.patches.Rectangle(
-                    low[[0, across]], *size[[0, across]], fill=False, color="#999999"
-                )
-            )
+            corner, sides = (low[0], low[across]), size[[0, across]]
+            axes.add_patch(mpl.patches.Rectangle(corner, *sides, fill=False, color="#999999"))
         axes.set(title=view, xlabel="x (m)", ylabel=f"{'xyz'[across]} (m)", aspect="equal")
         axes.margins(0.08)
     if room is None:
         panels[1].set_ylim(bottom=min(0.0, low[2], *sources[:, 2]))
-    dot = {"color": "#0072B2", "marker": "o", "linestyle": ""}
-    path = {"color": "#E69F00", "marker": ".", "linestyle": ""}
-    entries = [Line2D([], [], label="microphone", **dot)]
+    keys = [entry("microphone", color="#0072B2", marker="o", linestyle="")]
     if len(sources):
-        entries.append(Line2D([], [], label="source", **path))
-    legend(figure, entries)
+        keys.append(entry("source", color="#E69F00", marker=".", linestyle=""))
+    legend(figure, keys)
     return figure

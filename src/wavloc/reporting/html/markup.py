@@ -88,9 +88,11 @@ def _row(tokens: Sequence[Token], start: int) -> Sequence[Token]:
 class _Renderer(RendererHTML):
     """As the library's, with tables in the form of `table`."""
 
+    _end: str  # of the open table
+
     def table_open(self, tokens: Sequence[Token], index: int, *_: Any) -> str:
         heads = [token.content for token in _row(tokens, index) if token.type == "inline"]
-        opened, _, self._end = scrolling("<table>|", f"table: {heads[0]} …").partition("|")
+        opened, self._end = scrolling("<table>|", f"table: {heads[0]} …").split("|")
         return opened
 
     def table_close(self, *_: Any) -> str:

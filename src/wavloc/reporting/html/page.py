@@ -25,9 +25,9 @@ GAP_COLUMNS = ["table", "note", "method", "setup", "mics", "track", "metric"]
 
 @dataclass(frozen=True)
 class Content:
-    """What the page shows. tables: (csv, md) pairs; figures: (png, caption) pairs; labels: of all
-    methods; benchmarks: folder of Snakemake benchmark files; sources: (what, where from, licence)
-    of data and sound; deviations: Markdown.
+    """What the page shows. tables: (csv, md) pairs; figures: (png, caption) pairs; views: see
+    `view.views`; benchmarks: folder of Snakemake benchmark files; sources: (what, where from,
+    licence) of data and sound; deviations: Markdown.
     """
 
     title: str
@@ -35,8 +35,7 @@ class Content:
     data_note: str
     tables: Sequence[tuple[Path, Path]] = ()
     figures: Sequence[tuple[Path, str]] = ()
-    views: Sequence[view.View] = ()
-    labels: Sequence[str] = ()
+    views: Sequence[Mapping[str, Any]] = ()
     models: Sequence[training.Model] = ()
     benchmarks: Path | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
@@ -57,9 +56,7 @@ def write_report(out: str | Path, content: Content) -> None:
         + "".join(map(_paper_table, headings, pages, frames))
         + ("" if frames else _none("table")),
         "Figures": "".join(itertools.starmap(_figure, content.figures)) or _none("figure"),
-        "Tracks in 3-D": view.section(content.views, content.labels)
-        if content.views
-        else _none("track"),
+        "Tracks in 3-D": view.section(content.views) if content.views else _none("track"),
         "Training": training.section(content.models) if content.models else _none("model"),
         "Run times": _run_times(content.benchmarks),
         "Not computed": _gaps(frames),
@@ -144,7 +141,7 @@ def _values(frame: pd.DataFrame) -> str:
         for row in frame.itertuples(index=False)
     ]  # fmt: skip
     above = f'<p class="soft">In all rows: {text(said)}.</p>' if said else ""
-    return above + table("values", list(frame), rows, numbers)
+    return above + table("values", list(frame.columns), rows, numbers)
 
 
 def _figure(png: Path, caption: str) -> str:
@@ -169,16 +166,15 @@ def _figure(png: Path, caption: str) -> str:
 def read_benchmarks(folder: Path | None) -> pd.DataFrame:
     """Seconds and peak memory (MB) of every job: columns rule, job, s, max_rss."""
     rows = []
-    for path in sorted(Path(folder).rglob("*.tsv")) if folder else []:
+    for path in sorted(folder.rglob("*.tsv")) if folder else []:
         try:
             stored = pd.read_csv(path, sep="\t", na_values=["-", "NA"])
         except (OSError, ValueError) as error:
             raise InputError(f"{path}: not readable as a benchmark ({error})") from None
         if not {"s", "max_rss"} <= set(stored):
             raise InputError(f"{path}: expected a Snakemake benchmark with columns s and max_rss")
-        job = path.relative_to(folder).with_suffix("").as_posix()
-        measured = stored[["s", "max_rss"]].astype(float)
-        rows.append(measured.assign(rule=job.partition("/")[0], job=job.partition("/")[2]))
+        rule, _, job = str(path)[len(str(folder)) + 1 : -len(".tsv")].partition("/")
+        rows.append(stored[["s", "max_rss"]].astype(float).assign(rule=rule, job=job))
     return pd.concat(rows) if rows else pd.DataFrame(columns=["s", "max_rss", "rule", "job"])
 
 

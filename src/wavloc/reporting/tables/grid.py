@@ -14,7 +14,7 @@ import pandas as pd
 
 from wavloc.errors import InputError
 from wavloc.evaluation.metrics import METRICS
-from wavloc.reporting.tables.tidy import NOT_COMPUTED, with_tracks
+from wavloc.reporting.tables.tidy import NOT_COMPUTED, records, with_tracks
 from wavloc.simulation import faults, mixtures
 
 # Layouts with a row per method: levels of columns from outside in, and the levels that are shown
@@ -82,18 +82,17 @@ class _Values:
 
     def __init__(self, frame: pd.DataFrame, methods: Methods):
         self.methods = methods
-        self.rows = {tuple(row[key] for key in KEY): row for row in frame.to_dict("records")}
+        self.rows = {tuple(row[key] for key in KEY): row for row in records(frame)}
         texts: dict[tuple, list[str]] = {}
         for (method, *place), row in self.rows.items():
             if method in methods and not methods[method].get("control") and _number(row):
                 texts.setdefault(tuple(place), []).append(_number(row))
-        choose = {"lower": min, "higher": max}
         # Best printed value among methods that are no controls; equals share it.
-        self.best = {
-            place: choose[METRICS[place[-1]].better](known, key=float)
-            for place, known in texts.items()
-            if METRICS[place[-1]].better
-        }
+        self.best: dict[tuple, str] = {}
+        for key, known in texts.items():
+            if METRICS[key[-1]].better:
+                choose = min if METRICS[key[-1]].better == "lower" else max
+                self.best[key] = choose(known, key=float)
 
     def at(self, place: Place) -> dict[str, Any]:
         return self.rows[tuple(place[key] for key in KEY)]

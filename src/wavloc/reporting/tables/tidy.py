@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 
@@ -16,6 +16,11 @@ CELL = ["track", "setup", "method", "mics", "metric"]
 NUMBERS = ["value", "ci_low", "ci_high", "failure_rate", "paper_value", "paper_halfwidth"]
 NOT_COMPUTED = "not computed"  # start of the note of a cell that no metrics file holds
 COLUMNS = ["table", "dataset", *CELL, "unit", *NUMBERS[:3], "n_frames", *NUMBERS[3:], "note"]
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows of a table as dictionaries."""
+    return cast(list[dict[str, Any]], frame.to_dict("records"))
 
 
 def read(path: str | Path, columns: Sequence[str] = ()) -> pd.DataFrame:
@@ -99,7 +104,7 @@ def _known(dataset: str, metrics: Sequence[Path]) -> dict[tuple, dict[str, Any]]
     known: dict[tuple, dict[str, Any]] = {}
     for path in metrics:
         rows = read(path, ["dataset", *CELL, "unit", "value", "ci_low", "ci_high", "note"])
-        for row in rows[rows["dataset"] == dataset].to_dict("records"):
+        for row in records(rows[rows["dataset"] == dataset]):
             key = tuple(row[column] for column in CELL)
             if key in known:
                 raise InputError(f"{path}: cell {key} of {dataset} is there twice")
