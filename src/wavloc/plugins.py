@@ -106,10 +106,13 @@ def _checked(defaults: Mapping[str, Any], given: Mapping[str, Any], where: str) 
 
 def _check_range(key: str, value: float, whole: bool, where: str) -> None:
     """Raise `InputError` for a number that no plugin's option of that name can be."""
+    name = f"{where}.options.{key}"
+    if key in _ABOVE_ZERO:
+        checks.number(value, name, 0, above=True)
     signed = key.endswith("_db") or not where.startswith("methods.")  # datasets check themselves
-    low = -1e9 if signed else 0
-    above, name = key in _ABOVE_ZERO, f"{where}.options.{key}"
-    checks.number(value, name, low, 1e9, whole=whole, above=above)
+    checks.number(value, name, -checks.INFINITE if signed else 0)
+    if whole:
+        checks.number(value, name, high=1_000_000_000, whole=True)
 
 
 @functools.cache

@@ -121,7 +121,11 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument("--log", metavar="FILE", help="also write messages to this file")
     common.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = parser.add_subparsers(
-        metavar="COMMAND", required=True, parser_class=_Parser, help=argparse.SUPPRESS
+        metavar="COMMAND",
+        required=True,
+        parser_class=_Parser,
+        help=argparse.SUPPRESS,
+        prog="wavloc",
     )
     helps: dict[str, str] = {}
 

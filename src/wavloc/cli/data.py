@@ -76,7 +76,9 @@ def register(command: Command) -> None:
         "--partners", type=Path, nargs="+", required=True,
         help="Frames of the same array that the other sources are drawn from",
     )  # fmt: skip
-    add.add_argument("--sources", type=COUNT, required=True, help="sources in each frame")
+    add.add_argument(
+        "--sources", type=number(whole=True), required=True, help="sources in each frame"
+    )
     add.add_argument("--dataset", default="", help="name that enters the seed")
     add.add_argument("--out", type=Path, required=True, help="Frames folder to write")
 

@@ -54,7 +54,7 @@ def register(command: Command) -> None:
         "--save-every", type=number(0, 1e9, "s"), default=10.0, help="seconds between states (10)"
     )
     add.add_argument(
-        "--minutes", type=number(0, 1e7, "min", above=True), default=float("inf"),
+        "--minutes", type=number(0, 1e7, "min"), default=float("inf"),
         help="stop after this long, resumable",
     )  # fmt: skip
     add.add_argument("--out", type=Path, required=True, help="model folder to write")
