@@ -1,7 +1,5 @@
 """Reading stored arrays: nothing is executed, no more memory is taken than the file can fill."""
 
-from __future__ import annotations
-
 import math
 import zipfile
 from collections.abc import Collection

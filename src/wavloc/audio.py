@@ -1,7 +1,5 @@
 """Reading, resampling and filtering audio; only this module reads audio files."""
 
-from __future__ import annotations
-
 import io
 from fractions import Fraction
 from pathlib import Path
@@ -82,19 +80,18 @@ def _decode_flac(path: Path) -> tuple[np.ndarray, int, int]:
     return samples, stated or len(samples), rate
 
 
-def resample(samples: np.ndarray, from_rate: int, to_rate: int, axis: int = -1) -> np.ndarray:
+def resample(samples: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
     """Resample with a linear-phase polyphase filter, of equal delay for all channels."""
     if from_rate == to_rate:
         return samples
     import scipy.signal  # slow to import
 
     ratio = Fraction(to_rate, from_rate)
-    return scipy.signal.resample_poly(
-        samples, ratio.numerator, ratio.denominator, axis=axis
-    ).astype(samples.dtype, copy=False)
+    sound = scipy.signal.resample_poly(samples, ratio.numerator, ratio.denominator, axis=-1)
+    return sound.astype(samples.dtype, copy=False)
 
 
-def highpass(samples: np.ndarray, hz: float, rate: int, axis: int = -1) -> np.ndarray:
+def highpass(samples: np.ndarray, hz: float, rate: int) -> np.ndarray:
     """Zero-phase 4th-order Butterworth high-pass at ``hz``.
 
     Removes rumble, which a simulated room amplifies: low frequencies of all images add up in phase.
@@ -102,8 +99,8 @@ def highpass(samples: np.ndarray, hz: float, rate: int, axis: int = -1) -> np.nd
     import scipy.signal
 
     sos = scipy.signal.butter(4, hz, "highpass", fs=rate, output="sos")
-    pad = min(3 * rate // 10, samples.shape[axis] - 1)
-    return scipy.signal.sosfiltfilt(sos, samples, axis=axis, padlen=pad).astype(samples.dtype)
+    pad = min(3 * rate // 10, samples.shape[-1] - 1)
+    return scipy.signal.sosfiltfilt(sos, samples, padlen=pad).astype(samples.dtype)
 
 
 def silent(power: np.ndarray, below_db: float) -> np.ndarray:

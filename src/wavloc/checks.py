@@ -1,8 +1,6 @@
 """Numbers are checked where they enter: one rule, with the field's name, its range and its unit."""
 
-from __future__ import annotations
-
-import numbers
+from collections.abc import Collection
 from typing import Any
 
 from wavloc.errors import InputError
@@ -70,6 +68,13 @@ def text(value: Any, name: str) -> str:
     if not isinstance(value, str):
         raise InputError(f"{name}: {shown(value)}, expected text")
     return value
+
+
+def one_of(name: str, known: Collection[str], what: str) -> str:
+    """``name`` if it is among the known ones; otherwise an `InputError` that lists them."""
+    if name not in known:
+        raise InputError(f"{what} '{name}', expected one of {', '.join(known)}")
+    return name
 
 
 def shown(value: Any) -> str:

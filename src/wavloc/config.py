@@ -1,7 +1,5 @@
 """Reading and checking the configuration; the one schema is ``config/config.schema.yaml``."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Mapping
 from pathlib import Path
@@ -92,13 +90,11 @@ def resolve(given: Mapping[str, Any], folder: Path = FOLDER) -> dict[str, Any]:
             if isinstance(entry, dict):
                 _fill_defaults(entry, schema["$defs"][kind[:-1]])
                 entry.setdefault("module", name)
-    problems = sorted(
-        jsonschema.Draft202012Validator(schema).iter_errors(config),
-        key=lambda problem: [str(part) for part in problem.absolute_path],
-    )
-    if problems:
-        where = ".".join(str(part) for part in problems[0].absolute_path) or "top level"
-        raise InputError(f"config, {where}: {problems[0].message}")
+    problems = jsonschema.Draft202012Validator(schema).iter_errors(config)
+    first = min(problems, key=lambda p: [str(part) for part in p.absolute_path], default=None)
+    if first:
+        where = ".".join(map(str, first.absolute_path)) or "top level"
+        raise InputError(f"config, {where}: {first.message}")
     for name, entry in config["methods"].items():
         entry.setdefault("label", name)
     _keep_outputs(config)

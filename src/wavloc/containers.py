@@ -5,8 +5,6 @@ far as that size. Both are refused here. Programs that write to a pipe cannot kn
 state a placeholder: such sound goes to the end of the file.
 """
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple

@@ -4,8 +4,6 @@ Outputs are made in a temporary folder ``.NAME.xxxxxxxx`` beside them. A killed 
 folder; the next one that writes NAME removes it, and first puts back what it had moved aside.
 """
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import fcntl
@@ -214,6 +212,11 @@ def write_text(path: str | Path, text: str) -> None:
     """Write text atomically."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def write_csv(path: str | Path, table: Any, digits: int) -> None:
+    """Write a DataFrame without its index atomically; digits: after the point."""
+    write_text(path, table.to_csv(index=False, float_format=f"%.{digits}f", lineterminator="\n"))
 
 
 def write_json(path: str | Path, value: Any) -> None:

@@ -1,7 +1,5 @@
 """The data container: audio frames with the positions of microphones and source."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -69,6 +67,11 @@ class Frames:
         low = -np.asarray(self.meta.get("origin", (0.0, 0.0, 0.0)), float)
         return low, low + np.asarray(self.meta["room"], float)
 
+    @property
+    def place(self) -> dict[str, Any]:
+        """The entries `PLACE` of ``meta``, which frames made from these keep."""
+        return {key: self.meta[key] for key in PLACE if key in self.meta}
+
     def window(self, index: slice | np.ndarray = slice(None)) -> np.ndarray:
         """Central N samples of the selected frames: (B, M, N) float32."""
         start = (self.audio.shape[-1] - self.frame_samples) // 2
@@ -84,7 +87,7 @@ class Frames:
         per_frame = np.broadcast_to(self.mic_positions, (len(self), self.n_mics, 3))
         return per_frame[index]
 
-    def select(self, index: np.ndarray) -> Frames:
+    def select(self, index: np.ndarray) -> "Frames":
         """The frames of an index array, in its order."""
         shared = self.mic_positions.ndim == 2
         return replace(
@@ -96,7 +99,7 @@ class Frames:
             table=self.table.iloc[index].reset_index(drop=True),
         )
 
-    def hold_out(self, fraction: float) -> tuple[Frames, Frames]:
+    def hold_out(self, fraction: float) -> tuple["Frames", "Frames"]:
         """Split the frames into a training and a validation part.
 
         The last ``fraction`` (0 <= fraction < 1) of each ``track`` of the table is held out for
@@ -236,8 +239,6 @@ def concatenate(parts: Sequence[Frames]) -> Frames:
     first = parts[0]
     mics = [part.mic_positions for part in parts]
     same_mics = all(m.ndim == 2 and np.array_equal(m, mics[0], equal_nan=True) for m in mics)
-    places = [{key: part.meta.get(key) for key in PLACE} for part in parts]
-    same_room = all(place == places[0] for place in places)
     return replace(
         first,
         audio=np.concatenate([part.audio for part in parts]),
@@ -245,7 +246,7 @@ def concatenate(parts: Sequence[Frames]) -> Frames:
         mic_positions=np.array(mics[0]) if same_mics else np.concatenate([p.mics() for p in parts]),
         source_position=np.concatenate([part.source_position for part in parts]),
         table=pd.concat([part.table for part in parts], ignore_index=True),
-        meta={key: v for key, v in places[0].items() if v is not None} if same_room else {},
+        meta=first.place if all(part.place == first.place for part in parts) else {},
     )
 
 

@@ -4,8 +4,6 @@ Sign of all delays: ``tdoa_ij = (|s - r_i| - |s - r_j|) fs / c``, positive when 
 microphone i later than j.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from wavloc.checks import number

@@ -1,16 +1,14 @@
 """What each job reads of a plan. A job runs again when this changes, and for nothing else in it."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
 from wavloc import plugins, provenance
+from wavloc.checks import one_of
 from wavloc.config import places
 from wavloc.datasets import fetch
 from wavloc.errors import InputError
 from wavloc.evaluation.metrics import METRICS
-from wavloc.methods.registry import Entry
 from wavloc.plan import Cell, Plan, unique
 from wavloc.reporting import figures
 
@@ -57,13 +55,8 @@ def simulate(plan: Plan, dataset: str) -> dict[str, Any]:
                 "urls or root"
             )
         data = _data_folder(plan, dataset)
-    return {
-        "module": entry["module"],
-        "options": entry["options"],
-        "engine": plan.config["simulation"]["engine"],
-        "data": data,
-        "seed": plan.seed,
-    }
+    made = {key: entry[key] for key in ("module", "options")}
+    return made | {"engine": plan.config["simulation"]["engine"], "data": data, "seed": plan.seed}
 
 
 def _data_folder(plan: Plan, name: str) -> str:
@@ -86,19 +79,15 @@ def fault(plan: Plan, name: str) -> dict[str, Any]:
 
 def predict(plan: Plan, method: str) -> dict[str, Any]:
     """A method with its options."""
-    return _method(plan.methods[method], plan.seed)
+    keys = ("module", "options", "control", "seed_name")
+    return {key: getattr(plan.methods[method], key) for key in keys} | {"seed": plan.seed}
 
 
 def train(plan: Plan, method: str) -> dict[str, Any]:
     """A method with its options, and where and how it is trained."""
     keys = ("device", "precision", "compile")
     how = {key: plan.config["training"][key] for key in keys}
-    return _method(plan.methods[method], plan.seed) | how | {"cache": plan.config["cache"]}
-
-
-def _method(entry: Entry, seed: int) -> dict[str, Any]:
-    keys = ("module", "options", "control", "seed_name")
-    return {key: getattr(entry, key) for key in keys} | {"seed": seed}
+    return predict(plan, method) | how | {"cache": plan.config["cache"]}
 
 
 # ----------------------------------------------------------------- evaluation and reporting
@@ -161,12 +150,11 @@ def rows(plan: Plan, experiment: str) -> dict[str, dict[str, Any]]:
     labels = spec.get("labels", {})
     keys = ["label", "reference", "input_types", "learned", "permutation_invariant"]
     keys += ["variable_mics", "control"]
-    shown = {}
-    for name in plan.methods_of(experiment):
-        entry = plan.methods[name]
-        shown[name] = {key: getattr(entry, key) for key in keys}
-        shown[name] |= {"paper_label": labels.get(name, entry.paper_label), "place": place[name]}
-    return shown
+    return {
+        name: {key: getattr(entry, key) for key in keys}
+        | {"paper_label": labels.get(name, entry.paper_label), "place": place[name]}
+        for name, entry in ((name, plan.methods[name]) for name in plan.methods_of(experiment))
+    }
 
 
 def made_by(plan: Plan, datasets: list[str] | None = None) -> str:
@@ -187,29 +175,20 @@ def _label(plan: Plan, dataset: str) -> str:
 def check(plan: Plan) -> None:
     """Raise `InputError` for unknown names and missing folders, before they stop a run."""
     for name, spec in plan.config["figures"].items():
-        if spec["kind"] not in figures.KINDS:
-            raise InputError(
-                f"config, figures.{name}: unknown kind '{spec['kind']}', expected one of "
-                f"{', '.join(figures.KINDS)}"
-            )
+        one_of(spec["kind"], figures.KINDS, f"config, figures.{name}: unknown kind")
     for kind in ("tables", "figures"):
         for name, spec in plan.config[kind].items():
             for metric in [*spec.get("metrics", []), *filter(None, [spec.get("metric")])]:
-                if metric not in METRICS:
-                    raise InputError(
-                        f"config, {kind}.{name}: unknown metric '{metric}', expected one of "
-                        f"{', '.join(METRICS)}"
-                    )
+                one_of(metric, METRICS, f"config, {kind}.{name}: unknown metric")
     for dataset in unique(dataset for dataset, _ in plan.tracks):
         simulate(plan, dataset)
         for kind in plan.dataset(dataset).sounds:
             prepare(plan, kind)
     for model in plan.models.values():
         entry = plan.methods[model.method]
-        if entry.pretrained and entry.pretrained not in plan.methods:
-            raise InputError(
-                f"config, methods.{entry.name}.pretrained: unknown method '{entry.pretrained}'"
-            )
+        if entry.pretrained:
+            where = f"config, methods.{entry.name}.pretrained"
+            one_of(entry.pretrained, plan.methods, f"{where}: unknown method")
         if entry.start and not (Path(entry.start) / "method.json").is_file():
             raise InputError(
                 f"config, methods.{entry.name}.start: {entry.start} has no method.json, expected "

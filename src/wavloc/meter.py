@@ -1,7 +1,5 @@
 """Cost of a piece of work: seconds, peak memory and, where the device reports it, energy."""
 
-from __future__ import annotations
-
 import os
 import resource
 import time
@@ -90,18 +88,13 @@ def energy_j(gpu: Any = None) -> tuple[float | None, str]:
 def _gpu_energy_j(gpu: Any) -> tuple[float | None, str]:
     try:
         import pynvml
+        import torch
 
         pynvml.nvmlInit()
-        identity = _uuid(gpu)
-        handle = pynvml.nvmlDeviceGetHandleByUUID(identity)
+        uuid = torch.cuda.get_device_properties(gpu).uuid
+        handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}")
         return pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1e3, ""
     except ImportError:
         return None, "the GPU's energy is read through nvidia-ml-py, which is not installed"
     except Exception as error:  # NVML has many errors for a card without a counter
         return None, f"the GPU reports no energy ({error})"
-
-
-def _uuid(gpu: Any) -> str:
-    import torch
-
-    return f"GPU-{torch.cuda.get_device_properties(gpu).uuid}"

@@ -1,8 +1,7 @@
 """The profile of the user's own room: from a microphone list to a config file."""
 
-from __future__ import annotations
-
 import dataclasses
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -140,13 +139,6 @@ def _fine_tuned(folder: Path, mics: np.ndarray) -> dict[str, Any]:
     return {"start": str(folder), "options": plain}
 
 
-class _Plain(yaml.SafeDumper):
-    """No aliases: a file that people edit repeats what it says twice."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
-
-
 def name_of(path: Path) -> str:
     """The profile's name, which is that of its file; no other config file is written over."""
     name = path.stem
@@ -161,8 +153,9 @@ def name_of(path: Path) -> str:
 
 def write(path: Path, made: dict[str, Any], options: str) -> None:
     """Write the profile as YAML, with the options of the command that made it."""
-    text = yaml.dump(
-        made, Dumper=_Plain, sort_keys=False, default_flow_style=None, width=100, allow_unicode=True
+    plain = json.loads(json.dumps(made))  # no value is shared, so that none becomes an alias
+    text = yaml.safe_dump(
+        plain, sort_keys=False, default_flow_style=None, width=100, allow_unicode=True
     )
     head = (
         f"{MADE_BY} {options}\n"

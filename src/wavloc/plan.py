@@ -7,14 +7,13 @@ A cell is one dataset, track, setup and number of microphones: the conditions in
 compared. An experiment is a table or a figure.
 """
 
-from __future__ import annotations
-
 import functools
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from wavloc import plugins
+from wavloc.checks import one_of
 from wavloc.datasets import fetch
 from wavloc.datasets.base import Dataset, Split
 from wavloc.errors import InputError
@@ -106,13 +105,9 @@ class Plan:
                 chosen |= set(self._members(sets[name], sets, where, depth + 1))
             elif name in sets:
                 raise InputError(f"config, {where}: the set '{name}' holds itself")
-            elif name in self.methods:
-                chosen.add(name)
             else:
-                raise InputError(
-                    f"config, {where}: unknown method '{name}', expected one of "
-                    f"{', '.join([*sets, *self.methods])}"
-                )
+                known = [*sets, *self.methods]
+                chosen.add(one_of(name, known, f"config, {where}: unknown method"))
         return [name for name in self.methods if name in chosen]
 
     @functools.cached_property
@@ -154,10 +149,7 @@ class Plan:
     def role(self, spec: Spec) -> str:
         """Dataset that plays the role of a table or figure; a dataset's own name does as well."""
         name = self.config["roles"].get(spec["dataset"], spec["dataset"])
-        if name not in self.config["datasets"]:
-            known = sorted(self.config["datasets"])
-            raise InputError(f"config: unknown dataset '{name}', expected one of {known}")
-        return name
+        return one_of(name, sorted(self.config["datasets"]), "config: unknown dataset")
 
     def tracks_of(self, spec: Spec) -> list[str]:
         """Tracks of a table or figure: with faults each at every level of each fault, with numbers
@@ -172,10 +164,7 @@ class Plan:
             return spec["tracks"]
         known = self.config["faults"]
         for fault in spec["faults"]:
-            if fault not in known:
-                raise InputError(
-                    f"config: unknown fault '{fault}', expected one of {', '.join(known)}"
-                )
+            one_of(fault, known, "config: unknown fault")
         return unique(
             faults.named(track, fault, level)
             for track in spec["tracks"]
@@ -233,10 +222,12 @@ class Plan:
         shown = [cell[:2] for cell in cells]
         specs = [spec for spec in self.experiments.values() if "reference" in spec]
         clean = [(self.role(spec), spec["reference"]) for spec in specs]
-        learned = []
-        for model in self.models.values():
-            split = self.dataset(model.dataset).splits()[model.split]
-            learned += [(model.dataset, track) for track in (*split.train, *split.valid)]
+        splits = [
+            (m.dataset, self.dataset(m.dataset).splits()[m.split]) for m in self.models.values()
+        ]
+        learned = [
+            (name, track) for name, split in splits for track in (*split.train, *split.valid)
+        ]
         return unique([*shown, *clean, *learned])
 
     @functools.cached_property
@@ -270,8 +261,7 @@ class Plan:
         entry = self.methods[method]
         if not entry.learned:
             return None
-        if entry.trained_as not in self.methods:
-            raise InputError(f"config, methods.{method}.model: unknown method '{entry.model}'")
+        one_of(entry.trained_as, self.methods, f"config, methods.{method}.model: unknown method")
         mics = None if entry.variable_mics else cell.mics
         return Model(cell.dataset, self.split(*cell[:2])[0], entry.trained_as, mics)
 

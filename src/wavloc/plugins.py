@@ -4,8 +4,6 @@ The names and defaults of options are read from the source of a plugin without r
 configuration with many methods is checked in no time and without torch.
 """
 
-from __future__ import annotations
-
 import ast
 import dataclasses
 import functools
@@ -17,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from wavloc import checks
+from wavloc.checks import one_of
 from wavloc.errors import InputError
 
 _FOLDERS = {"methods": ("methods/classical", "methods/learned"), "datasets": ("datasets",)}
@@ -54,12 +52,7 @@ def modules(kind: str) -> dict[str, str]:
 
 def path_of(kind: str, module: str) -> str:
     """Import path of a plugin; an unknown name is an `InputError`."""
-    known = modules(kind)
-    if module not in known:
-        raise InputError(
-            f"unknown {kind[:-1]} '{module}', expected one of {', '.join(sorted(known))}"
-        )
-    return known[module]
+    return modules(kind)[one_of(module, sorted(modules(kind)), f"unknown {kind[:-1]}")]
 
 
 def plugin_class(kind: str, module: str) -> Any:
@@ -118,14 +111,14 @@ def _check_range(key: str, value: float, whole: bool, where: str) -> None:
 @functools.cache
 def option_defaults(kind: str, module: str) -> dict[str, Any]:
     """Options of a plugin -> their defaults, read from its source."""
-    options = _attribute(path_of(kind, module), _class_name(kind), "Options")
+    options = _options_of(path_of(kind, module), _class_name(kind))
     return _fields(*options) if options else {}
 
 
 @functools.cache
 def _source(module: str) -> tuple[dict[str, ast.ClassDef], dict[str, str]]:
     """Classes of a module by name, and what its imported names stand for."""
-    spec = importlib.util.find_spec(module)
+    spec = importlib.util.find_spec(module) if module else None
     if spec is None or spec.origin is None:
         return {}, {}
     tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
@@ -151,31 +144,27 @@ def _resolved(module: str, expression: ast.expr) -> tuple[str, str]:
     return place, name
 
 
-def _attribute(module: str, name: str, attribute: str) -> tuple[str, str] | None:
-    """Module and name of the class that is assigned to an attribute of a class or of its bases."""
+def _options_of(module: str, name: str) -> tuple[str, str] | None:
+    """Module and name of the class that is `Options` of a class or else of one of its bases."""
     node = _source(module)[0].get(name)
-    if node is None:
-        return None
-    for line in node.body:
-        if not isinstance(line, ast.Assign | ast.AnnAssign):
-            continue
-        targets = line.targets if isinstance(line, ast.Assign) else [line.target]
-        if any(isinstance(target, ast.Name) and target.id == attribute for target in targets):
-            return _resolved(module, line.value) if line.value else None
-    for base in node.bases:
-        inherited = _attribute(*_resolved(module, base), attribute)
-        if inherited:
-            return inherited
-    return None
+    for line in node.body if node else ():
+        match line:
+            case (
+                ast.Assign(targets=[ast.Name("Options")], value=ast.expr() as value)
+                | ast.AnnAssign(target=ast.Name("Options"), value=ast.expr() as value)
+            ):
+                return _resolved(module, value)
+    inherited = (_options_of(*_resolved(module, base)) for base in (node.bases if node else ()))
+    return next(filter(None, inherited), None)
 
 
 def _fields(module: str, name: str) -> dict[str, Any]:
     """Fields of a dataclass and of its bases, with their defaults."""
-    node = _source(module)[0].get(name) if module else None
+    node = _source(module)[0].get(name)
     if node is None:
         return {}
     fields: dict[str, Any] = {}
-    for base in node.bases:
+    for base in reversed(node.bases):
         fields |= _fields(*_resolved(module, base))
     for line in node.body:
         if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name):

@@ -1,8 +1,7 @@
 """Where a result comes from: git revision, versions, processor, and digests of its code."""
 
-from __future__ import annotations
-
 import ast
+import contextlib
 import functools
 import hashlib
 import importlib.metadata
@@ -53,10 +52,8 @@ def stamp(**extra: Any) -> dict[str, Any]:
     """Provenance of a result, without dates: equal inputs give equal bytes."""
     versions = {}
     for name in PACKAGES:
-        try:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
     return {
         "git": git_revision(),
         "python": platform.python_version(),

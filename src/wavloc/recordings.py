@@ -1,7 +1,5 @@
 """Frames from any recording: a list of microphones and audio files."""
 
-from __future__ import annotations
-
 import csv
 from pathlib import Path
 

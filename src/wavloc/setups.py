@@ -1,7 +1,5 @@
 """What a method knows: the four setups of the wav2pos paper (Sec. IV), microphone subsets."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from pathlib import Path
 

@@ -15,7 +15,7 @@ from helpers import miniature
 from wavloc import cli, datasets, frames
 from wavloc.datasets.takes import alignment, qualisys, reader, trajectory
 from wavloc.datasets.takes.eight import SIM_MIC_M, SIM_WALL_M
-from wavloc.datasets.takes.reader import Sync
+from wavloc.datasets.takes.reader import ReadOptions
 from wavloc.errors import InputError
 from wavloc.geometry import LUVIRA_MICS, distances
 
@@ -100,7 +100,7 @@ def test_positions_are_recovered_and_gaps_get_no_label(recorded: Path, layout: s
 
 def test_both_layouts_agree(recorded: Path) -> None:
     takes = [
-        reader.read_take(recorded / layout, "music1", Sync(), 0.01)
+        reader.read_take(recorded / layout, "music1", ReadOptions())
         for layout in ("raw", "converted")
     ]
     at = np.arange(0.4, 1.9, 0.01)
@@ -129,9 +129,9 @@ def test_audio_is_that_of_the_tracks_at_16_khz(recorded: Path) -> None:
 
 def test_audio_and_label_agree(recorded: Path) -> None:
     """The delays between microphones agree with the positions: nothing is shifted."""
-    take = reader.read_take(recorded / "raw", "music1", Sync(), 0.01)
+    take = reader.read_take(recorded / "raw", "music1", ReadOptions())
     offsets = np.array([-0.1, 0.0, 0.1])
-    fit = alignment.coherence(take.audio, take.mics, take.time_s, take.track, offsets, 343.0)
+    fit = alignment.coherence(take.audio, take.mics, take.time_s, take.track, offsets)
     assert fit[1] > 0.7
     assert max(fit[0], fit[2]) < 0.4
 
@@ -154,7 +154,7 @@ def test_silent_frames_are_dropped_and_counted(raw: Path) -> None:
 def test_extension_uses_the_twelfth_microphone(recorded: Path) -> None:
     made = dataset(recorded / "raw", sim_share=2.0)
     scenes = made.scenes("music1_sim", {})
-    take = reader.read_take(recorded / "raw", "music1", Sync(), 0.01)
+    take = reader.read_take(recorded / "raw", "music1", ReadOptions())
     assert len(scenes) == 2 * len(made.grid("music1", take.audio.shape[1])[0])
     middle = slice(8000, 24000)
     assert np.corrcoef(scenes.dry[middle], take.source_audio[middle])[0, 1] > 0.99
@@ -319,18 +319,19 @@ def test_missing_and_duplicate_takes(raw: Path) -> None:
 
 def test_missing_sync_is_a_warning_and_can_be_given_or_searched(raw: Path) -> None:
     (raw / "Audio_only" / RAW / "Sync.wav").unlink()
-    blind = reader.read_take(raw, "music1", Sync(), 0.01)
+    blind = reader.read_take(raw, "music1", ReadOptions())
     assert "Sync.wav: missing" in blind.warnings[0]
     assert "fit better at 0.37" in blind.warnings[1]
-    for sync in (Sync(offset_s={"music0001": miniature.OFFSET_S}), Sync("search")):
-        take = reader.read_take(raw, "music1", sync, 0.01)
+    given = {"music0001": miniature.OFFSET_S}
+    for options in (ReadOptions(sync_offset_s=given), ReadOptions("search")):
+        take = reader.read_take(raw, "music1", options)
         assert take.warnings == []
         assert take.meta["sync_offset_s"] == pytest.approx(miniature.OFFSET_S, abs=0.006)
 
 
 def test_sync_without_a_pulse_is_a_warning(raw: Path) -> None:
     rewrite(raw / "Audio_only" / RAW / "Sync.wav", np.zeros(2 * miniature.RATE))
-    take = reader.read_take(raw, "music1", Sync(), 0.01)
+    take = reader.read_take(raw, "music1", ReadOptions())
     assert "no start signal" in take.warnings[0]
     assert take.meta["sync"] == "none"
 
@@ -433,7 +434,7 @@ def test_microphone_far_from_its_published_position_is_a_warning(raw: Path) -> N
         for column in (3, 7):  # both markers of microphone 1, x
             line[column] = f"{float(line[column]) + 400:.3f}"
     write_lines(tsv(raw), lines)
-    take = reader.read_take(raw, "music1", Sync(), 0.01)
+    take = reader.read_take(raw, "music1", ReadOptions())
     assert "microphone 1 is 0.40 m from its published position" in take.warnings[0]
 
 

@@ -19,7 +19,6 @@ from wavloc.datasets.sound import (
     embedded_music,
     embedded_speech,
     librispeech,
-    packages,
     synthetic,
     voices,
 )
@@ -380,9 +379,9 @@ def test_composer_is_deterministic() -> None:
 
 
 def test_failed_fetch_tells_a_cure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packages.sys, "executable", str(tmp_path / "no-python"))
+    monkeypatch.setattr(embedded_music.sys, "executable", str(tmp_path / "no-python"))
     with pytest.raises(WorkError, match="--config music=synthetic") as caught:
-        packages.soundfont(tmp_path)
+        embedded_music.soundfont(tmp_path)
     assert f"put TimGM6mb.sf2 (from its wheel) at {tmp_path}" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.rglob("*.sf2"))
@@ -393,7 +392,7 @@ def test_wrong_soundfont_is_refused(tmp_path: Path) -> None:
     path.parent.mkdir()
     path.write_bytes(b"RIFF")
     with pytest.raises(InputError, match=f"{re.escape(str(path))}: sha256 .* expected 82475b91"):
-        packages.soundfont(tmp_path)
+        embedded_music.soundfont(tmp_path)
 
 
 @pytest.mark.network
@@ -404,7 +403,7 @@ def test_embedded_music(tmp_path: Path) -> None:
     except WorkError as error:
         pytest.skip(f"no package index: {error}")
     again, _ = embedded_music.collect("music", options, tmp_path, 0)
-    assert meta["soundfont_sha256"] == packages.SOUNDFONT_SHA256
+    assert meta["soundfont_sha256"] == embedded_music.SOUNDFONT_SHA256
     assert re.fullmatch("[0-9a-f]{64}", meta["synthesizer_sha256"])
     for one, two in zip(items, again, strict=True):
         np.testing.assert_array_equal(one.samples, two.samples)

@@ -4,8 +4,6 @@ Only reads arguments and files, calls a stage, writes files. Errors are one line
 bad usage or input, 1 for failures while working; no traceback unless ``--debug``.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import io
@@ -13,14 +11,13 @@ import os
 import shlex
 import sys
 import traceback
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from wavloc import __version__
 from wavloc.allocator import keep_freed
 from wavloc.cli import data, evaluation, methods, own, reporting
-from wavloc.cli.common import SEED, logging
-from wavloc.errors import InputError, WavlocError
+from wavloc.cli.common import Parser, logging
+from wavloc.errors import WavlocError
 
 # Commands as `wavloc --help` lists them.
 GROUPS = {
@@ -53,17 +50,11 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     except KeyboardInterrupt:
         return _fail("interrupted; run the same command again to go on", log, 130)
-    except WavlocError as error:
-        if "--debug" in raw:
-            traceback.print_exc()
-        return _fail(str(error), log, error.exit_code)
-    except (OSError, MemoryError) as error:
-        if "--debug" in raw:
-            traceback.print_exc()
-        return _fail(_machine(error), log, 1)
     except Exception as error:  # the one place where anything unforeseen becomes a line
         if "--debug" in raw:
             traceback.print_exc()
+        if isinstance(error, WavlocError):
+            return _fail(str(error), log, error.exit_code)
         note = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         return _fail(f"{note} (run again with --debug for the traceback)", log, 1)
 
@@ -97,13 +88,8 @@ def _fail(message: str, log: str | None, code: int) -> int:
     return code
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message} (see {self.prog} --help)")
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="wavloc",
         usage="wavloc COMMAND ... (wavloc COMMAND --help says more)",
         description="3-D sound source localization with distributed microphones: "
@@ -111,25 +97,18 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"wavloc {__version__}")
-    common = _Parser(add_help=False)
-    common.add_argument(
-        "--config", type=Path, metavar="FILE",
-        help="<results>/plan.json of a run, or a config .yaml: seed, methods, datasets, sizes; "
-        "other options go over it",
-    )  # fmt: skip
-    common.add_argument("--seed", type=SEED, help="seed of every random draw (the config's, or 0)")
+    common = Parser(add_help=False)
+    text = "<results>/plan.json of a run, or a config .yaml: seed, methods, datasets, sizes; "
+    common.path("--config", text + "other options go over it", metavar="FILE")
+    common.add_argument("--seed", type=int, help="seed of every random draw (the config's, or 0)")
     common.add_argument("--log", metavar="FILE", help="also write messages to this file")
     common.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = parser.add_subparsers(
-        metavar="COMMAND",
-        required=True,
-        parser_class=_Parser,
-        help=argparse.SUPPRESS,
-        prog="wavloc",
+        metavar="COMMAND", required=True, parser_class=Parser, help=argparse.SUPPRESS
     )
     helps: dict[str, str] = {}
 
-    def command(name: str, run: Any, text: str) -> argparse.ArgumentParser:
+    def command(name: str, run: Any, text: str) -> Parser:
         helps[name] = text
         made = commands.add_parser(name, parents=[common], description=text)
         made.set_defaults(run=run)

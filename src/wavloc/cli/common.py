@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import json
+import math
+import operator
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from wavloc import checks, files
 from wavloc.errors import InputError
@@ -16,7 +19,55 @@ from wavloc.errors import InputError
 if TYPE_CHECKING:
     from wavloc.methods.registry import Entry
 
-Command = Callable[[str, Callable[[argparse.Namespace], None], str], argparse.ArgumentParser]
+
+class Parser(argparse.ArgumentParser):
+    """A parser of arguments that declares the usual kinds of options in one line each."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise `InputError` instead of leaving."""
+        raise InputError(f"{message} (see {self.prog} --help)")
+
+    def path(self, name: str, text: str, **how: Any) -> None:
+        """A file or folder."""
+        self.add_argument(name, type=Path, help=text, **how)
+
+    def paths(self, name: str, text: str, **how: Any) -> None:
+        """Files or folders, at least one."""
+        self.path(name, text, **{"nargs": "+", "default": []} | how)
+
+    def pairs(self, name: str, form: str, text: str | None = None, **how: Any) -> None:
+        """Any number of NAME=PATH."""
+        how = {"nargs": "*", "default": []} | how
+        self.add_argument(name, type=pair, metavar=form, help=text, **how)
+
+    def json(self, name: str, text: str, **how: Any) -> None:
+        """A JSON value or a file of one."""
+        self.add_argument(name, type=json_value, help=text, **how)
+
+    def numbers(self, name: str, form: str | tuple[str, ...], text: str, **how: Any) -> None:
+        """Finite numbers, as many as the form has parts."""
+        how = {"nargs": len(form), "metavar": form} | how
+        self.add_argument(name, type=finite, help=text, **how)
+
+    def device(self) -> None:
+        """Where torch computes."""
+        self.add_argument("--device", help="auto, cpu, cuda, cuda:1 ... (auto)")
+        self.add_argument("--threads", type=int, default=1, help="CPU threads of torch (1)")
+
+    def entry(self) -> None:
+        """Which method."""
+        self.add_argument("--method", required=True, help="see `wavloc methods`")
+        text = "changes of its config entry, JSON or file: '{\"options\": {...}}'"
+        self.json("--options", text, default={})
+
+    def method(self) -> None:
+        """Which method, from its entry or a model folder, and where it computes."""
+        self.entry()
+        self.path("--model", "folder of a trained model; it brings its own options")
+        self.device()
+
+
+Command = Callable[[str, Callable[[argparse.Namespace], None], str], Parser]
 
 _log = None  # the open log file of the running command
 
@@ -53,14 +104,15 @@ def mapping(text: str) -> dict[str, Any]:
     if not text.lstrip().startswith(("{", "[")):
         from wavloc.config import read_yaml
 
-        return read_yaml(Path(text))
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise argparse.ArgumentTypeError(f"not valid JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise argparse.ArgumentTypeError(f"{checks.shown(value)}, expected names and values")
-    return value
+    return read_yaml(Path(text))
+
+
+def finite(text: str) -> float:
+    """A number that is neither infinite nor NaN."""
+    with contextlib.suppress(ValueError):
+        if math.isfinite(value := float(text)):
+            return value
+    raise argparse.ArgumentTypeError(f"'{text}', expected a finite number")
 
 
 def number(
@@ -102,27 +154,6 @@ def pair(text: str) -> tuple[str, Path]:
     return key, Path(path)
 
 
-def add_device(parser: argparse.ArgumentParser) -> None:
-    """Where torch computes."""
-    parser.add_argument("--device", help="auto, cpu, cuda, cuda:1 ... (auto)")
-    parser.add_argument(
-        "--threads", type=number(1, 1024, whole=True), default=1, help="CPU threads of torch (1)"
-    )
-
-
-def add_method(parser: argparse.ArgumentParser) -> None:
-    """Which method, from its entry or a model folder."""
-    parser.add_argument("--method", required=True, help="see `wavloc methods`")
-    parser.add_argument(
-        "--options", type=mapping, default={},
-        help="changes of its config entry, JSON or file: '{\"options\": {...}}'",
-    )  # fmt: skip
-    parser.add_argument(
-        "--model", type=Path, help="folder of a trained model; it brings its own options"
-    )
-    add_device(parser)
-
-
 def setting(args: argparse.Namespace, name: str, *keys: str, default: Any) -> Any:
     """Value of an option, or what the config says under ``keys``, or the default without one."""
     given = getattr(args, name)
@@ -130,10 +161,7 @@ def setting(args: argparse.Namespace, name: str, *keys: str, default: Any) -> An
         return given
     if args.plan is None:
         return default
-    value = args.plan.config
-    for key in keys:
-        value = value[key]
-    return value
+    return functools.reduce(operator.getitem, keys, args.plan.config)
 
 
 def entry_of(args: argparse.Namespace) -> Entry:
@@ -147,7 +175,7 @@ def entry_of(args: argparse.Namespace) -> Entry:
 
 
 def method_of(args: argparse.Namespace) -> Any:
-    """The method that `add_method` asked for, ready to predict."""
+    """The method that `Parser.method` asked for, ready to predict."""
     from wavloc.methods import registry
 
     entry = entry_of(args)

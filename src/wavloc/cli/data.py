@@ -1,14 +1,13 @@
 """Commands for data: download, prepare, simulate, break, mix, hide microphones."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import time
 from pathlib import Path
 from typing import Any
 
-from wavloc.cli.common import COUNT, SECONDS, Command, mapping, number, pair, say, setting
+from wavloc.checks import one_of
+from wavloc.cli.common import Command, Parser, say, setting
 from wavloc.errors import InputError
 
 
@@ -16,46 +15,37 @@ def register(command: Command) -> None:
     """Add the commands and their arguments."""
     add = command("download", _download, "fetch a published data set into the cache, once")
     add.add_argument("name", help="a download of the config, e.g. librispeech, luvira")
-    add.add_argument(
-        "--entry", type=mapping,
-        help="where it is published, instead of the config: an entry as in config/downloads",
-    )  # fmt: skip
-    add.add_argument("--cache", type=Path, help="folder of fetched files (data)")
+    add.json("--entry", "where it is published, instead of the config: as in config/downloads")
+    add.path("--cache", "folder of fetched files (data)")
     add.add_argument("--root", help="folder that has the archives already")
     add.add_argument("--offline", action="store_true", help="fetch nothing, name what is missing")
-    add.add_argument("--retries", type=number(0, 1000, whole=True), help="per address (5)")
-    add.add_argument("--backoff", type=number(0, 3600, "s"), help="seconds, doubled each time (2)")
-    add.add_argument("--timeout", type=SECONDS, help="seconds without a byte (30)")
+    add.add_argument("--retries", type=int, help="per address (5)")
+    add.add_argument(
+        "--backoff", type=float, dest="backoff_s", help="seconds, doubled each time (2)"
+    )
+    add.add_argument("--timeout", type=float, dest="timeout_s", help="seconds without a byte (30)")
 
     add = command("prepare", _prepare, "collect dry speech or music into a corpus folder")
     add.add_argument("--kind", required=True, choices=["speech", "music"])
     add.add_argument("--source", help="embedded, synthetic, folder or librispeech (embedded)")
-    add.add_argument("--options", type=mapping, help="sizes, JSON or file, e.g. {'root': PATH}")
-    add.add_argument("--cache", type=Path, help="folder of fetched files (data)")
-    add.add_argument("--out", type=Path, required=True, help="corpus folder to write")
+    add.json("--options", "sizes, JSON or file, e.g. {'root': PATH}")
+    add.path("--cache", "folder of fetched files (data)")
+    add.path("--out", "corpus folder to write", required=True)
 
-    add = command(
-        "simulate", _simulate, "make the Frames of one track: simulate, or cut a recording"
-    )
+    text = "make the Frames of one track: simulate, or cut a recording"
+    add = command("simulate", _simulate, text)
     add.add_argument("--dataset", required=True, help="see `wavloc datasets`")
     add.add_argument("--track", required=True, help="a track or split of the dataset")
-    add.add_argument(
-        "--options", type=mapping,
-        help="its config entry, JSON or file: '{\"options\": {...}}'",
-    )  # fmt: skip
-    add.add_argument(
-        "--sound", type=pair, nargs="*", action="extend", default=[], metavar="KIND=FOLDER",
-        help="corpus of each kind (speech=..., music=...)",
-    )  # fmt: skip
-    add.add_argument(
-        "--engine", choices=["phase_grid", "pyroomacoustics"],
-        help="what computes the room: ours, or the reference to compare with (phase_grid)",
-    )  # fmt: skip
-    add.add_argument("--data", type=Path, help="folder of the recordings, if the dataset has some")
-    add.add_argument("--out", type=Path, required=True, help="Frames folder to write")
+    add.json("--options", "its config entry, JSON or file: '{\"options\": {...}}'")
+    text = "corpus of each kind (speech=..., music=...)"
+    add.pairs("--sound", "KIND=FOLDER", text, action="extend")
+    text = "what computes the room: ours, or the reference to compare with (phase_grid)"
+    add.add_argument("--engine", choices=["phase_grid", "pyroomacoustics"], help=text)
+    add.path("--data", "folder of the recordings, if the dataset has some")
+    add.path("--out", "Frames folder to write", required=True)
 
     add = command("fault", _fault, "make microphones of Frames faulty, without saying which")
-    add.add_argument("--frames", type=Path, required=True, help="Frames folder or .npz")
+    _add_drawn(add, "Frames folder to write")
     chosen = add.add_mutually_exclusive_group(required=True)
     chosen.add_argument(
         "--kind",
@@ -63,30 +53,25 @@ def register(command: Command) -> None:
         "noisy (deviation of the noise over that of the signal), clipped (dB), delayed (ms)",
     )
     chosen.add_argument("--fault", help="a fault of the config, with its kind and microphones")
-    add.add_argument(
-        "--level", type=number(0, 1e6), required=True, help="how bad, in the kind's unit"
-    )
-    add.add_argument("--mics", type=COUNT, help="faulty microphones per frame (1)")
-    add.add_argument("--dataset", default="", help="name that enters the seed")
-    add.add_argument("--out", type=Path, required=True, help="Frames folder to write")
+    add.add_argument("--level", type=float, required=True, help="how bad, in the kind's unit")
+    add.add_argument("--mics", type=int, help="faulty microphones per frame (1)")
 
     add = command("mix", _mix, "let several sources sound at once in each frame")
-    add.add_argument("--frames", type=Path, required=True, help="Frames folder or .npz")
-    add.add_argument(
-        "--partners", type=Path, nargs="+", required=True,
-        help="Frames of the same array that the other sources are drawn from",
-    )  # fmt: skip
-    add.add_argument(
-        "--sources", type=number(whole=True), required=True, help="sources in each frame"
-    )
-    add.add_argument("--dataset", default="", help="name that enters the seed")
-    add.add_argument("--out", type=Path, required=True, help="Frames folder to write")
+    _add_drawn(add, "Frames folder to write")
+    text = "Frames of the same array that the other sources are drawn from"
+    add.paths("--partners", text, required=True)
+    add.add_argument("--sources", type=int, required=True, help="sources in each frame")
 
     add = command("subset", _subset, "draw the microphones that are known in each frame")
-    add.add_argument("--frames", type=Path, required=True)
-    add.add_argument("--mics", type=COUNT, required=True, help="microphones per frame")
-    add.add_argument("--dataset", default="", help="name that enters the seed")
-    add.add_argument("--out", type=Path, required=True, help=".npy file to write")
+    _add_drawn(add, ".npy file to write")
+    add.add_argument("--mics", type=int, required=True, help="microphones per frame")
+
+
+def _add_drawn(parser: Parser, out: str) -> None:
+    """Frames that something is drawn for, and where it is written."""
+    parser.path("--frames", "Frames folder or .npz", required=True)
+    parser.add_argument("--dataset", default="", help="name that enters the seed")
+    parser.path("--out", out, required=True)
 
 
 def _download(args: argparse.Namespace) -> None:
@@ -94,30 +79,24 @@ def _download(args: argparse.Namespace) -> None:
     from wavloc.datasets import fetch
 
     started = time.perf_counter()
-    published = args.plan.downloads if args.plan else {}
-    if args.entry is None and not args.plan:
-        published = config.resolve({})["downloads"]
-    if args.entry is None and args.name not in published:
-        raise InputError(f"unknown download '{args.name}', expected one of {sorted(published)}")
-    entry = published[args.name] if args.entry is None else args.entry
+    entry = args.entry
+    if not entry:
+        published = args.plan.downloads if args.plan else config.resolve({})["downloads"]
+        entry = published[one_of(args.name, sorted(published), "unknown download")]
     entry = entry.get("download", entry)
     if args.root:
         entry = {**entry, "root": args.root}
-    patience = [
-        setting(args, name, "network", key, default=default)
-        for name, key, default in (
-            ("retries", "retries", 5), ("backoff", "backoff_s", 2.0), ("timeout", "timeout_s", 30.0)
-        )
-    ]  # fmt: skip
+    patience = {
+        key: setting(args, key, "network", key, default=getattr(fetch.Network, key))
+        for key in ("retries", "backoff_s", "timeout_s")
+    }
     offline = args.offline or bool(args.plan and args.plan.config["offline"])
     cache = Path(setting(args, "cache", "cache", default="data"))
-    manifest = fetch.fetch(args.name, entry, cache, fetch.Network(offline, *patience))
+    manifest = fetch.fetch(args.name, entry, cache, fetch.Network(offline, **patience))
     folder = fetch.folder_of(args.name, entry, cache)
     for archive, record in manifest["archives"].items():
-        say(
-            f"{archive}: {record['bytes']} bytes, {record['files']} files, "
-            f"{' '.join(record['checksums'])}"
-        )
+        sums = " ".join(record["checksums"])
+        say(f"{archive}: {record['bytes']} bytes, {record['files']} files, {sums}")
     say(
         f"download {args.name}: {len(manifest['archives'])} archives in {folder}, "
         f"{time.perf_counter() - started:.1f} s; licence: {manifest['licence']}"
@@ -125,6 +104,7 @@ def _download(args: argparse.Namespace) -> None:
 
 
 def _prepare(args: argparse.Namespace) -> None:
+    from wavloc import jobs
     from wavloc.datasets import sound
     from wavloc.datasets.sound.corpus import CONTENT
     from wavloc.files import check_folder, read_json
@@ -133,8 +113,6 @@ def _prepare(args: argparse.Namespace) -> None:
     started = time.perf_counter()
     chosen: dict[str, Any] = {"source": "embedded", "options": {}, "cache": Path("data")}
     if args.plan:
-        from wavloc import jobs
-
         chosen = jobs.prepare(args.plan, args.kind)
     chosen |= {k: getattr(args, k) for k in ("source", "options", "cache") if getattr(args, k)}
     source, options, cache = chosen["source"], chosen["options"], Path(chosen["cache"])
@@ -146,17 +124,13 @@ def _prepare(args: argparse.Namespace) -> None:
 
 
 def _simulate(args: argparse.Namespace) -> None:
-    from wavloc import datasets, files, frames
+    from wavloc import datasets, frames, jobs
     from wavloc.datasets.sound.corpus import Corpus
 
     files.check_folder(args.out, frames.CONTENT)
     entry, engine, folder = args.options or {}, args.engine or "phase_grid", args.data
     if args.plan:
-        from wavloc import jobs
-
-        if args.dataset not in args.plan.config["datasets"]:
-            known = sorted(args.plan.config["datasets"])
-            raise InputError(f"unknown dataset '{args.dataset}', expected one of {known}")
+        one_of(args.dataset, sorted(args.plan.config["datasets"]), "unknown dataset")
         chosen = jobs.simulate(args.plan, args.dataset)
         entry = entry or {key: chosen[key] for key in ("module", "options")}
         engine, folder = args.engine or chosen["engine"], folder or chosen["data"]
@@ -196,14 +170,12 @@ def _say_warnings(meta: dict[str, Any]) -> None:
 
 
 def _fault(args: argparse.Namespace) -> None:
-    from wavloc import files, frames
+    from wavloc import frames, jobs
     from wavloc.simulation import faults
 
     files.check_folder(args.out, frames.CONTENT)
     kind, mics = args.kind, args.mics or 1
     if args.fault:
-        from wavloc import jobs
-
         known = args.plan.config["faults"] if args.plan else {}
         if args.fault not in known:
             raise InputError(f"--fault {args.fault}: expected --config with one of {sorted(known)}")

@@ -1,12 +1,10 @@
 """Commands for evaluation: from predictions to metrics."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 from typing import Any
 
-from wavloc.cli.common import COUNT, Command, add_device, method_of, number, pair, setting
+from wavloc.cli.common import Command, Parser, method_of, setting
 from wavloc.errors import InputError
 
 SETUPS = ("1a", "1b", "2a", "2b")
@@ -21,69 +19,52 @@ def register(command: Command) -> None:
         "detection (reliabilities of microphones, Frames of `fault`), sources (several at once, "
         "Frames of `mix`) (errors)",
     )  # fmt: skip
-    add.add_argument("--frames", type=Path, required=True, help="Frames folder or .npz with truth")
-    add.add_argument("--predictions", type=Path, nargs="+", required=True, help=".parquet or .csv")
+    add.path("--frames", "Frames folder or .npz with truth", required=True)
+    add.paths("--predictions", ".parquet or .csv", required=True)
     _add_cell(add)
-    add.add_argument("--subset", type=Path, help="microphones known in each frame, from `subset`")
-    add.add_argument(
-        "--by", nargs="+", default=[], metavar="COLUMN",
-        help="of each value of these columns of the frames, e.g. t60_nominal_s snr_db",
-    )  # fmt: skip
-    add.add_argument(
-        "--clean", type=Path, help="the same frames without noise, for the gain of --audio"
-    )
+    add.path("--subset", "microphones known in each frame, from `subset`")
+    text = "of each value of these columns of the frames, e.g. t60_nominal_s snr_db"
+    add.add_argument("--by", nargs="+", default=[], metavar="COLUMN", help=text)
+    add.path("--clean", "the same frames without noise, for the gain of --audio")
     _add_bootstrap(add)
-    add.add_argument("--out", type=Path, help="metrics .csv to write; without it, print")
+    add.path("--out", "metrics .csv to write; without it, print")
 
     add = command("properties", _properties, "measure permutation invariance and variable mics")
     add.add_argument("--methods", nargs="+", required=True, help="names, see `wavloc methods`")
-    add.add_argument(
-        "--models", type=pair, nargs="*", default=[], metavar="METHOD=FOLDER",
-        help="models of those that are trained",
-    )  # fmt: skip
-    add.add_argument("--frames", type=Path, required=True, help="Frames folder or .npz")
-    add.add_argument("--subset", type=Path, help="microphones per frame, from `subset`")
-    add_device(add)
-    add.add_argument("--out", type=Path, required=True, help=".json to write")
+    add.pairs("--models", "METHOD=FOLDER", "models of those that are trained")
+    add.path("--frames", "Frames folder or .npz", required=True)
+    add.path("--subset", "microphones per frame, from `subset`")
+    add.device()
+    add.path("--out", ".json to write", required=True)
 
     add = command("costs", _costs, "collect measured times, memory and energy into metrics rows")
-    add.add_argument("--predictions", type=Path, nargs="+", required=True, help=".parquet")
-    add.add_argument(
-        "--models", type=pair, nargs="*", default=[], metavar="METHOD=FOLDER",
-        help="trained models, for what their training cost",
-    )  # fmt: skip
+    add.paths("--predictions", ".parquet", required=True)
+    add.pairs("--models", "METHOD=FOLDER", "trained models, for what their training cost")
     _add_cell(add)
-    add.add_argument("--out", type=Path, required=True, help="metrics .csv to write")
+    add.path("--out", "metrics .csv to write", required=True)
 
     add = command("counts", _counts, "count speakers, utterances and frames of tracks")
-    add.add_argument(
-        "--frames", type=pair, nargs="+", required=True, metavar="TRACK=PATH", help="Frames"
-    )
+    add.pairs("--frames", "TRACK=PATH", "Frames", nargs="+", required=True)
     _add_cell(add)
-    add.add_argument("--out", type=Path, required=True, help="metrics .csv to write")
+    add.path("--out", "metrics .csv to write", required=True)
 
     add = command("rank", _rank, "mean ranks of methods over datasets, with intervals")
-    add.add_argument("--frames", type=pair, nargs="+", required=True, metavar="DATASET/TRACK=PATH")
-    add.add_argument(
-        "--predictions", type=pair, nargs="+", required=True,
-        metavar="DATASET/TRACK/METHOD=PATH",
-    )  # fmt: skip
+    add.pairs("--frames", "DATASET/TRACK=PATH", nargs="+", required=True)
+    add.pairs("--predictions", "DATASET/TRACK/METHOD=PATH", nargs="+", required=True)
     _add_bootstrap(add)
-    add.add_argument("--out", type=Path, required=True, help="metrics .csv to write")
+    add.path("--out", "metrics .csv to write", required=True)
 
 
-def _add_cell(parser: argparse.ArgumentParser) -> None:
+def _add_cell(parser: Parser) -> None:
     for name in ("dataset", "track"):
         parser.add_argument(f"--{name}", default="", help=f"{name} name for the table")
     parser.add_argument("--setup", default="1a", choices=SETUPS, help="setup name for the table")
     parser.add_argument("--mics", type=COUNT, help="microphones, for the table")
 
 
-def _add_bootstrap(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--resamples", type=number(1000, 1_000_000, whole=True), help="bootstrap (2000)"
-    )
-    parser.add_argument("--block", type=COUNT, help="frames resampled together (1)")
+def _add_bootstrap(parser: Parser) -> None:
+    parser.add_argument("--resamples", type=int, help="bootstrap (2000)")
+    parser.add_argument("--block", type=int, help="frames resampled together (1)")
 
 
 def _bootstrap(args: argparse.Namespace) -> dict[str, int]:
@@ -94,7 +75,7 @@ def _bootstrap(args: argparse.Namespace) -> dict[str, int]:
 
 
 def _evaluate(args: argparse.Namespace) -> None:
-    from wavloc import frames
+    from wavloc import files, frames
     from wavloc.evaluation import score
     from wavloc.setups import load_subset
 
@@ -113,7 +94,7 @@ def _evaluate(args: argparse.Namespace) -> None:
         **_bootstrap(args),
     )
     if args.out:
-        _write_csv(args.out, table)
+        files.write_csv(args.out, table, 6)
     else:
         print(table.drop(columns=["dataset"]).to_string(index=False))
 
@@ -138,19 +119,19 @@ def _costs(args: argparse.Namespace) -> None:
     from wavloc.evaluation.costs import costs
 
     notes = {name: files.read_json(path / "method.json")["training"] for name, path in args.models}
-    _write_csv(args.out, costs(_predictions(args.predictions), notes, _cell(args)))
+    files.write_csv(args.out, costs(_predictions(args.predictions), notes, _cell(args)), 6)
 
 
 def _counts(args: argparse.Namespace) -> None:
-    from wavloc import frames
+    from wavloc import files, frames
     from wavloc.evaluation.counts import counts
 
     opened = {track: frames.load(path) for track, path in args.frames}
-    _write_csv(args.out, counts(opened, _cell(args)))
+    files.write_csv(args.out, counts(opened, _cell(args)), 6)
 
 
 def _rank(args: argparse.Namespace) -> None:
-    from wavloc import frames
+    from wavloc import files, frames
     from wavloc.evaluation.errors import ranked_errors_m
     from wavloc.evaluation.ranking import leaderboard
     from wavloc.methods import predictions
@@ -164,18 +145,11 @@ def _rank(args: argparse.Namespace) -> None:
             raise InputError(f"--predictions {key}: no --frames {cell or 'DATASET/TRACK'}=PATH")
         capped = ranked_errors_m(predictions.load(path), data[cell])
         errors.setdefault((dataset, track), {})[method] = capped
-    _write_csv(args.out, leaderboard(errors, **_bootstrap(args)))
+    files.write_csv(args.out, leaderboard(errors, **_bootstrap(args)), 6)
 
 
 def _cell(args: argparse.Namespace) -> dict[str, Any]:
     return {key: getattr(args, key) for key in ("dataset", "track", "setup", "mics")}
-
-
-def _write_csv(path: Path, table: Any) -> None:
-    from wavloc import files
-
-    text = table.to_csv(index=False, float_format="%.6f", lineterminator="\n")
-    files.write_text(path, text)
 
 
 def _predictions(paths: list[Path]) -> dict[str, Any]:

@@ -1,97 +1,61 @@
 """Commands for methods: train, import, compare with the reference networks, predict."""
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import time
 from pathlib import Path
 from typing import Any
 
-from wavloc.cli.common import (
-    COUNT,
-    Command,
-    add_device,
-    add_method,
-    entry_of,
-    mapping,
-    method_of,
-    number,
-    say,
-    setting,
-)
+from wavloc.cli.common import Command, entry_of, method_of, say, setting
 from wavloc.errors import InputError, Refusal, WorkError
 
 
 def register(command: Command) -> None:
     """Add the commands and their arguments."""
     add = command("train", _train, "train a learned method; a killed run goes on where it stopped")
-    add.add_argument("--method", required=True, help="see `wavloc methods`")
-    add.add_argument(
-        "--options", type=mapping, default={},
-        help="changes of its config entry, JSON or file: '{\"options\": {...}}'",
-    )  # fmt: skip
-    add.add_argument("--mics", type=COUNT, help="microphones of a model bound to their number")
-    add.add_argument("--train", type=Path, nargs="+", required=True, help="Frames to train on")
-    add.add_argument(
-        "--valid", type=Path, nargs="*", default=[],
-        help="Frames that choose the epoch; without them the end of each training track",
-    )  # fmt: skip
-    add.add_argument("--pretrained", type=Path, help="model to begin with (NGCC-PHAT of wav2pos)")
-    add.add_argument("--cache", type=Path, help="folder of fetched files (data)")
-    add.add_argument(
-        "--start", type=Path, help="model of the same method and sizes whose weights to begin at"
-    )
-    add.add_argument(
-        "--precision",
-        help="float32, tf32, bf16 (the network) or bf16_all (its features too) (float32)",
-    )  # fmt: skip
+    add.entry()
+    add.add_argument("--mics", type=int, help="microphones of a model bound to their number")
+    add.paths("--train", "Frames to train on", required=True)
+    text = "Frames that choose the epoch; without them the end of each training track"
+    add.paths("--valid", text, nargs="*")
+    add.path("--pretrained", "model to begin with (NGCC-PHAT of wav2pos)")
+    add.path("--cache", "folder of fetched files (data)")
+    add.path("--start", "model of the same method and sizes whose weights to begin at")
+    text = "float32, tf32, bf16 (the network) or bf16_all (its features too) (float32)"
+    add.add_argument("--precision", help=text)
     add.add_argument("--compile", action="store_true", help="torch.compile the network")
-    add.add_argument(
-        "--accumulate", type=COUNT, default=1, help="parts that a batch passes the network in (1)"
-    )
-    add.add_argument(
-        "--save-every", type=number(0, 1e9, "s"), default=10.0, help="seconds between states (10)"
-    )
-    add.add_argument(
-        "--minutes", type=number(0, 1e7, "min"), default=float("inf"),
-        help="stop after this long, resumable",
-    )  # fmt: skip
-    add.add_argument("--out", type=Path, required=True, help="model folder to write")
-    add_device(add)
+    text = "parts that a batch passes the network in (1)"
+    add.add_argument("--accumulate", type=int, default=1, help=text)
+    add.add_argument("--save-every", type=float, default=10.0, help="seconds between states (10)")
+    text = "stop after this long, resumable"
+    add.add_argument("--minutes", type=float, default=float("inf"), help=text)
+    add.path("--out", "model folder to write", required=True)
+    add.device()
 
-    add = command(
-        "import-checkpoint", _import_checkpoint, "published NGCC-PHAT or wav2pos weights, safely"
-    )
-    add.add_argument("file", type=Path, help="torch checkpoint of tensors; code is refused")
-    add.add_argument(
-        "--train", type=Path, nargs="*", default=[],
-        help="Frames that wav2pos was trained on; they normalise its coordinates",
-    )  # fmt: skip
-    add.add_argument("--out", type=Path, required=True, help="model folder to write")
+    text = "published NGCC-PHAT or wav2pos weights, safely"
+    add = command("import-checkpoint", _import_checkpoint, text)
+    add.path("file", "torch checkpoint of tensors; code is refused")
+    text = "Frames that wav2pos was trained on; they normalise its coordinates"
+    add.paths("--train", text, nargs="*")
+    add.path("--out", "model folder to write", required=True)
 
     add = command("parity", _parity, "compare our networks with outputs of the reference networks")
-    add.add_argument("case", type=Path, help=".npz of inputs and outputs")
-    add.add_argument("--checkpoint", type=Path, help="published NGCC-PHAT weights")
+    add.path("case", ".npz of inputs and outputs")
+    add.path("--checkpoint", "published NGCC-PHAT weights")
 
     add = command(
         "predict", _predict, "locate the source in every frame of a Frames folder or .npz"
     )
-    add_method(add)
-    add.add_argument("--frames", type=Path, required=True, help="Frames folder or .npz")
+    add.method()
+    add.path("--frames", "Frames folder or .npz", required=True)
     add.add_argument("--setup", default="1a", help="what is known: 1a, 1b, 2a or 2b (1a)")
-    add.add_argument("--subset", type=Path, help="microphones known in each frame, from `subset`")
-    add.add_argument(
-        "--audio", action="store_true", help="keep reconstructed signals too (wav2pos)"
-    )
-    add.add_argument(
-        "--batch", metavar="N",
-        help="frames at once of a learned method, or auto: as many as memory holds",
-    )  # fmt: skip
+    add.path("--subset", "microphones known in each frame, from `subset`")
+    text = "keep reconstructed signals too (wav2pos)"
+    add.add_argument("--audio", action="store_true", help=text)
+    text = "frames at once of a learned method, or auto: as many as memory holds"
+    add.add_argument("--batch", metavar="N", help=text)
     add.add_argument("--refusal-as-na", action="store_true", help="write a refusal, do not fail")
-    add.add_argument(
-        "--out", type=Path, required=True, help="predictions to write, .parquet or .csv"
-    )
+    add.path("--out", "predictions .parquet to write", required=True)
 
 
 def _train(args: argparse.Namespace) -> None:
@@ -125,15 +89,9 @@ def _train(args: argparse.Namespace) -> None:
         method.begin_with(args.pretrained)
     if args.start:
         method.start_from(args.start)
-    run = Run(
-        args.out.parent / f".{args.out.name}.partial",
-        device,
-        precision,
-        compiled,
-        args.save_every,
-        args.minutes * 60,
-        args.accumulate,
-    )
+    partial = args.out.parent / f".{args.out.name}.partial"
+    limits = args.save_every, args.minutes * 60, args.accumulate
+    run = Run(partial, device, precision, compiled, *limits)
     started = time.perf_counter()
     alone = files.lock(args.out.parent / f".{args.out.name}.lock")
     with alone if run.group.first else contextlib.nullcontext():

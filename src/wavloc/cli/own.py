@@ -1,66 +1,35 @@
 """Commands for own recordings and rooms, and lists of methods and datasets."""
 
-from __future__ import annotations
-
 import argparse
-from pathlib import Path
 
-from wavloc.cli.common import METRES, Command, add_method, method_of, number, say
-from wavloc.errors import InputError
-
-PLOTS = (".png", ".pdf", ".svg")
+from wavloc.cli.common import Command, finite, method_of, say
 
 
 def register(command: Command) -> None:
     """Add the commands and their arguments."""
     add = command("locate", _locate, "positions over time from a recording")
-    add_method(add)
-    add.add_argument("--mics", type=Path, required=True, help="csv: name,x,y,z in metres")
-    add.add_argument(
-        "--audio", type=Path, nargs="+", required=True,
-        help="one multichannel WAV/FLAC, or one file <name>.wav per microphone",
-    )  # fmt: skip
-    add.add_argument("--out", type=Path, required=True, help="csv: time_s,x,y,z,status")
-    add.add_argument("--plot", type=Path, help="also draw the track (.png, .pdf or .svg)")
-    add.add_argument(
-        "--hop", type=number(1e-3, 3600, "s"), default=0.064,
-        help="seconds between positions (0.064)",
-    )  # fmt: skip
-    add.add_argument(
-        "--speed-of-sound", type=number(10, 20_000, "m/s"), default=343.0,
-        help="m/s, 300 to 370 in air (343)",
-    )  # fmt: skip
-    add.add_argument(
-        "--other-medium", action="store_true", help="allow a speed of sound that is not that of air"
-    )
-    add.add_argument(
-        "--silence-db", type=number(0, 200, "dB"), default=30.0,
-        help="dB under the loud frames (30)",
-    )  # fmt: skip
+    add.method()
+    add.path("--mics", "csv: name,x,y,z in metres", required=True)
+    text = "one multichannel WAV/FLAC, or one file <name>.wav per microphone"
+    add.paths("--audio", text, required=True)
+    add.path("--out", "csv: time_s,x,y,z,status", required=True)
+    add.path("--plot", "also draw the track (.png or .pdf)")
+    add.add_argument("--hop", type=float, default=0.064, help="seconds between positions (0.064)")
+    add.add_argument("--speed-of-sound", type=float, default=343.0, help="m/s (343)")
+    add.add_argument("--silence-db", type=float, default=30.0, help="dB under the loud frames (30)")
 
     add = command("own-room", _own_room, "write the profile that trains and maps errors for a room")
-    add.add_argument("--mics", type=Path, required=True, help="csv: name,x,y,z in metres")
-    add.add_argument(
-        "--room", type=number(0, 500, "m", above=True), nargs=3, required=True,
-        metavar=("X", "Y", "Z"), help="its size in m",
-    )  # fmt: skip
-    add.add_argument(
-        "--corner", type=METRES, nargs=3, default=[0.0, 0.0, 0.0], metavar=("X", "Y", "Z"),
-        help="where the room begins in the coordinates of the microphones, m (0 0 0)",
-    )  # fmt: skip
-    add.add_argument(
-        "--heights", type=METRES, nargs=2, default=[1.0, 1.8], metavar=("LOW", "HIGH"),
-        help="of what is to be located above the floor, m (1 1.8)",
-    )  # fmt: skip
-    add.add_argument(
-        "--t60", type=number(0, 10, "s"), nargs="+", default=[0.2, 0.4], metavar="SECONDS",
-        help="nominal reverberation time, or its lowest and highest (0.2 0.4)",
-    )  # fmt: skip
-    add.add_argument(
-        "--snr", type=number(-100, 200, "dB"), default=20.0, help="dB at the microphones (20)"
-    )
-    add.add_argument("--model", type=Path, help="wav2pos model to fine-tune; its sizes are taken")
-    add.add_argument("--out", type=Path, required=True, help="config .yaml to write")
+    add.path("--mics", "csv: name,x,y,z in metres", required=True)
+    add.numbers("--room", ("X", "Y", "Z"), "its size in m", required=True)
+    text = "where the room begins in the coordinates of the microphones, m (0 0 0)"
+    add.numbers("--corner", ("X", "Y", "Z"), text, default=[0.0, 0.0, 0.0])
+    text = "of what is to be located above the floor, m (1 1.8)"
+    add.numbers("--heights", ("LOW", "HIGH"), text, default=[1.0, 1.8])
+    text = "nominal reverberation time, or its lowest and highest (0.2 0.4)"
+    add.numbers("--t60", "SECONDS", text, nargs="+", default=[0.2, 0.4])
+    add.add_argument("--snr", type=finite, default=20.0, help="dB at the microphones (20)")
+    add.path("--model", "wav2pos model to fine-tune; its sizes are taken")
+    add.path("--out", "config .yaml to write", required=True)
 
     command("methods", _methods, "list the methods there are")
     command("datasets", _datasets, "list the datasets there are")
@@ -95,7 +64,11 @@ def _locate(args: argparse.Namespace) -> None:
     if predictions.covariance is not None:
         deviation = np.sqrt(np.einsum("fii->fi", predictions.covariance))
         table[["sigma_x", "sigma_y", "sigma_z"]] = np.where(quiet[:, None], np.nan, deviation)
-    files.write_text(args.out, table.to_csv(index=False, float_format="%.4f", lineterminator="\n"))
+    if args.plot:
+        from wavloc.reporting.figures.located import located
+
+        located(table, names, mics, args.plot)
+    files.write_csv(args.out, table, 4)
     if predictions.reliability is not None:
         for name, value in recordings.suspicious(names, predictions.reliability[~quiet]):
             say(
@@ -120,11 +93,9 @@ def _own_room(args: argparse.Namespace) -> None:
     own_room.write(args.out, made, args.typed)
     results = made["pathvars"]["results"]
     model = f"{results}/models/own_room/speakers/{own_room.METHOD}"
-    say(
-        f"own-room: {len(made['datasets']['own_room']['options']['mics'])} microphones -> "
-        f"{args.out}; `snakemake --cores 2 --configfile {args.out} -- all` makes {results} and "
-        f"{model}"
-    )
+    count = len(made["datasets"]["own_room"]["options"]["mics"])
+    run = f"snakemake --cores 2 --configfile {args.out} -- all"
+    say(f"own-room: {count} microphones -> {args.out}; `{run}` makes {results} and {model}")
 
 
 def _methods(args: argparse.Namespace) -> None:

@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wavloc.cli.common import Command, pair, say
+from wavloc.checks import one_of
+from wavloc.cli.common import Command, say
 from wavloc.errors import InputError
 
 if TYPE_CHECKING:
@@ -17,39 +18,34 @@ def register(command: Command) -> None:
     """Add the commands and their arguments."""
     add = command("tables", _tables, "render one table as csv, md and tex")
     add.add_argument("--table", required=True, help="name in the config, e.g. table1")
-    add.add_argument("--metrics", type=Path, nargs="+", required=True, help="metrics .csv files")
-    add.add_argument("--paper", type=Path, help="values printed in the paper, .csv")
-    add.add_argument(
-        "--models", type=pair, nargs="*", default=[], metavar="METHOD=FOLDER",
-        help="trained models, for their numbers of parameters",
-    )  # fmt: skip
-    add.add_argument("--properties", type=Path, help="measured, from `properties`, .json")
-    add.add_argument("--out", type=Path, required=True, help="path without suffix")
+    add.paths("--metrics", "metrics .csv files", required=True)
+    add.path("--paper", "values printed in the paper, .csv")
+    add.pairs("--models", "METHOD=FOLDER", "trained models, for their numbers of parameters")
+    add.path("--properties", "measured, from `properties`, .json")
+    add.path("--out", "path without suffix", required=True)
 
     add = command("figures", _figures, "draw one figure as png and pdf")
     add.add_argument("--figure", required=True, help="name in the config, e.g. fig1")
-    for name, form in (("frames", "TRACK=PATH"), ("predictions", "TRACK/METHOD=PATH")):
-        add.add_argument(f"--{name}", type=pair, nargs="*", default=[], metavar=form)
-    add.add_argument(
-        "--metrics", type=Path, nargs="*", default=[], help="metrics .csv files, for curves"
-    )
-    add.add_argument("--out", type=Path, required=True, help="path without suffix")
+    add.pairs("--frames", "TRACK=PATH")
+    add.pairs("--predictions", "TRACK/METHOD=PATH")
+    add.paths("--metrics", "metrics .csv files, for curves", nargs="*")
+    add.path("--out", "path without suffix", required=True)
 
     add = command("reproduction", _reproduction, "mark cells whose interval covers the paper's")
-    add.add_argument("--tables", type=Path, nargs="+", required=True, help="tables' .csv files")
-    add.add_argument("--out", type=Path, required=True, help="path without suffix")
+    add.paths("--tables", "tables' .csv files", required=True)
+    add.path("--out", "path without suffix", required=True)
 
     add = command("summary", _summary, "write one number per method and table as JSON")
-    add.add_argument("--tables", type=Path, nargs="+", required=True, help="tables' .csv files")
-    add.add_argument("--out", type=Path, required=True, help=".json to write")
+    add.paths("--tables", "tables' .csv files", required=True)
+    add.path("--out", ".json to write", required=True)
 
     add = command("report", _report, "write the self-contained HTML report of a run")
-    add.add_argument("--results", type=Path, help="folder of the run (the config's)")
-    add.add_argument("--deviations", type=Path, help="Markdown for the appendix")
-    add.add_argument("--out", type=Path, required=True, help=".html to write")
+    add.path("--results", "folder of the run (the config's)")
+    add.path("--deviations", "Markdown for the appendix")
+    add.path("--out", ".html to write", required=True)
 
     add = command("publish", _publish, "copy what a finished run shows, with its provenance")
-    add.add_argument("--out", type=Path, required=True, help="folder to write")
+    add.path("--out", "folder to write", required=True)
 
 
 def _plan(args: argparse.Namespace) -> Plan:
@@ -59,10 +55,7 @@ def _plan(args: argparse.Namespace) -> Plan:
 
 
 def _named(args: argparse.Namespace, kind: str) -> str:
-    name, known = getattr(args, kind), _plan(args).config[f"{kind}s"]
-    if name not in known:
-        raise InputError(f"unknown {kind} '{name}', expected one of {', '.join(known)}")
-    return name
+    return one_of(getattr(args, kind), _plan(args).config[f"{kind}s"], f"unknown {kind}")
 
 
 def _tables(args: argparse.Namespace) -> None:

@@ -1,7 +1,5 @@
 """Datasets: one file each, selected by file name or by entry point ``wavloc.datasets``."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

@@ -4,8 +4,6 @@ Every example has its own source position. The datasets decide how microphones, 
 T60 are drawn.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping
 from typing import Any
@@ -31,9 +29,7 @@ class ExampleOptions:
     train: int = 20_000  # examples per split
     valid: int = 1_000
     test: int = 2_000
-    repeats: int = (
-        10  # consecutive examples with one utterance and one array, as in the public code
-    )
+    repeats: int = 10  # consecutive examples of one utterance and one array (public code)
     margin: int = 800  # samples stored on both sides of a frame
     room: tuple[float, ...] = (5.0, 5.0, 2.0)
     t60_low_s: float = 0.0  # training and validation: uniform between the two

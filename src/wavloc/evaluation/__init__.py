@@ -1,43 +1,27 @@
 """Evaluation: from predictions and truth to metrics with bootstrap intervals."""
 
-from __future__ import annotations
-
 import importlib
+import inspect
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from wavloc.checks import one_of
 from wavloc.errors import InputError
 from wavloc.evaluation.base import Evaluation
 from wavloc.frames import Frames
 from wavloc.methods.predictions import Predictions
 
-
-class Kind(NamedTuple):
-    """An evaluation: the module whose ``score`` does it, the options it needs, those it takes."""
-
-    module: str
-    needs: tuple[str, ...] = ()
-    takes: tuple[str, ...] = ()
-
-
-# Modules by name, so that the code digest of one kind does not follow the code of the others.
-KINDS = {
-    "errors": Kind("errors", takes=("known",)),
-    "conditions": Kind("conditions", needs=("by",), takes=("known",)),
-    "denoising": Kind("denoising", needs=("clean",), takes=("by",)),
-    "detection": Kind("detection"),
-    "sources": Kind("multi_source"),
-}
+# Kind -> module whose ``score`` does it. Names, so that the code digest of one kind does not follow
+# the code of the others.
+KINDS = {name: name for name in ("errors", "conditions", "denoising", "detection")}
+KINDS["sources"] = "multi_source"
 
 
 def module_of(kind: str) -> str:
     """Import path of the module that evaluates a kind of metrics."""
-    if kind not in KINDS:
-        raise InputError(f"evaluation kind '{kind}', expected one of {', '.join(KINDS)}")
-    return f"{__name__}.{KINDS[kind].module}"
+    return f"{__name__}.{KINDS[one_of(kind, KINDS, 'evaluation kind')]}"
 
 
 def score(
@@ -67,12 +51,12 @@ def score(
         raise InputError(f"evaluation.resamples: {resamples}, expected at least 1000")
     options = {"by": list(by) or None, "known": known, "clean": clean}
     options = {name: value for name, value in options.items() if value is not None}
-    _, needs, takes = KINDS[kind]
-    for name in needs:
-        if name not in options:
-            raise InputError(f"evaluation of kind '{kind}' needs '{name}'")
+    takes = inspect.signature(module.score).parameters
     for name in options:
-        if name not in needs + takes:
+        if name not in takes:
             raise InputError(f"evaluation of kind '{kind}' does not take '{name}'")
+    for name, parameter in list(takes.items())[1:]:
+        if parameter.default is parameter.empty and name not in options:
+            raise InputError(f"evaluation of kind '{kind}' needs '{name}'")
     matched = {name: prediction.of(frames) for name, prediction in predictions.items()}
     return module.score(Evaluation(matched, frames, cell, seed, resamples, block), **options)

@@ -58,9 +58,7 @@ class Evaluation:
         return dataclasses.replace(self, predictions=chosen, frames=frames, cell=cell)
 
     def table(
-        self,
-        metrics: Sequence[str],
-        results_of: Callable[[str, Predictions], Results],
+        self, metrics: Sequence[str], results_of: Callable[[str, Predictions], Results]
     ) -> pd.DataFrame:
         """A row per method and metric.
 
@@ -73,14 +71,12 @@ class Evaluation:
                 results = prediction.meta.get("refused") or results_of(name, prediction)
             except InputError as error:
                 raise InputError(f"method '{name}': {error}") from None
-            count = len(prediction)
             if isinstance(results, str):
-                rows += [row(self.cell, name, metric, count, note=results) for metric in metrics]
-                continue
-            failed = {"failure_rate": results[1]}
+                results = [results] * len(metrics), np.nan
             for metric, result in zip(metrics, results[0], strict=True):
                 numbers, note = ((), result) if isinstance(result, str) else (result, "")
-                rows.append(row(self.cell, name, metric, count, numbers, note, **failed))
+                made = row(self.cell, name, metric, len(prediction), numbers, note)
+                rows.append(made | {"failure_rate": results[1]})
         return tidy(rows)
 
 
@@ -91,13 +87,12 @@ def row(
     n_frames: int,
     numbers: Iterable[Any] = (),
     note: str = "",
-    **fields: Any,
 ) -> dict[str, Any]:
     """One row. numbers: value and interval before `Metric.factor`, or the value alone, or none."""
     scaled = [METRICS[metric].factor * number for number in numbers]
     names = {"method": method, "metric": metric, "unit": METRICS[metric].unit}
     values = dict(zip(NUMBERS, scaled, strict=False))
-    return {**cell, **names, **values, "n_frames": n_frames, "note": note, **fields}
+    return {**cell, **names, **values, "n_frames": n_frames, "note": note}
 
 
 def tidy(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:

@@ -1,7 +1,5 @@
 """Bootstrap intervals for all metrics and methods at once, on the same resamples of frames."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Callable, Iterator
 
@@ -51,17 +49,11 @@ def intervals(
 
 
 def resampled(
-    statistic: Statistic,
-    values: np.ndarray,
-    rng: np.random.Generator,
-    resamples: int = 2000,
-    block: int = 1,
+    statistic: Statistic, values: np.ndarray, rng: np.random.Generator, resamples: int, block: int
 ) -> np.ndarray:
     """The statistic of the sample itself and of each resample: values (F, K) -> (1 + R, K)."""
-    weights = itertools.chain(
-        [np.ones((1, len(values)))], _weights(len(values), rng, resamples, block)
-    )
-    return np.concatenate([statistic(part, values) for part in weights])
+    weights = [np.ones((1, len(values)))], _weights(len(values), rng, resamples, block)
+    return np.concatenate([statistic(part, values) for part in itertools.chain(*weights)])
 
 
 def _weights(

@@ -1,7 +1,5 @@
 """Metrics of the frames of each condition, such as every (T60, SNR) cell of a simulated set."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 

@@ -1,7 +1,5 @@
 """What methods cost: measured when they were trained and when they predicted."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What a split holds: speakers, utterances and frames, counted from the frames themselves."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import pandas as pd

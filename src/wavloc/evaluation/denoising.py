@@ -1,7 +1,5 @@
 """De-noising gain of reconstructed signals: SI-SDR over that of the noisy ones, in dB."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

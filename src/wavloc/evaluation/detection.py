@@ -1,7 +1,5 @@
 """Detection of faulty microphones by their reliability: ROC curves and the areas under them."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

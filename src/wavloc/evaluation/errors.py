@@ -1,7 +1,5 @@
 """Errors of positions (Berg et al. 2024, Sec. IV) and paired differences between methods."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

@@ -4,8 +4,6 @@ A new metric of errors is one entry of `METRICS`; `config/experiments.yaml` says
 figures show it.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Several sources at once: estimates are matched to sources before they are scored."""
 
-from __future__ import annotations
-
 import itertools
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The leaderboard: mean rank of each method over the cells of all datasets, with intervals."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

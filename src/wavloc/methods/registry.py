@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from wavloc import config as configuration
 from wavloc import plugins
-from wavloc.errors import InputError
+from wavloc.checks import one_of
 
 if TYPE_CHECKING:
     from wavloc.methods.base import Method
@@ -52,13 +52,7 @@ class Entry:
         """The entry with other values; its options are kept where they are not stated anew."""
         known = {field.name for field in dataclasses.fields(self)} - {"name"}
         for key in values:
-            if key not in known:
-                raise InputError(
-                    f"methods.{self.name}: unknown key '{key}', expected one of {sorted(known)} "
-                    f'(an option of the method: {{"options": {{"{key}": ...}}}})'
-                )
-        if not isinstance(values.get("options", {}), Mapping):
-            raise InputError(f"methods.{self.name}.options: expected names and values")
+            one_of(key, sorted(known), f"methods.{self.name}: unknown key")
         return dataclasses.replace(
             self, **dict(values) | {"options": {**self.options, **values.get("options", {})}}
         )
@@ -81,10 +75,7 @@ def named(name: str, known: Mapping[str, Entry] | None = None) -> Entry:
     listed = shipped() if known is None else known
     if name in listed:
         return listed[name]
-    if name not in modules():
-        expected = ", ".join(sorted({*listed, *modules()}))
-        raise InputError(f"unknown method '{name}', expected one of {expected}")
-    return Entry(name)
+    return Entry(one_of(name, sorted({*listed, *modules()}), "unknown method"))
 
 
 def modules() -> dict[str, str]:

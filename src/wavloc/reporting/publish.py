@@ -1,7 +1,5 @@
 """Copies what a finished run shows, to be kept: tables, figures, report, provenance."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """How figures look: one style for all, a look for each method, legends; how they are saved."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from pathlib import Path

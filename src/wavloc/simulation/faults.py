@@ -5,8 +5,6 @@ are the same for every kind and level, so that curves over the level are paired.
 nothing.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
@@ -93,14 +91,13 @@ def apply(
     elif level:
         positions = change(positions, level, draw)
     faulty = [" ".join(map(str, sorted(mics_of))) for mics_of in draw.faulty.tolist()]
-    room = {key: frames.meta[key] for key in ("room", "origin") if key in frames.meta}
     unchanged = np.array_equal(positions, frames.mics(), equal_nan=True)
     return replace(
         frames,
         audio=audio,
         mic_positions=np.array(frames.mic_positions) if unchanged else positions,
         table=frames.table.assign(faulty=faulty),
-        meta=room | {"fault": {"kind": kind, "level": level, "unit": unit, "mics": mics}},
+        meta=frames.place | {"fault": {"kind": kind, "level": level, "unit": unit, "mics": mics}},
     )
 
 

@@ -4,8 +4,6 @@ The dry sound of stored simulated frames is rendered again in every training ste
 device.
 """
 
-from __future__ import annotations
-
 import dataclasses
 
 import numpy as np
@@ -35,7 +33,7 @@ class Rooms:
     speed_of_sound: float
 
     @classmethod
-    def of(cls, frames: Frames, t60_s: tuple[float, float]) -> Rooms:
+    def of(cls, frames: Frames, t60_s: tuple[float, float]) -> "Rooms":
         """The room that the frames were simulated in; `InputError` if it is not known."""
         if not 0 <= t60_s[0] <= t60_s[1]:
             raise InputError(

@@ -1,10 +1,7 @@
 """Rendering scenes to frames: convolution, occlusion, noise, silence; resumed after a crash."""
 
-from __future__ import annotations
-
-import contextlib
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -44,21 +41,14 @@ def render(
             partial.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"cannot write {partial}: {error.strerror or error}") from None
-        with _one_thread():
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # the number of cores must not change the result by a bit
+        try:
             chunks = _render_chunks(scenes, partial, out.name, engine)
+        finally:
+            torch.set_num_threads(threads)
         _assemble(scenes, chunks, partial / "audio.npy", seed, engine).save(out)
         shutil.rmtree(partial)
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """Run on one thread: the number of cores must not change the result by a bit."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _render_chunks(scenes: Scenes, folder: Path, name: str, engine: str) -> list[Path]:

@@ -4,8 +4,6 @@
 ``<cache>/<name>/<archive>/`` holds their content and ``<cache>/<name>/manifest.json`` describes it.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import re
 import shutil

@@ -1,7 +1,5 @@
 """Unpacking untrusted archives: nothing outside the folder, no links, a bound on the size."""
 
-from __future__ import annotations
-
 import dataclasses
 import errno
 import functools

@@ -1,7 +1,5 @@
 """Downloading a file with pooch: resumed, retried with back-off and from mirrors, checked."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import errno

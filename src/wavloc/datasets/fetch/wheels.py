@@ -4,8 +4,6 @@ pip downloads such a wheel once, without dependencies, and the needed part goes 
 nothing is installed.
 """
 
-from __future__ import annotations
-
 import subprocess
 import sys
 import tempfile

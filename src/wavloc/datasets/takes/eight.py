@@ -5,8 +5,6 @@ sound of the take is rendered frame by frame, each frame with its own random sou
 T60. They have no noise, gain errors or occlusion; training adds noise.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping
 from typing import Any

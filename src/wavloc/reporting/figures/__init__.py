@@ -1,7 +1,5 @@
 """Figures: ``figures/<kind>.py`` draws one kind, from what earlier stages wrote."""
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from wavloc.checks import one_of
 from wavloc.errors import InputError
 from wavloc.frames import Frames
 from wavloc.frames import load as load_frames
@@ -79,9 +78,7 @@ def draw(
     data: track -> Frames; predicted: ``track/method`` -> predictions; methods: name -> label and
     place in the configuration; metrics: csv files.
     """
-    kind = spec["kind"]
-    if kind not in KINDS:
-        raise InputError(f"figure kind '{kind}', expected one of {', '.join(KINDS)}")
+    kind = one_of(spec["kind"], KINDS, "figure kind")
     if "metrics" in KINDS[kind] and not metrics:
         raise InputError(f"figure of kind '{kind}' needs metrics")
     tracks = spec["tracks"] if "frames" in KINDS[kind] else []

@@ -1,7 +1,5 @@
 """Where microphones and sources are (Figs. 4 and 5): in 3-D, or from above and from the side."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Sequence
@@ -102,14 +100,10 @@ def _draw_room(axes: Any, layout: Layout, box: tuple[np.ndarray, np.ndarray]) ->
 
 def _faces(mics: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """Nearest kind of face of each microphone: (M,) of the keys of `FACES`."""
-    gaps = np.stack(
-        [
-            np.minimum(mics - low, high - mics)[:, :2].min(axis=1),
-            mics[:, 2] - low[2],
-            high[2] - mics[:, 2],
-        ]
-    )
-    return np.array(list(FACES))[gaps.argmin(axis=0)]
+    above, below = mics - low, high - mics
+    walls = np.minimum(above, below)[:, :2].min(axis=1)
+    nearest = np.argmin([walls, above[:, 2], below[:, 2]], axis=0)
+    return np.array(list(FACES))[nearest]
 
 
 @styled
@@ -120,7 +114,6 @@ def plan_and_side(
     figure = Figure(figsize=(7.2, 4.2))
     mics, sources = layout
     low, high = _box(mics, room)
-    size = high - low
     panels = figure.subplots(1, 2, width_ratios=[1, 1.15])
     for axes, across, view in zip(panels, (1, 2), ("from above", "from the side"), strict=True):
         axes.plot(*sources[:, [0, across]].T, ".", color="#E69F00", markersize=2, zorder=1)
@@ -130,7 +123,7 @@ def plan_and_side(
                 str(name), mic[[0, across]], xytext=(5, 4), textcoords="offset points", fontsize=8
             )
         if room is not None:
-            corner, sides = (low[0], low[across]), size[[0, across]]
+            corner, sides = (low[0], low[across]), (high - low)[[0, across]]
             axes.add_patch(mpl.patches.Rectangle(corner, *sides, fill=False, color="#999999"))
         axes.set(title=view, xlabel="x (m)", ylabel=f"{'xyz'[across]} (m)", aspect="equal")
         axes.margins(0.08)

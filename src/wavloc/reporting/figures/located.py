@@ -1,7 +1,5 @@
 """The picture of `wavloc locate`; not a kind of figure of experiments.yaml."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

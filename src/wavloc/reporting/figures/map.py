@@ -1,7 +1,5 @@
 """The map of errors over the floor plan of a room, a panel per method."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The track in the plan of the room (Fig. 1), a panel per method beside the ground truth."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A metric against a condition of the frames (Fig. 3); ``degradation`` draws the same curves."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

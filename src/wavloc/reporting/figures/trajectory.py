@@ -1,7 +1,5 @@
 """x, y, z over time (Fig. 7): the true track and the estimates of methods."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

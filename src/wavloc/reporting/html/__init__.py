@@ -1,7 +1,6 @@
 """The report of a run: one HTML page that is read without a network or any other file."""
 
-from __future__ import annotations
-
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,16 +20,13 @@ def report(results: Path, config: Mapping[str, Any], out: Path, deviations: Path
 
     config: the whole, resolved configuration of the run, with the methods of each figure by name.
     """
-    tables = [
-        (results / "tables" / f"{name}.csv", results / "tables" / f"{name}.md")
-        for name in config["tables"]
-    ]
-    reproduced = results / "tables/reproduction.csv", results / "tables/reproduction.md"
+    stems = [results / "tables" / name for name in (*config["tables"], "reproduction")]
+    tables = [(stem.with_suffix(".csv"), stem.with_suffix(".md")) for stem in stems]
     drawn = [
         (results / "figures" / f"{name}.png", spec["title"])
         for name, spec in config["figures"].items()
     ]
-    for path in [*(csv for csv, _ in tables), *reproduced, *(png for png, _ in drawn)]:
+    for path in [*itertools.chain(*tables), *(png for png, _ in drawn)]:
         if not path.is_file():
             raise InputError(f"{path}: missing; make tables and figures first")
     specs = [*config["tables"].values(), *config["figures"].values()]
@@ -44,7 +40,7 @@ def report(results: Path, config: Mapping[str, Any], out: Path, deviations: Path
         profile=config["profile"],
         data_note=f"Speech: {config['speech']}, music: {config['music']}; "
         f"datasets: {', '.join(used)}.",
-        tables=[*tables, reproduced],
+        tables=tables,
         figures=drawn,
         views=view.views(results, config, labels),
         models=_models(results / "models", benchmarks),
@@ -84,7 +80,7 @@ def _sources(
     rows = []
     for name in datasets:
         entry = config["datasets"][name]
-        dataset = plugins.plugin_class("datasets", entry.get("module", name))
+        dataset = plugins.plugin_class("datasets", entry["module"])
         described = [entry.get(key, getattr(dataset, key)) for key in ("label", "reference")]
         rows.append((*described, entry.get("licence", "not stated")))
     for path in sorted((results / "data" / "corpus").glob("*/meta.json")):
@@ -104,13 +100,10 @@ def _data_note(folder: Path) -> str:
         key: sum(int(meta.get(f"frames_{key}", 0)) for meta in metas)
         for key in ("rendered", "recorded", "silent", "unlabelled", "anechoic")
     }
-    recorded = (
-        f"{total['recorded']} frames recorded, {total['unlabelled']} of them without a label, "
-        if total["recorded"]
-        else ""
-    )
+    recorded = f"{total['recorded']} frames recorded, {total['unlabelled']} of them without a label"
     return (
-        f"{folder.name}: {recorded}{total['rendered']} frames simulated, "
+        f"{folder.name}: {f'{recorded}, ' * bool(total['recorded'])}"
+        f"{total['rendered']} frames simulated, "
         f"{total['silent']} dropped as silent, "
         f"{total['anechoic']} anechoic (nominal T60 below Sabine's bound)."
     )

@@ -1,7 +1,5 @@
 """The page of a run: its sections, put together from what they show."""
 
-from __future__ import annotations
-
 import base64
 import itertools
 import json
@@ -48,8 +46,9 @@ class Content:
 def write_report(out: str | Path, content: Content) -> None:
     """Write the page; equal content gives equal bytes."""
     frames = [tables.read(csv) for csv, _ in content.tables]
-    pages = [_read(md) for _, md in content.tables]
+    pages = [md.read_text(encoding="utf-8") for _, md in content.tables]
     headings = [page.splitlines()[0].removeprefix("## ") for page in pages]
+    sources = table("sources", ["what", "source", "licence"], content.sources)
     sections = {
         "Summary": _summary(content, frames),
         "Tables": _links(headings)
@@ -61,11 +60,7 @@ def write_report(out: str | Path, content: Content) -> None:
         "Run times": _run_times(content.benchmarks),
         "Not computed": _gaps(frames),
         "Provenance": _provenance(content.provenance, content.config),
-        "Data sources and licences": table(
-            "sources", ["what", "source", "licence"], content.sources
-        )
-        if content.sources
-        else _none("use of data"),
+        "Data sources and licences": sources if content.sources else _none("use of data"),
         "Deviations": _deviations(content.deviations),
     }
     body = "".join(
@@ -73,27 +68,17 @@ def write_report(out: str | Path, content: Content) -> None:
         for name, shown in sections.items()
     )
     # sort.js makes buttons of table headings, so that the keyboard reaches them.
-    scripts = ["sort.js", *(["view.js"] if content.views else [])]
+    names = ["sort.js", *(["view.js"] if content.views else [])]
+    scripts = "".join(f"<script>\n{asset(name)}</script>" for name in names)
     page = (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<link rel="icon" href="data:,"><title>{text(content.title)}</title>'
         f"<style>\n{asset('report.css')}</style></head>\n"
         f"<body><h1>{text(content.title)}</h1>{_links(sections)}\n{body}"
-        f"{''.join(map(_script, scripts))}</body></html>\n"
+        f"{scripts}</body></html>\n"
     )
     files.write_text(out, page)
-
-
-def _script(name: str) -> str:
-    return f"<script>\n{asset(name)}</script>"
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{path}: not readable ({error.strerror})") from None
 
 
 def _none(what: str) -> str:
@@ -145,10 +130,7 @@ def _values(frame: pd.DataFrame) -> str:
 
 
 def _figure(png: Path, caption: str) -> str:
-    try:
-        picture = Path(png).read_bytes()
-    except OSError as error:
-        raise InputError(f"{png}: not readable ({error.strerror})") from None
+    picture = png.read_bytes()
     if picture[:8] != b"\x89PNG\r\n\x1a\n":
         raise InputError(f"{png}: not a PNG picture")
     # Half its pixels: pictures have twice the resolution of a usual screen.
@@ -158,7 +140,7 @@ def _figure(png: Path, caption: str) -> str:
         f'src="data:image/png;base64,{base64.b64encode(picture).decode()}">'
     )
     return (
-        f'<figure id="{text(Path(png).stem)}">{scrolling(image, caption, "wide")}'
+        f'<figure id="{text(png.stem)}">{scrolling(image, caption, "wide")}'
         f"<figcaption>{text(caption)}</figcaption></figure>"
     )
 
@@ -183,17 +165,13 @@ def _run_times(folder: Path | None) -> str:
     jobs = read_benchmarks(folder)
     if jobs.empty:
         return '<p class="soft">This run kept no run times.</p>'
-    rows = []
-    for rule, members in jobs.groupby("rule"):
-        longest = members.loc[members["s"].to_numpy() == members["s"].max()].iloc[0]
-        rows.append((rule, len(members), members["s"].sum(), longest, members["max_rss"].max()))
-    rows.sort(key=lambda row: (-row[2], row[0]))
-    total = jobs["s"].sum()
-    cells = [
-        [rule, count, f"{seconds:.1f}", f"{100 * seconds / total:.1f}", f"{longest['s']:.1f}",
-         longest["job"], "" if pd.isna(peak) else f"{peak:.0f}"]
-        for rule, count, seconds, longest, peak in rows
-    ]  # fmt: skip
+    total, cells = jobs["s"].sum(), []
+    for rule, members in sorted(jobs.groupby("rule"), key=lambda group: -group[1]["s"].sum()):
+        seconds, peak = members["s"].sum(), members["max_rss"].max()
+        longest = members.sort_values("s", ascending=False, kind="stable").iloc[0]
+        shares = f"{seconds:.1f}", f"{100 * seconds / total:.1f}", f"{longest['s']:.1f}"
+        memory = "" if pd.isna(peak) else f"{peak:.0f}"
+        cells.append([rule, len(members), *shares, longest["job"], memory])
     heads = ["rule", "jobs", "sum (s)", "share (%)", "longest (s)", "longest job"]
     return (
         f"<p>All rules: {len(jobs)} jobs, {total:.1f} s of job time (jobs side by side count each)."
@@ -220,7 +198,7 @@ def _gaps(frames: Sequence[pd.DataFrame]) -> str:
 
 
 def _joined(values: pd.Series) -> str:
-    return ", ".join(dict.fromkeys(values))
+    return ", ".join(values.unique())
 
 
 def _provenance(stamp: Mapping[str, Any], config: Mapping[str, Any]) -> str:

@@ -1,7 +1,5 @@
 """An interactive 3-D view of tracks: the array, the true path and every method's positions."""
 
-from __future__ import annotations
-
 import base64
 import gzip
 import json

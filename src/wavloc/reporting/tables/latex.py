@@ -1,7 +1,5 @@
 """Tables in LaTeX (package booktabs)."""
 
-from __future__ import annotations
-
 import itertools
 from operator import itemgetter
 
