@@ -1,5 +1,6 @@
 """Numbers are checked where they enter: one rule, with the field's name, its range and its unit."""
 
+import numbers
 from collections.abc import Collection
 from typing import Any
 

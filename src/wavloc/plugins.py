@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from wavloc import checks
 from wavloc.checks import one_of
 from wavloc.errors import InputError
 

@@ -16,7 +16,7 @@ from typing import Any
 from wavloc import __version__
 from wavloc.allocator import keep_freed
 from wavloc.cli import data, evaluation, methods, own, reporting
-from wavloc.cli.common import Parser, logging
+from wavloc.cli.common import SEED, Parser, logging
 from wavloc.errors import WavlocError
 
 # Commands as `wavloc --help` lists them.
@@ -55,6 +55,8 @@ def main(arguments: list[str] | None = None) -> int:
             traceback.print_exc()
         if isinstance(error, WavlocError):
             return _fail(str(error), log, error.exit_code)
+        if isinstance(error, OSError | MemoryError):
+            return _fail(_machine(error), log, 1)
         note = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         return _fail(f"{note} (run again with --debug for the traceback)", log, 1)
 
@@ -100,11 +102,11 @@ def _parser() -> argparse.ArgumentParser:
     common = Parser(add_help=False)
     text = "<results>/plan.json of a run, or a config .yaml: seed, methods, datasets, sizes; "
     common.path("--config", text + "other options go over it", metavar="FILE")
-    common.add_argument("--seed", type=int, help="seed of every random draw (the config's, or 0)")
+    common.add_argument("--seed", type=SEED, help="seed of every random draw (the config's, or 0)")
     common.add_argument("--log", metavar="FILE", help="also write messages to this file")
     common.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = parser.add_subparsers(
-        metavar="COMMAND", required=True, parser_class=Parser, help=argparse.SUPPRESS
+        metavar="COMMAND", required=True, parser_class=Parser, help=argparse.SUPPRESS, prog="wavloc"
     )
     helps: dict[str, str] = {}
 

@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import functools
 import json
-import math
 import operator
 import sys
 from collections.abc import Callable, Iterator
@@ -41,18 +40,24 @@ class Parser(argparse.ArgumentParser):
         self.add_argument(name, type=pair, metavar=form, help=text, **how)
 
     def json(self, name: str, text: str, **how: Any) -> None:
-        """A JSON value or a file of one."""
-        self.add_argument(name, type=json_value, help=text, **how)
+        """A JSON mapping or a file of one."""
+        self.add_argument(name, type=mapping, help=text, **how)
 
-    def numbers(self, name: str, form: str | tuple[str, ...], text: str, **how: Any) -> None:
-        """Finite numbers, as many as the form has parts."""
-        how = {"nargs": len(form), "metavar": form} | how
-        self.add_argument(name, type=finite, help=text, **how)
+    def number(self, name: str, text: str, *limits: Any, **how: Any) -> None:
+        """A number within limits, which are those of `number`, or a type made by it."""
+        read = limits[0] if callable(limits[0]) else number(*limits)
+        self.add_argument(name, type=read, help=text, **how)
+
+    def numbers(
+        self, name: str, form: str | tuple[str, ...], text: str, *limits: Any, **how: Any
+    ) -> None:
+        """As `number`, as many as the form has parts."""
+        self.number(name, text, *limits, **{"nargs": len(form), "metavar": form} | how)
 
     def device(self) -> None:
         """Where torch computes."""
         self.add_argument("--device", help="auto, cpu, cuda, cuda:1 ... (auto)")
-        self.add_argument("--threads", type=int, default=1, help="CPU threads of torch (1)")
+        self.number("--threads", "CPU threads of torch (1)", 1, 1024, "", True, default=1)
 
     def entry(self) -> None:
         """Which method."""
@@ -104,15 +109,14 @@ def mapping(text: str) -> dict[str, Any]:
     if not text.lstrip().startswith(("{", "[")):
         from wavloc.config import read_yaml
 
-    return read_yaml(Path(text))
-
-
-def finite(text: str) -> float:
-    """A number that is neither infinite nor NaN."""
-    with contextlib.suppress(ValueError):
-        if math.isfinite(value := float(text)):
-            return value
-    raise argparse.ArgumentTypeError(f"'{text}', expected a finite number")
+        return read_yaml(Path(text))
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise argparse.ArgumentTypeError(f"not valid JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError(f"{checks.shown(value)}, expected names and values")
+    return value
 
 
 def number(

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from wavloc.cli.common import Command, Parser, method_of, setting
+from wavloc.cli.common import COUNT, Command, Parser, method_of, setting
 from wavloc.errors import InputError
 
 SETUPS = ("1a", "1b", "2a", "2b")
@@ -63,8 +63,8 @@ def _add_cell(parser: Parser) -> None:
 
 
 def _add_bootstrap(parser: Parser) -> None:
-    parser.add_argument("--resamples", type=int, help="bootstrap (2000)")
-    parser.add_argument("--block", type=int, help="frames resampled together (1)")
+    parser.number("--resamples", "bootstrap (2000)", 1000, 1_000_000, "", True)
+    parser.number("--block", "frames resampled together (1)", COUNT)
 
 
 def _bootstrap(args: argparse.Namespace) -> dict[str, int]:
