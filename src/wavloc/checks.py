@@ -1,14 +1,12 @@
 """Numbers are checked where they enter: one rule, with the field's name, its range and its unit."""
 
+import numbers
 from collections.abc import Collection
 from typing import Any
-
-import numpy as np
 
 from wavloc.errors import InputError
 
 INFINITE = float("inf")
-_NUMBERS = (int, float, np.integer, np.floating)
 
 
 def number(
@@ -26,7 +24,8 @@ def number(
     name: of the field, for the message. whole: without a fractional part. above: ``low`` itself
     does not count. Text and booleans are no numbers.
     """
-    if isinstance(value, _NUMBERS) and not isinstance(value, bool):
+    real: bool = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if real:
         inside = low < value <= high if above else low <= value <= high  # False for NaN
         if inside and abs(value) != INFINITE and not (whole and value % 1):
             return value

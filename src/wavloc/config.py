@@ -9,6 +9,7 @@ import jsonschema
 import yaml
 
 from wavloc import files, plugins
+from wavloc.checks import shown
 from wavloc.errors import InputError
 
 FOLDER = Path(__file__).parents[2] / "config"  # of the checkout
@@ -30,11 +31,15 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML mapping; a missing file or a syntax error is one line that names it."""
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: not a regular file")
     try:
         loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from None
-    except yaml.YAMLError as error:
+    except RecursionError:
+        raise InputError(f"{path}: not valid YAML (nested too deeply)") from None
+    except (ValueError, yaml.YAMLError) as error:
         raise InputError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from None
     if not isinstance(loaded or {}, dict):
         raise InputError(f"{path}: expected keys and values, got {type(loaded).__name__}")
@@ -129,10 +134,16 @@ def _layered(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 def _flat(methods: Mapping[str, Any]) -> dict[str, Any]:
     """Entries without ``variants``: each of these is an entry `like` the one that has it."""
+    if not isinstance(methods, Mapping):
+        raise InputError(f"config, methods: {shown(methods)}, expected names and entries")
     flat: dict[str, Any] = {}
     for name, entry in methods.items():
+        if not isinstance(entry or {}, Mapping):
+            raise InputError(f"config, methods.{name}: {shown(entry)}, expected keys and values")
         entry = dict(entry or {})
-        variants = entry.pop("variants", {})
+        variants = entry.pop("variants", None) or {}
+        if not isinstance(variants, Mapping):
+            raise InputError(f"config, methods.{name}.variants: {shown(variants)}, expected names")
         flat[name] = entry
         for variant, change in variants.items():
             if variant in methods or variant in flat:

@@ -15,10 +15,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from wavloc import checks
 from wavloc.checks import one_of
 from wavloc.errors import InputError
 
 _FOLDERS = {"methods": ("methods/classical", "methods/learned"), "datasets": ("datasets",)}
+# Options of these names are above zero in every plugin.
+_ABOVE_ZERO = {
+    *("batch", "block", "channels", "climb_m", "coordinate_hidden", "decoder_depth", "draws"),
+    *("draws_single", "embed_dim", "encoder_depth", "epochs", "finalists", "finest_m", "group"),
+    *("heads", "hidden_dim", "hop", "inlier_m", "kept", "kernel_m", "lags", "learning_rate"),
+    *("mixtures", "oversample", "pair_hidden", "peak_inlier_m", "peaks", "power_spacing_m"),
+    *("power_starts", "predict_batch", "recurrent", "seconds", "sources", "spacing_m"),
+    *("starts", "taps"),
+}
 _UNREADABLE = object()  # default of an option that is not written as a literal
 
 
@@ -80,10 +90,23 @@ def _checked(defaults: Mapping[str, Any], given: Mapping[str, Any], where: str) 
         number = isinstance(default, int | float) and not isinstance(default, bool)
         if number and (isinstance(value, bool) or not isinstance(value, int | float)):
             raise InputError(f"{where}.options.{key}: {value!r} is not a number (now {default})")
+        if number:
+            _check_range(key, value, isinstance(default, int), where)
         if isinstance(default, bool) and not isinstance(value, bool):
             raise InputError(f"{where}.options.{key}: {value!r} is not true or false")
         values[key] = tuple(value) if isinstance(value, list) else value
     return values
+
+
+def _check_range(key: str, value: float, whole: bool, where: str) -> None:
+    """Raise `InputError` for a number that no plugin's option of that name can be."""
+    name = f"{where}.options.{key}"
+    if key in _ABOVE_ZERO:
+        checks.number(value, name, 0, above=True)
+    signed = key.endswith("_db") or not where.startswith("methods.")  # datasets check themselves
+    checks.number(value, name, -checks.INFINITE if signed else 0)
+    if whole:
+        checks.number(value, name, high=1_000_000_000, whole=True)
 
 
 @functools.cache

@@ -6,6 +6,7 @@ bad usage or input, 1 for failures while working; no traceback unless ``--debug`
 
 import argparse
 import contextlib
+import io
 import os
 import shlex
 import sys
@@ -15,7 +16,7 @@ from typing import Any
 from wavloc import __version__
 from wavloc.allocator import keep_freed
 from wavloc.cli import data, evaluation, methods, own, reporting
-from wavloc.cli.common import Parser, logging
+from wavloc.cli.common import SEED, Parser, logging
 from wavloc.errors import WavlocError
 
 # Commands as `wavloc --help` lists them.
@@ -32,6 +33,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit code."""
     raw = sys.argv[1:] if arguments is None else arguments
     log = raw[raw.index("--log") + 1] if "--log" in raw[:-1] else None
+    os.environ["MPLBACKEND"] = "Agg"  # whatever a notebook left behind
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         args = _parser().parse_args(raw)
         args.typed = shlex.join(raw[1:])  # options of the command
@@ -50,8 +55,18 @@ def main(arguments: list[str] | None = None) -> int:
             traceback.print_exc()
         if isinstance(error, WavlocError):
             return _fail(str(error), log, error.exit_code)
+        if isinstance(error, OSError | MemoryError):
+            return _fail(_machine(error), log, 1)
         note = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         return _fail(f"{note} (run again with --debug for the traceback)", log, 1)
+
+
+def _machine(error: OSError | MemoryError) -> str:
+    """What the machine refused: memory, space on a disk, access to a file."""
+    if isinstance(error, MemoryError):
+        return "not enough memory"
+    name = f"{error.filename}: " if error.filename else ""
+    return name + (error.strerror or str(error))
 
 
 def _read_plan(args: argparse.Namespace) -> None:
@@ -70,8 +85,8 @@ def _fail(message: str, log: str | None, code: int) -> int:
     line = f"wavloc: error: {' '.join(message.split())}"
     print(line, file=sys.stderr)
     if log:
-        with contextlib.suppress(OSError), open(log, "a", encoding="utf-8") as handle:
-            handle.write(line + "\n")
+        with contextlib.suppress(OSError), open(log, "ab") as handle:
+            handle.write((line + "\n").encode(errors="backslashreplace"))
     return code
 
 
@@ -87,11 +102,11 @@ def _parser() -> argparse.ArgumentParser:
     common = Parser(add_help=False)
     text = "<results>/plan.json of a run, or a config .yaml: seed, methods, datasets, sizes; "
     common.path("--config", text + "other options go over it", metavar="FILE")
-    common.add_argument("--seed", type=int, help="seed of every random draw (the config's, or 0)")
+    common.add_argument("--seed", type=SEED, help="seed of every random draw (the config's, or 0)")
     common.add_argument("--log", metavar="FILE", help="also write messages to this file")
     common.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = parser.add_subparsers(
-        metavar="COMMAND", required=True, parser_class=Parser, help=argparse.SUPPRESS
+        metavar="COMMAND", required=True, parser_class=Parser, help=argparse.SUPPRESS, prog="wavloc"
     )
     helps: dict[str, str] = {}
 

@@ -6,13 +6,13 @@ import argparse
 import contextlib
 import functools
 import json
-import math
 import operator
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from wavloc import checks, files
 from wavloc.errors import InputError
 
 if TYPE_CHECKING:
@@ -40,18 +40,24 @@ class Parser(argparse.ArgumentParser):
         self.add_argument(name, type=pair, metavar=form, help=text, **how)
 
     def json(self, name: str, text: str, **how: Any) -> None:
-        """A JSON value or a file of one."""
-        self.add_argument(name, type=json_value, help=text, **how)
+        """A JSON mapping or a file of one."""
+        self.add_argument(name, type=mapping, help=text, **how)
 
-    def numbers(self, name: str, form: str | tuple[str, ...], text: str, **how: Any) -> None:
-        """Finite numbers, as many as the form has parts."""
-        how = {"nargs": len(form), "metavar": form} | how
-        self.add_argument(name, type=finite, help=text, **how)
+    def number(self, name: str, text: str, *limits: Any, **how: Any) -> None:
+        """A number within limits, which are those of `number`, or a type made by it."""
+        read = limits[0] if callable(limits[0]) else number(*limits)
+        self.add_argument(name, type=read, help=text, **how)
+
+    def numbers(
+        self, name: str, form: str | tuple[str, ...], text: str, *limits: Any, **how: Any
+    ) -> None:
+        """As `number`, as many as the form has parts."""
+        self.number(name, text, *limits, **{"nargs": len(form), "metavar": form} | how)
 
     def device(self) -> None:
         """Where torch computes."""
         self.add_argument("--device", help="auto, cpu, cuda, cuda:1 ... (auto)")
-        self.add_argument("--threads", type=int, default=1, help="CPU threads of torch (1)")
+        self.number("--threads", "CPU threads of torch (1)", 1, 1024, "", True, default=1)
 
     def entry(self) -> None:
         """Which method."""
@@ -78,8 +84,10 @@ def logging(log: str | None) -> Iterator[None]:
     _log = None
     if log:
         try:
+            if not Path(log).is_char_device():  # /dev/null, /dev/stderr
+                files.check_file(log)
             Path(log).parent.mkdir(parents=True, exist_ok=True)
-            _log = open(log, "w", encoding="utf-8")  # noqa: SIM115 closed below
+            _log = open(log, "w", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
         except OSError as error:
             raise InputError(f"cannot write log {log}: {error.strerror or error}") from None
     try:
@@ -96,24 +104,50 @@ def say(line: str) -> None:
         _log.write(line + "\n")
 
 
-def json_value(text: str) -> Any:
-    """A JSON value, or the content of a JSON or YAML file."""
-    if text.lstrip().startswith(("{", "[")):
+def mapping(text: str) -> dict[str, Any]:
+    """A JSON mapping, or the content of a JSON or YAML file."""
+    if not text.lstrip().startswith(("{", "[")):
+        from wavloc.config import read_yaml
+
+        return read_yaml(Path(text))
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise argparse.ArgumentTypeError(f"not valid JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError(f"{checks.shown(value)}, expected names and values")
+    return value
+
+
+def number(
+    low: float = -checks.INFINITE,
+    high: float = checks.INFINITE,
+    unit: str = "",
+    whole: bool = False,
+    above: bool = False,
+) -> Callable[[str], Any]:
+    """Type of an argument: a number within a range, see `checks.number`."""
+
+    def read(text: str) -> Any:
         try:
-            return json.loads(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(f"not valid JSON: {error}") from None
-    from wavloc.config import read_yaml
+            value: Any = int(text) if whole else float(text)
+        except ValueError:
+            value = text
+        try:
+            return checks.number(value, "value", low, high, unit, whole=whole, above=above)
+        except InputError:
+            expected = checks.expected(low, high, unit, whole, above)
+            if text.lower().lstrip("+-") in ("nan", "inf", "infinity"):
+                expected = expected.replace("a number", "a finite number")
+            raise argparse.ArgumentTypeError(f"'{text}', expected {expected}") from None
 
-    return read_yaml(Path(text))
+    return read
 
 
-def finite(text: str) -> float:
-    """A number that is neither infinite nor NaN."""
-    with contextlib.suppress(ValueError):
-        if math.isfinite(value := float(text)):
-            return value
-    raise argparse.ArgumentTypeError(f"'{text}', expected a finite number")
+METRES = number(-1e6, 1e6, "m")
+COUNT = number(1, 1_000_000, whole=True)
+SEED = number(0, 2**63 - 1, whole=True)
+SECONDS = number(0, 1e9, "s", above=True)
 
 
 def pair(text: str) -> tuple[str, Path]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from wavloc.checks import one_of
-from wavloc.cli.common import Command, Parser, say, setting
+from wavloc.cli.common import COUNT, SECONDS, Command, Parser, number, say, setting
 from wavloc.errors import InputError
 
 
@@ -19,11 +19,9 @@ def register(command: Command) -> None:
     add.path("--cache", "folder of fetched files (data)")
     add.add_argument("--root", help="folder that has the archives already")
     add.add_argument("--offline", action="store_true", help="fetch nothing, name what is missing")
-    add.add_argument("--retries", type=int, help="per address (5)")
-    add.add_argument(
-        "--backoff", type=float, dest="backoff_s", help="seconds, doubled each time (2)"
-    )
-    add.add_argument("--timeout", type=float, dest="timeout_s", help="seconds without a byte (30)")
+    add.number("--retries", "per address (5)", 0, 1000, "", True)
+    add.number("--backoff", "seconds, doubled each time (2)", 0, 3600, "s", dest="backoff_s")
+    add.number("--timeout", "seconds without a byte (30)", SECONDS, dest="timeout_s")
 
     add = command("prepare", _prepare, "collect dry speech or music into a corpus folder")
     add.add_argument("--kind", required=True, choices=["speech", "music"])
@@ -53,18 +51,22 @@ def register(command: Command) -> None:
         "noisy (deviation of the noise over that of the signal), clipped (dB), delayed (ms)",
     )
     chosen.add_argument("--fault", help="a fault of the config, with its kind and microphones")
-    add.add_argument("--level", type=float, required=True, help="how bad, in the kind's unit")
-    add.add_argument("--mics", type=int, help="faulty microphones per frame (1)")
+    add.add_argument(
+        "--level", type=number(0, 1e6), required=True, help="how bad, in the kind's unit"
+    )
+    add.add_argument("--mics", type=COUNT, help="faulty microphones per frame (1)")
 
     add = command("mix", _mix, "let several sources sound at once in each frame")
     _add_drawn(add, "Frames folder to write")
     text = "Frames of the same array that the other sources are drawn from"
     add.paths("--partners", text, required=True)
-    add.add_argument("--sources", type=int, required=True, help="sources in each frame")
+    add.add_argument(
+        "--sources", type=number(whole=True), required=True, help="sources in each frame"
+    )
 
     add = command("subset", _subset, "draw the microphones that are known in each frame")
     _add_drawn(add, ".npy file to write")
-    add.add_argument("--mics", type=int, required=True, help="microphones per frame")
+    add.add_argument("--mics", type=COUNT, required=True, help="microphones per frame")
 
 
 def _add_drawn(parser: Parser, out: str) -> None:
@@ -80,7 +82,7 @@ def _download(args: argparse.Namespace) -> None:
 
     started = time.perf_counter()
     entry = args.entry
-    if not entry:
+    if entry is None:
         published = args.plan.downloads if args.plan else config.resolve({})["downloads"]
         entry = published[one_of(args.name, sorted(published), "unknown download")]
     entry = entry.get("download", entry)
@@ -106,8 +108,10 @@ def _download(args: argparse.Namespace) -> None:
 def _prepare(args: argparse.Namespace) -> None:
     from wavloc import jobs
     from wavloc.datasets import sound
-    from wavloc.files import read_json
+    from wavloc.datasets.sound.corpus import CONTENT
+    from wavloc.files import check_folder, read_json
 
+    check_folder(args.out, CONTENT)
     started = time.perf_counter()
     chosen: dict[str, Any] = {"source": "embedded", "options": {}, "cache": Path("data")}
     if args.plan:
@@ -122,9 +126,10 @@ def _prepare(args: argparse.Namespace) -> None:
 
 
 def _simulate(args: argparse.Namespace) -> None:
-    from wavloc import datasets, frames, jobs
+    from wavloc import datasets, files, frames, jobs
     from wavloc.datasets.sound.corpus import Corpus
 
+    files.check_folder(args.out, frames.CONTENT)
     entry, engine, folder = args.options or {}, args.engine or "phase_grid", args.data
     if args.plan:
         one_of(args.dataset, sorted(args.plan.config["datasets"]), "unknown dataset")
@@ -167,9 +172,10 @@ def _say_warnings(meta: dict[str, Any]) -> None:
 
 
 def _fault(args: argparse.Namespace) -> None:
-    from wavloc import frames, jobs
+    from wavloc import files, frames, jobs
     from wavloc.simulation import faults
 
+    files.check_folder(args.out, frames.CONTENT)
     kind, mics = args.kind, args.mics or 1
     if args.fault:
         known = args.plan.config["faults"] if args.plan else {}
@@ -185,9 +191,10 @@ def _fault(args: argparse.Namespace) -> None:
 def _mix(args: argparse.Namespace) -> None:
     import numpy as np
 
-    from wavloc import frames
+    from wavloc import files, frames
     from wavloc.simulation import mixtures
 
+    files.check_folder(args.out, frames.CONTENT)
     data = frames.load(args.frames)
     partners = frames.concatenate([frames.load(path) for path in args.partners])
     counts = np.full(len(data), args.sources)
@@ -200,6 +207,7 @@ def _subset(args: argparse.Namespace) -> None:
 
     from wavloc import files, frames, setups
 
+    files.check_file(args.out)
     data = frames.load(args.frames)
     drawn = setups.draw_subsets(len(data), data.n_mics, args.mics, args.dataset, args.seed)
     with files.replacing(args.out) as temporary, temporary.open("wb") as handle:

@@ -4,8 +4,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from wavloc.cli.common import Command, Parser, method_of, setting
+from wavloc.cli.common import COUNT, Command, Parser, method_of, setting
 from wavloc.errors import InputError
+
+SETUPS = ("1a", "1b", "2a", "2b")
 
 
 def register(command: Command) -> None:
@@ -56,13 +58,13 @@ def register(command: Command) -> None:
 def _add_cell(parser: Parser) -> None:
     for name in ("dataset", "track"):
         parser.add_argument(f"--{name}", default="", help=f"{name} name for the table")
-    parser.add_argument("--setup", default="1a", help="setup name for the table")
-    parser.add_argument("--mics", type=int, help="microphones, for the table")
+    parser.add_argument("--setup", default="1a", choices=SETUPS, help="setup name for the table")
+    parser.add_argument("--mics", type=COUNT, help="microphones, for the table")
 
 
 def _add_bootstrap(parser: Parser) -> None:
-    parser.add_argument("--resamples", type=int, help="bootstrap (2000)")
-    parser.add_argument("--block", type=int, help="frames resampled together (1)")
+    parser.number("--resamples", "bootstrap (2000)", 1000, 1_000_000, "", True)
+    parser.number("--block", "frames resampled together (1)", COUNT)
 
 
 def _bootstrap(args: argparse.Namespace) -> dict[str, int]:

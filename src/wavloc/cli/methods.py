@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from wavloc.cli.common import Command, entry_of, method_of, say, setting
+from wavloc.cli.common import COUNT, Command, entry_of, method_of, say, setting
 from wavloc.errors import InputError, Refusal, WorkError
 
 
@@ -14,7 +14,7 @@ def register(command: Command) -> None:
     """Add the commands and their arguments."""
     add = command("train", _train, "train a learned method; a killed run goes on where it stopped")
     add.entry()
-    add.add_argument("--mics", type=int, help="microphones of a model bound to their number")
+    add.number("--mics", "microphones of a model bound to their number", COUNT)
     add.paths("--train", "Frames to train on", required=True)
     text = "Frames that choose the epoch; without them the end of each training track"
     add.paths("--valid", text, nargs="*")
@@ -25,10 +25,10 @@ def register(command: Command) -> None:
     add.add_argument("--precision", help=text)
     add.add_argument("--compile", action="store_true", help="torch.compile the network")
     text = "parts that a batch passes the network in (1)"
-    add.add_argument("--accumulate", type=int, default=1, help=text)
-    add.add_argument("--save-every", type=float, default=10.0, help="seconds between states (10)")
+    add.number("--accumulate", text, COUNT, default=1)
+    add.number("--save-every", "seconds between states (10)", 0, 1e9, "s", default=10.0)
     text = "stop after this long, resumable"
-    add.add_argument("--minutes", type=float, default=float("inf"), help=text)
+    add.number("--minutes", text, 0, 1e7, "min", default=float("inf"))
     add.path("--out", "model folder to write", required=True)
     add.device()
 
@@ -55,7 +55,7 @@ def register(command: Command) -> None:
     text = "frames at once of a learned method, or auto: as many as memory holds"
     add.add_argument("--batch", metavar="N", help=text)
     add.add_argument("--refusal-as-na", action="store_true", help="write a refusal, do not fail")
-    add.path("--out", "predictions .parquet to write", required=True)
+    add.path("--out", ".parquet or .csv to write", required=True)
 
 
 def _train(args: argparse.Namespace) -> None:
@@ -64,6 +64,7 @@ def _train(args: argparse.Namespace) -> None:
     from wavloc.methods.learned.base import MODEL, MORE, LearnedMethod
     from wavloc.training.engine import Run
 
+    files.check_folder(args.out, MODEL, MORE)
     entry = entry_of(args)
     if args.mics:
         entry = entry.changed({"options": {"mics": args.mics}})
@@ -79,6 +80,8 @@ def _train(args: argparse.Namespace) -> None:
     if args.valid:
         valid = frames.concatenate([frames.load(path) for path in args.valid])
     else:
+        if "time_s" not in train.table:
+            raise InputError("--train: frames without times, none can be held out; name --valid")
         train, valid = train.hold_out(method.options.valid_share)
     if args.pretrained and args.start:
         raise InputError("--pretrained and --start: expected one; --start brings its own NGCC-PHAT")
@@ -114,9 +117,11 @@ def _train(args: argparse.Namespace) -> None:
 
 
 def _import_checkpoint(args: argparse.Namespace) -> None:
-    from wavloc import frames
+    from wavloc import files, frames
     from wavloc.checkpoints import imported
+    from wavloc.methods.learned.base import MODEL, MORE
 
+    files.check_folder(args.out, MODEL, MORE)
     train = frames.concatenate([frames.load(path) for path in args.train]) if args.train else None
     method = imported.model(args.file, train, args.out)
     say(f"import-checkpoint: {method.name}, {method.parameters:,} parameters -> {args.out}")
@@ -136,8 +141,11 @@ def _parity(args: argparse.Namespace) -> None:
 
 
 def _predict(args: argparse.Namespace) -> None:
-    from wavloc import frames, provenance
+    from wavloc import files, frames, provenance
+    from wavloc.methods.predictions import check_name
 
+    check_name(args.out)
+    files.check_file(args.out)
     method = method_of(args)
     data = frames.load(args.frames)
     setup = _setup(args, data.n_mics)

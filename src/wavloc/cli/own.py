@@ -2,7 +2,10 @@
 
 import argparse
 
-from wavloc.cli.common import Command, finite, method_of, say
+from wavloc.cli.common import METRES, Command, method_of, say
+from wavloc.errors import InputError
+
+PLOTS = (".png", ".pdf", ".svg")
 
 
 def register(command: Command) -> None:
@@ -13,21 +16,25 @@ def register(command: Command) -> None:
     text = "one multichannel WAV/FLAC, or one file <name>.wav per microphone"
     add.paths("--audio", text, required=True)
     add.path("--out", "csv: time_s,x,y,z,status", required=True)
-    add.path("--plot", "also draw the track (.png or .pdf)")
-    add.add_argument("--hop", type=float, default=0.064, help="seconds between positions (0.064)")
-    add.add_argument("--speed-of-sound", type=float, default=343.0, help="m/s (343)")
-    add.add_argument("--silence-db", type=float, default=30.0, help="dB under the loud frames (30)")
+    add.path("--plot", "also draw the track (.png, .pdf or .svg)")
+    add.number("--hop", "seconds between positions (0.064)", 1e-3, 3600, "s", default=0.064)
+    text = "m/s, 300 to 370 in air (343)"
+    add.number("--speed-of-sound", text, 10, 20_000, "m/s", default=343.0)
+    text = "allow a speed of sound that is not that of air"
+    add.add_argument("--other-medium", action="store_true", help=text)
+    add.number("--silence-db", "dB under the loud frames (30)", 0, 200, "dB", default=30.0)
 
     add = command("own-room", _own_room, "write the profile that trains and maps errors for a room")
     add.path("--mics", "csv: name,x,y,z in metres", required=True)
-    add.numbers("--room", ("X", "Y", "Z"), "its size in m", required=True)
+    size = (0, 500, "m", False, True)
+    add.numbers("--room", ("X", "Y", "Z"), "its size in m", *size, required=True)
     text = "where the room begins in the coordinates of the microphones, m (0 0 0)"
-    add.numbers("--corner", ("X", "Y", "Z"), text, default=[0.0, 0.0, 0.0])
+    add.numbers("--corner", ("X", "Y", "Z"), text, METRES, default=[0.0, 0.0, 0.0])
     text = "of what is to be located above the floor, m (1 1.8)"
-    add.numbers("--heights", ("LOW", "HIGH"), text, default=[1.0, 1.8])
+    add.numbers("--heights", ("LOW", "HIGH"), text, METRES, default=[1.0, 1.8])
     text = "nominal reverberation time, or its lowest and highest (0.2 0.4)"
-    add.numbers("--t60", "SECONDS", text, nargs="+", default=[0.2, 0.4])
-    add.add_argument("--snr", type=finite, default=20.0, help="dB at the microphones (20)")
+    add.numbers("--t60", "SECONDS", text, 0, 10, "s", nargs="+", default=[0.2, 0.4])
+    add.number("--snr", "dB at the microphones (20)", -100, 200, "dB", default=20.0)
     add.path("--model", "wav2pos model to fine-tune; its sizes are taken")
     add.path("--out", "config .yaml to write", required=True)
 
@@ -41,10 +48,18 @@ def _locate(args: argparse.Namespace) -> None:
 
     from wavloc import files, recordings
 
+    files.check_file(args.out)
+    if args.plot:
+        files.check_file(args.plot)
+        if args.plot.suffix.lower() not in PLOTS:
+            expected = ", ".join(PLOTS)
+            raise InputError(f"--plot {args.plot}: expected a name that ends in {expected}")
+        if args.plot.absolute() == args.out.absolute():
+            raise InputError(f"--plot {args.plot}: is --out too, expected another name")
     names, mics = recordings.read_mics(args.mics)
     method = method_of(args)
     channels, rate = recordings.read_channels(args.audio, names)
-    data = recordings.cut(channels, rate, mics, args.hop, args.speed_of_sound)
+    data = recordings.cut(channels, rate, mics, args.hop, args.speed_of_sound, args.other_medium)
     predictions = method.predict(data)
     quiet = recordings.silent(data, args.silence_db)
     predictions.position[quiet] = np.nan
@@ -56,10 +71,6 @@ def _locate(args: argparse.Namespace) -> None:
     if predictions.covariance is not None:
         deviation = np.sqrt(np.einsum("fii->fi", predictions.covariance))
         table[["sigma_x", "sigma_y", "sigma_z"]] = np.where(quiet[:, None], np.nan, deviation)
-    if args.plot:
-        from wavloc.reporting.figures.located import located
-
-        located(table, names, mics, args.plot)
     files.write_csv(args.out, table, 4)
     if predictions.reliability is not None:
         for name, value in recordings.suspicious(names, predictions.reliability[~quiet]):
@@ -69,11 +80,16 @@ def _locate(args: argparse.Namespace) -> None:
             )
     good = int(np.isfinite(predictions.position).all(axis=1).sum())
     say(f"locate: {good} of {len(table)} frames located ({int(quiet.sum())} silent) -> {args.out}")
+    if args.plot:  # last: the table is written, whatever happens to the picture
+        from wavloc.reporting.figures.located import located
+
+        located(table, names, mics, args.plot)
 
 
 def _own_room(args: argparse.Namespace) -> None:
-    from wavloc import own_room
+    from wavloc import files, own_room
 
+    files.check_file(args.out)
     room = own_room.Room(args.room, args.corner, args.heights, args.t60, args.snr)
     name = own_room.name_of(args.out)
     made = own_room.profile(args.mics, room, name, args.seed, args.model)

@@ -72,6 +72,8 @@ class Method:
         known = frames.n_mics if setup.subset is None else setup.subset.shape[1]
         if known < self.min_mics:
             return f"{self.name} needs at least {self.min_mics} microphones, got {known}"
+        if setup.source_known and np.isnan(frames.source_audio[:, 0]).all():
+            return f"setup {setup.name} grants the source audio, but there is no source audio"
         if self.any_array:
             return None
         mics = setup.known_mics(frames)

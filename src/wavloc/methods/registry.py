@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from wavloc import config as configuration
 from wavloc import plugins
 from wavloc.checks import one_of
+from wavloc.errors import InputError
 
 if TYPE_CHECKING:
     from wavloc.methods.base import Method
@@ -52,10 +53,16 @@ class Entry:
         """The entry with other values; its options are kept where they are not stated anew."""
         known = {field.name for field in dataclasses.fields(self)} - {"name"}
         for key in values:
-            one_of(key, sorted(known), f"methods.{self.name}: unknown key")
-        return dataclasses.replace(
-            self, **dict(values) | {"options": {**self.options, **values.get("options", {})}}
-        )
+            if key not in known:
+                raise InputError(
+                    f"methods.{self.name}: unknown key '{key}', expected one of "
+                    f"{', '.join(sorted(known))} "
+                    f'(an option of the method: {{"options": {{"{key}": ...}}}})'
+                )
+        if not isinstance(values.get("options", {}), Mapping):
+            raise InputError(f"methods.{self.name}.options: expected names and values")
+        options = {**self.options, **values.get("options", {})}
+        return dataclasses.replace(self, **dict(values) | {"options": options})
 
 
 def entries(config: Mapping[str, Any]) -> dict[str, Entry]:

@@ -18,6 +18,7 @@ from wavloc.methods.learned.dinn import DINN
 from wavloc.methods.learned.gnn import RelationNet
 from wavloc.methods.learned.ngcc_phat import NGCC
 from wavloc.methods.learned.wav2pos import Wav2Pos
+from wavloc.setups import Setup
 
 SMALL = {
     "embed_dim": 32,
@@ -132,6 +133,28 @@ def test_models_that_do_not_fit_are_refused(model: Path, change, words: str) -> 
     with pytest.raises(InputError) as caught:
         gnn.Method.load(model)
     assert words in str(caught.value)
+
+
+def test_weights_with_another_byte_are_refused(model: Path) -> None:
+    file = model / "weights.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-2] ^= 1  # still a number, and of the right shape
+    file.write_bytes(content)
+    with pytest.raises(InputError, match=r"weights\.safetensors: damaged, not the weights"):
+        gnn.Method.load(model)
+
+
+def test_weights_are_as_readable_as_the_rest(model: Path) -> None:
+    modes = {path.stat().st_mode for path in model.iterdir()}
+    assert len(modes) == 1
+
+
+def test_a_far_wider_array_is_refused(model: Path) -> None:
+    method, frames = gnn.Method.load(model), anechoic_frames(4)
+    center = frames.mic_positions.mean(axis=0)
+    for factor, good in ((1.2, True), (3.0, False)):
+        frames.mic_positions = center + factor * (anechoic_frames(4).mic_positions - center)
+        assert (method.refusal(frames, Setup()) is None) == good
 
 
 def test_damaged_model_folders_are_named(model: Path, tmp_path: Path) -> None:

@@ -30,6 +30,9 @@ from wavloc.weights import load_into, read_weights
 Batch = dict[str, Tensor]
 Network = TypeVar("Network", bound=nn.Module)
 
+# Largest delay of an array, relative to that of the training, above which predictions are refused.
+# Microphones that are up to 1 m away from where they are said to be stay below.
+FAR_WIDER = 1.5
 # Files of a model folder, and those that training adds.
 MODEL, MORE = ("method.json", "weights.safetensors"), ("history.csv", "history.png")
 
@@ -322,6 +325,14 @@ class LearnedMethod(base.Method, Generic[Network]):
             return f"{self.name} was trained at {stats.sample_rate} Hz, got {rate} Hz"
         if samples != stats.samples:
             return f"{self.name} was trained on {stats.samples} samples a frame, got {samples}"
+        if getattr(self.options, "max_lag", 0) or not np.isfinite(frames.mic_positions).any():
+            return None
+        lag = max_lag(frames.mic_positions, rate, frames.speed_of_sound)
+        if lag > FAR_WIDER * stats.max_lag:
+            return (
+                f"{self.name} was trained on microphones with delays of at most "
+                f"{stats.max_lag} samples, got {lag}: a far wider array"
+            )
         return None
 
     def estimate(self, frames: Frames, setup: Setup) -> Predictions:
@@ -366,6 +377,7 @@ class LearnedMethod(base.Method, Generic[Network]):
             "seed": self.seed,
             "seed_name": self.seed_name,
             "data_stats": dataclasses.asdict(self.stats),
+            "weights_sha256": files.sha256(folder / "weights.safetensors"),
             "parts": {k: v for part in self.components for k, v in part.sizes().items()},
             "parameters": self.parameters,
             "training": self.training_note,
@@ -392,7 +404,7 @@ class LearnedMethod(base.Method, Generic[Network]):
             positions = {k: tuple(stats[k]) for k in ("position_mean", "position_std")}
             method.stats = DataStats(**stats | positions)
             method.training_note, sizes = stored["training"], stored["parts"]
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             where = folder / "method.json"
             raise InputError(f"{where}: not a model description ({error})") from None
         file = folder / "weights.safetensors"
@@ -406,4 +418,6 @@ class LearnedMethod(base.Method, Generic[Network]):
             load_into(network.eval(), state, str(file))
         for key in weights:
             raise InputError(f"{file}: unexpected weight '{key}'")
+        if files.sha256(file) != stored.get("weights_sha256"):
+            raise InputError(f"{file}: damaged, not the weights that method.json was written with")
         return method
