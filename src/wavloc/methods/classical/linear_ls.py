@@ -4,8 +4,7 @@ import functools
 
 import numpy as np
 
-from wavloc.methods.classical.solvers import delay_method
-from wavloc.methods.classical.solvers.delay_method import DelayMethod, DelayOptions, Solution
+from wavloc.methods.classical.delay_method import DelayMethod, DelayOptions, Solution, solve_delays
 from wavloc.methods.classical.solvers.modes import status_and_covariance
 from wavloc.methods.classical.solvers.problem import Problem
 
@@ -37,7 +36,7 @@ def locate(problem: Problem, options: DelayOptions, seed: int) -> Solution:
     return position, status, covariance
 
 
-solve = functools.partial(delay_method.solve_delays, locate, DelayOptions())
+solve = functools.partial(solve_delays, locate, DelayOptions())
 
 
 class Method(DelayMethod):

@@ -9,8 +9,8 @@ import functools
 
 import numpy as np
 
-from wavloc.methods.classical.solvers import delay_method, quadrics
-from wavloc.methods.classical.solvers.delay_method import DelayMethod, DelayOptions, Solution
+from wavloc.methods.classical.delay_method import DelayMethod, DelayOptions, Solution, solve_delays
+from wavloc.methods.classical.solvers import quadrics
 from wavloc.methods.classical.solvers.problem import FAR, Problem, inliers, keep_lowest
 from wavloc.methods.classical.solvers.refine import covariance, ordinary, refine
 
@@ -50,7 +50,7 @@ def locate(problem: Problem, options: Options, seed: int) -> Solution:
     return position, status, covariance(problem, position, options.inlier_m)
 
 
-solve = functools.partial(delay_method.solve_delays, locate, Options())
+solve = functools.partial(solve_delays, locate, Options())
 
 
 def on_inliers(problem: Problem, points: np.ndarray, inlier_m: float) -> Problem:

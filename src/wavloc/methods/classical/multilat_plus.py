@@ -11,8 +11,8 @@ import numpy as np
 
 from wavloc.frames import Frames
 from wavloc.methods.base import Method as Base
-from wavloc.methods.classical.solvers import delay_method, modes, ransac, steered, tdoa_map
-from wavloc.methods.classical.solvers.delay_method import Solution
+from wavloc.methods.classical.delay_method import Solution, solve_delays
+from wavloc.methods.classical.solvers import modes, ransac, steered, tdoa_map
 from wavloc.methods.classical.solvers.problem import Problem, cost, keep_lowest
 from wavloc.methods.predictions import Predictions
 from wavloc.setups import Setup
@@ -52,7 +52,7 @@ def locate(problem: Problem, options: Options, seed: int) -> Solution:
     )
 
 
-solve = functools.partial(delay_method.solve_delays, locate, Options())
+solve = functools.partial(solve_delays, locate, Options())
 
 
 def candidates(problem: Problem, options: Options, seed: int) -> np.ndarray:

@@ -3,8 +3,7 @@
 import dataclasses
 import functools
 
-from wavloc.methods.classical.solvers import delay_method
-from wavloc.methods.classical.solvers.delay_method import DelayMethod, DelayOptions, Solution
+from wavloc.methods.classical.delay_method import DelayMethod, DelayOptions, Solution, solve_delays
 from wavloc.methods.classical.solvers.modes import status_and_covariance
 from wavloc.methods.classical.solvers.problem import Problem
 from wavloc.methods.classical.solvers.refine import cauchy, refine, soft_l1
@@ -27,7 +26,7 @@ def locate(problem: Problem, options: Options, seed: int) -> Solution:
     return position, *status_and_covariance(problem, position, options.inlier_m)
 
 
-solve = functools.partial(delay_method.solve_delays, locate, Options())
+solve = functools.partial(solve_delays, locate, Options())
 
 
 class Method(DelayMethod):

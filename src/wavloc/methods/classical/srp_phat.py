@@ -6,8 +6,8 @@ import numpy as np
 
 from wavloc.frames import Frames
 from wavloc.methods.base import Method as Base
+from wavloc.methods.classical.delay_method import Solution
 from wavloc.methods.classical.solvers import steered
-from wavloc.methods.classical.solvers.delay_method import Solution
 from wavloc.methods.classical.solvers.modes import status_and_covariance
 from wavloc.methods.classical.solvers.steered import SteeredPower
 from wavloc.methods.predictions import Predictions

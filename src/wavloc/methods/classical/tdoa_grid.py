@@ -6,8 +6,8 @@ No randomness: the starting points of `multilat_plus` without its RANSAC draws.
 import dataclasses
 import functools
 
-from wavloc.methods.classical.solvers import delay_method, modes, tdoa_map
-from wavloc.methods.classical.solvers.delay_method import DelayMethod, DelayOptions, Solution
+from wavloc.methods.classical.delay_method import DelayMethod, DelayOptions, Solution, solve_delays
+from wavloc.methods.classical.solvers import modes, tdoa_map
 from wavloc.methods.classical.solvers.problem import Problem
 
 
@@ -32,7 +32,7 @@ def locate(problem: Problem, options: Options, seed: int) -> Solution:
     )
 
 
-solve = functools.partial(delay_method.solve_delays, locate, Options())
+solve = functools.partial(solve_delays, locate, Options())
 
 
 class Method(DelayMethod):

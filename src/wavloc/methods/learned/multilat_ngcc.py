@@ -13,7 +13,7 @@ from wavloc.features import delays, gcc
 from wavloc.frames import Frames
 from wavloc.methods import base
 from wavloc.methods.classical import multilat, multilat_plus
-from wavloc.methods.classical.solvers.delay_method import Solution, Solver, solve_problem
+from wavloc.methods.classical.delay_method import Solution, Solver, solve_problem
 from wavloc.methods.classical.solvers.problem import from_frames
 from wavloc.methods.learned import ngcc_phat
 from wavloc.methods.predictions import Predictions
