@@ -45,8 +45,8 @@ def impulse_responses(
 ) -> Tensor:
     """Responses (B, M, T) of B sources in one room, each with its own walls; delay still in.
 
-    room (3,), mics (B, M, 3), source (B, 3) in metres; absorption (B,) of energy at each
-    reflection; order (B,) most reflections of an image; all on one device. Amplitudes are
+    room (3,), mics (B, M, 3), source (B, 3) in metres; absorption of energy at each reflection,
+    (B,) or by wall (B, 3, 2), lower coordinate first; order (B,) most reflections of an image; all on one device. Amplitudes are
     1 / distance times the reflections. T depends on the room and the highest order only, or it is
     the length, and most of what would be heard later costs nothing.
     """
@@ -58,8 +58,12 @@ def impulse_responses(
         highest = min(highest, int(farthest * math.hypot(*(1 / room))) + 3)
     blocks = _blocks(room, highest, sample_rate / speed, length)
     hits = torch.arange(highest + 1, device=mics.device)
-    reflection = (1 - absorption.double()).clamp(min=0).sqrt()[:, None] ** hits
-    strength = (scale * reflection).where(hits <= order[:, None], 0).float()
+    reflection = (1 - absorption.double()).clamp(min=0).sqrt()
+    walls = None
+    if absorption.ndim == 3:
+        walls = _wall_factors(reflection, highest)
+        reflection = torch.ones_like(reflection[:, 0, 0])
+    strength = (scale * reflection[:, None] ** hits).where(hits <= order[:, None], 0).float()
 
     def heard_at(some: Tensor) -> Tensor:
         squares = [
@@ -67,7 +71,7 @@ def impulse_responses(
         ]
         size = (*some.shape[:2], blocks * BLOCK * CELLS)
         grid = torch.zeros(size, dtype=CELL_TYPE[some.device.type], device=some.device)
-        _add_images(grid, squares, strength)
+        _add_images(grid, squares, strength, walls)
         if not grid.is_floating_point():
             grid = grid.double().div_(FIXED_POINT).float()
         return _pulses_at(grid)[..., :length]
@@ -128,10 +132,26 @@ def _squared_offsets(
     return (image[:, None] - mics[..., axis, None].double()).square()
 
 
-def _add_images(grid: Tensor, squares: list[Tensor], strength: Tensor) -> None:
+def _wall_factors(reflection: Tensor, highest: int) -> list[Tensor]:
+    """Factor of each image by axis, p = -highest..highest: three (B, 2 highest + 1).
+
+    reflection (B, 3, 2): amplitude at the lower and the upper wall. Reflections alternate between
+    the two walls of an axis; those of p > 0 begin at the upper one.
+    """
+    index = torch.arange(-highest, highest + 1, device=reflection.device)
+    begun, other = (index.abs() + 1) // 2, index.abs() // 2
+    lower, upper = torch.where(index > 0, other, begun), torch.where(index > 0, begun, other)
+    factors = reflection[..., :1] ** lower * reflection[..., 1:] ** upper  # (B, 3, images)
+    return list(factors.float().unbind(1))
+
+
+def _add_images(
+    grid: Tensor, squares: list[Tensor], strength: Tensor, walls: list[Tensor] | None = None
+) -> None:
     """Add every image to the grid (B, M, cells), whose unit of time is 1/20 of a sample.
 
-    squares: per axis (B, M, 2 N + 1); strength (B, N + 1) by number of reflections, 0 = no image.
+    squares: per axis (B, M, 2 N + 1); strength (B, N + 1) by number of reflections, 0 = no image;
+    walls: further factors per axis (B, 2 N + 1).
     The images of one pair (p1, p2) are a row; rows of equal length are taken together.
     """
     batch, count, _ = grid.shape
@@ -151,6 +171,10 @@ def _add_images(grid: Tensor, squares: list[Tensor], strength: Tensor) -> None:
             time = (pair.float()[..., None] + row).sqrt_()
             time.clamp_(max=last)  # whatever is later goes where nobody listens
             amplitude = loud / time
+            if walls:
+                along = walls[2][:, None, highest - inner : highest + inner + 1]
+                across = walls[0].index_select(1, some1) * walls[1].index_select(1, some2)
+                amplitude = amplitude * (across[..., None] * along)[:, None]
             step = time.floor()
             late = time.sub_(step).mul_(amplitude)  # share of the later cell
             # As the sample's last time has a cell of its own, each sample moves cells by one.
