@@ -24,12 +24,13 @@ from measuring import add_output, bars, canvas, finish, take_turns
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from wavloc.devices import choose_device
 from wavloc.errors import InputError
 from wavloc.methods.learned import masking
-from wavloc.methods.learned.networks.wav2pos import Wav2Pos, losses
-from wavloc.reporting.figures import save
+from wavloc.methods.learned.wav2pos import Wav2Pos, losses
+from wavloc.reporting.style import save
 from wavloc.simulation import image_source, rooms
-from wavloc.training import engine, precision
+from wavloc.training import precision
 
 # Largest deviation from plain float32, relative.
 FEATURES = {"float32": 1e-5, "tf32": 0.02, "bf16": 0.02, "bf16_all": 0.08}
@@ -46,7 +47,7 @@ def ceilings(device: torch.device, size: int, rounds: int) -> dict[str, float]:
 
     def product(kind: precision.Format) -> Callable[[], Tensor]:
         def run() -> Tensor:
-            with precision.products(device, kind.network, kind.tf32):
+            with precision.autocast(device, kind.network, kind.tf32):
                 return left @ right
 
         return run
@@ -72,11 +73,11 @@ class Step:
     def __call__(self, rows: Tensor, kind: precision.Format) -> Tensor:
         place_known, sound_known = self.known
         device = rows.device
-        with precision.products(device, kind.network, kind.tf32):
+        with precision.autocast(device, kind.network, kind.tf32):
             output = self.called(self.audio, self.places, sound_known, place_known, rows)
             sound, place = losses(output, self.places, self.audio, sound_known, place_known)
             loss = AUDIO_WEIGHT * sound + place
-        with precision.products(device, None, kind.tf32):
+        with precision.autocast(device, None, kind.tf32):
             loss.backward()
         self.network.zero_grad(set_to_none=True)
         return loss.detach()
@@ -112,7 +113,7 @@ def run(args: argparse.Namespace, device: torch.device) -> list[dict]:
 
     def features(name: str) -> Tensor:
         kind = precision.FORMATS[name]
-        with precision.products(device, kind.features, kind.tf32):
+        with precision.autocast(device, kind.features, kind.tf32):
             return network.all_pairs(audio, TAU).float()
 
     plain = features("float32")
@@ -210,7 +211,7 @@ def main() -> int:
     add_output(parser)
     args = parser.parse_args()
     try:
-        rows = run(args, engine.choose_device(args.device))
+        rows = run(args, choose_device(args.device))
     except InputError as error:
         raise SystemExit(f"wavloc: error: {error}") from None
     finish(rows, args, "gpu", plot)

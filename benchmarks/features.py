@@ -30,13 +30,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from wavloc import weights
-from wavloc.checkpoints import authors as published
+from wavloc.checkpoints import authors
 from wavloc.errors import InputError
 from wavloc.features import gcc_torch as correlation
 from wavloc.methods.learned import masking
-from wavloc.methods.learned.networks.wav2pos import Wav2Pos, losses, standardise
+from wavloc.methods.learned.layers import standardise
 from wavloc.methods.learned.ngcc_phat import NGCC, SLOPE
-from wavloc.reporting.figures import save
+from wavloc.methods.learned.wav2pos import Wav2Pos, losses
+from wavloc.reporting.style import save
 
 SAMPLES, TAU = 2048, 314
 AUDIO_WEIGHT = 0.1
@@ -118,7 +119,7 @@ def sound(path: Path | None, count: int, mics: int, generator: torch.Generator) 
 def ngcc(checkpoint: Path | None, generator: torch.Generator) -> NGCC:
     """The network in eval mode; without a checkpoint every number in it is random."""
     if checkpoint:
-        return published.build_ngcc(weights.read(checkpoint), str(checkpoint))
+        return authors.build_ngcc(weights.read(checkpoint), str(checkpoint))
     network = NGCC().eval().requires_grad_(False)
     for norm in [*network.backbone_norms, *network.head_norms]:
         for value in (norm.weight, norm.running_var):

@@ -23,14 +23,16 @@ import torch
 from measuring import add_output, canvas, finish, peak_mb, slopes, spread, take_turns
 
 from wavloc import methods
+from wavloc.devices import choose_device
 from wavloc.errors import InputError
 from wavloc.frames import FRAME_SAMPLES, Frames
 from wavloc.methods import batching
 from wavloc.methods.base import Method
+from wavloc.methods.learned import multilat_ngcc
+from wavloc.methods.learned.base import LearnedMethod
 from wavloc.methods.learned.ngcc_phat import NGCC
-from wavloc.reporting.figures import save
+from wavloc.reporting.style import save
 from wavloc.setups import Setup
-from wavloc.training import engine
 
 RATE, SPEED = 16000, 343.0
 ROOM = np.array([7.0, 8.0, 2.5])
@@ -73,12 +75,13 @@ def scene(count: int, mics: int, samples: int = FRAME_SAMPLES) -> Frames:
 def made(name: str, frames: Frames, device: str, batch: str) -> Method:
     """The method, with random weights if it is learned."""
     method = methods.create(name, {"options": METHODS[name]})
-    if not method.learned:
+    if not isinstance(method, LearnedMethod | multilat_ngcc.Method):
         return method
-    if getattr(method, "pretrained", False):
-        method.ngcc = NGCC().eval().requires_grad_(False)
-    method.prepare(frames)
-    method.to(engine.choose_device(device))
+    model = method.model if isinstance(method, multilat_ngcc.Method) else method
+    if model.pretrained:
+        model.correlations.ngcc = NGCC().eval().requires_grad_(False)
+    model.prepare(frames)
+    method.to(choose_device(device))
     batching.choose(method, frames, Setup(), batch)
     return method
 
@@ -95,7 +98,7 @@ def cost(name: str, cases: dict, args: argparse.Namespace) -> dict:
     for size, frames in cases.items():
         method = made(name, frames, args.device, args.batch)
         ways[size] = lambda method=method, frames=frames: method.predict(frames)
-    times = take_turns(ways, args.rounds, engine.choose_device(args.device))
+    times = take_turns(ways, args.rounds, choose_device(args.device))
     return {size: found / len(cases[size]) for size, found in times.items()}
 
 

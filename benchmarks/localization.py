@@ -3,7 +3,7 @@
     python benchmarks/localization.py --frames FILE.npz [FILE.npz ...] --json OUT
 
 Each file holds audio (int16 times scale, or float), mics, src, t60, snr_db, fs and c. Prints
-median, MAE, share within 30 cm and failures of each method for every cell and over all cells.
+median, MAE, percentage within 30 cm and of failures of each method for every cell and over all.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from wavloc.frames import Frames
 
 
 def read(path: Path) -> tuple[Frames, np.ndarray, np.ndarray]:
-    """Frames of a file, and T60 (s) and SNR (dB) of each."""
+    """Frames of a file, and the T60 (s) and SNR (dB) of each."""
     with np.load(path, allow_pickle=False) as stored:
         data = {name: stored[name] for name in stored.files}
     audio = data["audio"].astype(np.float32)
@@ -45,8 +45,15 @@ def read(path: Path) -> tuple[Frames, np.ndarray, np.ndarray]:
     return frames, data["t60"], data["snr_db"]
 
 
-def rows_of(name: str, case: str, error: np.ndarray, failed: np.ndarray, ms: float) -> dict:
-    """One row of the result; error (n,) in cm, capped."""
+def capped_error_cm(position: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Errors (n,) of positions (n, 3), at most 3 m, and which (n,) failed; those count as 3 m."""
+    failed = ~np.isfinite(position).all(axis=1)
+    error = np.linalg.norm(position - truth, axis=1)
+    return 100 * np.where(failed, 3.0, np.minimum(error, 3.0)), failed
+
+
+def result_row(name: str, case: str, error: np.ndarray, failed: np.ndarray, ms: float) -> dict:
+    """Metrics of capped errors (n,) in cm."""
     return {
         "case": case,
         "solver": name,
@@ -74,16 +81,14 @@ def main() -> None:
             method = methods.create(name, entries.get(name))
             method.predict(frames.select(np.arange(2)))  # tables and caches are made once
             started = time.process_time()
-            found = method.predict(frames)
+            position = method.predict(frames).position
             ms = 1000 * (time.process_time() - started) / len(frames)
-            failed = ~np.isfinite(found.position).all(axis=1)
-            error = np.linalg.norm(found.position - frames.source_position, axis=1)
-            error = 100 * np.where(failed, 3.0, np.minimum(error, 3.0))
+            error, failed = capped_error_cm(position, frames.source_position)
             for cell in sorted(set(zip(t60.tolist(), snr.tolist(), strict=True))):
-                chosen = (t60 == cell[0]) & (snr == cell[1])
+                in_cell = (t60 == cell[0]) & (snr == cell[1])
                 case = f"{path.stem} T60 {cell[0]:g} s, SNR {cell[1]:g} dB"
-                rows.append(rows_of(name, case, error[chosen], failed[chosen], ms))
-            rows.append(rows_of(name, f"{path.stem} all", error, failed, ms))
+                rows.append(result_row(name, case, error[in_cell], failed[in_cell], ms))
+            rows.append(result_row(name, f"{path.stem} all", error, failed, ms))
     print(pd.DataFrame(rows).to_string(index=False, float_format=lambda value: f"{value:.2f}"))
     if args.json:
         files.write_json(args.json, {"rows": rows, "provenance": provenance.stamp()})

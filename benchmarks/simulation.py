@@ -25,7 +25,7 @@ from measuring import add_output, bars, canvas, finish, peak_mb, slopes, spread,
 
 from wavloc.datasets.base import Scenes
 from wavloc.geometry import LUVIRA_MICS
-from wavloc.reporting.figures import save
+from wavloc.reporting.style import save
 from wavloc.simulation import image_source, render, rooms
 
 RATE, SPEED = 16000, 343.0

@@ -1,6 +1,6 @@
 """What keeping the top T of the pairs saves the fault-tolerant network, against keeping all.
 
-    python benchmarks/sparse_attention.py [--mics 6 11 16 32 64] [--share 0.1 0.3 0.5] --json OUT
+    python benchmarks/sparse_attention.py [--mics 6 11 16 32 64] [--top-t 0.1 0.3 0.5] --json OUT
 
 Published sizes; the part of the network that the pairs pass: pair tokens, cross-attention of all
 tokens to them, its forward and backward pass. ``dense`` keeps all pairs. ``masked`` computes all
@@ -29,17 +29,17 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from wavloc import files, provenance
-from wavloc.methods.learned import attention
-from wavloc.methods.learned.networks.fault_tolerant import FaultTolerant
+from wavloc.methods.learned import layers
+from wavloc.methods.learned.fault_tolerant import FaultTolerant
 
 WIDTH, HEADS, ROW = 256, 4, 629
 WAYS = ("dense", "masked", "query", "frame")
 
 
-def masked(query: Tensor, key: Tensor, value: Tensor, present: Tensor, share: float) -> Tensor:
+def masked(query: Tensor, key: Tensor, value: Tensor, present: Tensor, top_t: float) -> Tensor:
     """Top-T of each query on a dense matrix of weights."""
     scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
-    place, kept = attention.strongest(scores, present[:, None, None], share)
+    place, kept = layers.strongest(scores, present[:, None, None], top_t)
     keep = torch.zeros_like(scores, dtype=torch.bool).scatter(-1, place, kept)
     return scores.masked_fill(~keep, float("-inf")).softmax(-1) @ value
 
@@ -47,12 +47,12 @@ def masked(query: Tensor, key: Tensor, value: Tensor, present: Tensor, share: fl
 class PairStream(torch.nn.Module):
     """The part of `FaultTolerant` whose cost grows with the number of pairs."""
 
-    def __init__(self, way: str, share: float):
+    def __init__(self, way: str, top_t: float):
         super().__init__()
         self.way = way
         self.network = FaultTolerant(
             1, 1, WIDTH, 0, 0, HEADS, ROW,
-            share=1.0 if way == "dense" else share,
+            top_t=1.0 if way == "dense" else top_t,
             keep="frame" if way == "frame" else "query",
         )  # fmt: skip
 
@@ -61,8 +61,8 @@ class PairStream(torch.nn.Module):
         count = tokens.shape[1] // 2
         heard = torch.ones(len(tokens), count, dtype=torch.bool)
         pairs, counted = self.network.pair_tokens(tokens[:, :count], rows, agreement, heard)
-        sparse = masked if self.way == "masked" else attention.sparse_attention
-        with mock.patch.object(attention, "sparse_attention", sparse):
+        sparse = masked if self.way == "masked" else layers.sparse_attention
+        with mock.patch.object(layers, "sparse_attention", sparse):
             return self.network.to_pairs(tokens, pairs, counted)
 
 
@@ -80,7 +80,7 @@ def flops(stream: PairStream, inputs: tuple[Tensor, ...]) -> int:
     tokens, rows, _ = inputs
     gathered = 0
     if stream.way == "query":
-        kept = max(1, int(np.ceil(stream.network.share * rows.shape[1] - attention.ROUNDING)))
+        kept = max(1, int(np.ceil(stream.network.top_t * rows.shape[1] - layers.ROUNDING)))
         gathered = 3 * 2 * tokens.shape[0] * tokens.shape[1] * kept * WIDTH
     return counter.get_total_flops() + gathered
 
@@ -102,8 +102,8 @@ def held(stream: PairStream, inputs: tuple[Tensor, ...]) -> int:
     return sum(sizes.values())
 
 
-def run(mics: int, share: float, batch: int, rounds: int) -> list[dict]:
-    """Rows of the result for one number of microphones and one share."""
+def run(mics: int, top_t: float, batch: int, rounds: int) -> list[dict]:
+    """Rows of the result for one number of microphones and one T."""
     generator = torch.Generator().manual_seed(mics)
     torch.manual_seed(0)
     number = mics * (mics - 1)
@@ -112,7 +112,7 @@ def run(mics: int, share: float, batch: int, rounds: int) -> list[dict]:
         torch.randn(batch, number, ROW, generator=generator),
         torch.rand(batch, number // 2, generator=generator),
     )
-    streams = {way: PairStream(way, share) for way in WAYS}
+    streams = {way: PairStream(way, top_t) for way in WAYS}
     times: dict[str, list[float]] = {way: [] for way in WAYS}
     for stream in streams.values():
         step(stream, inputs)
@@ -130,7 +130,7 @@ def run(mics: int, share: float, batch: int, rounds: int) -> list[dict]:
             {
                 "mics": mics,
                 "pairs": number,
-                "share": share,
+                "top_t": top_t,
                 "way": way,
                 "gflop_per_frame": counted[way] / batch / 1e9,
                 "flops: dense / way": counted["dense"] / counted[way],
@@ -149,21 +149,21 @@ def run(mics: int, share: float, batch: int, rounds: int) -> list[dict]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--mics", type=int, nargs="+", default=[6, 11, 16, 32, 64])
-    parser.add_argument("--share", type=float, nargs="+", default=[0.1, 0.3, 0.5])
+    parser.add_argument("--top-t", type=float, nargs="+", default=[0.1, 0.3, 0.5])
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     if min(args.mics) < 2 or min(args.batch, args.rounds) < 1:
         parser.error("expected two microphones, one frame and one round at least")
-    if not 0 < min(args.share) <= max(args.share) <= 1:
-        parser.error("expected shares above 0, up to 1")
+    if not 0 < min(args.top_t) <= max(args.top_t) <= 1:
+        parser.error("expected fractions above 0, up to 1")
     torch.set_num_threads(1)
     rows = [
         row
         for mics in args.mics
-        for share in args.share
-        for row in run(mics, share, args.batch, args.rounds)
+        for top_t in args.top_t
+        for row in run(mics, top_t, args.batch, args.rounds)
     ]
     table = pd.DataFrame(rows)
     print("min, median, max: time of dense / time of this way")

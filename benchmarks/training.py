@@ -23,9 +23,10 @@ import torch
 from features import TAU, loop_in_training_mode, ngcc, noise, stepper
 from measuring import add_output, bars, canvas, finish, slopes, spread, take_turns
 
+from wavloc.devices import choose_device
 from wavloc.errors import InputError
-from wavloc.reporting.figures import save
-from wavloc.training import engine, precision
+from wavloc.reporting.style import save
+from wavloc.training import precision
 
 PASSES = 5_600 * 500  # frames of the paper's training
 RATIOS = (("sequential", "live"), ("sequential", "kept"), ("live", "kept"))
@@ -40,13 +41,13 @@ def run(mics: int, batch: int, args: argparse.Namespace) -> tuple[list[dict], di
     state = {name: value.clone() for name, value in network.state_dict().items()}
 
     def features(found: object) -> torch.Tensor:
-        with precision.products(device, kind.features, kind.tf32):
+        with precision.autocast(device, kind.features, kind.tf32):
             return found().float()
 
     kept = network.all_pairs(audio, TAU)
 
     def train(rows: torch.Tensor) -> None:
-        with precision.products(device, kind.network, kind.tf32):
+        with precision.autocast(device, kind.network, kind.tf32):
             step(rows)
 
     def sequential() -> None:
@@ -103,7 +104,7 @@ def main() -> None:
     torch.manual_seed(0)
     rows = []
     try:
-        args.torch_device = engine.choose_device(args.device)
+        args.torch_device = choose_device(args.device)
     except InputError as error:
         raise SystemExit(f"wavloc: error: {error}") from None
     for batch in args.batch:

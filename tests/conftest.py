@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -44,3 +45,14 @@ def shared() -> Path:
 def frames() -> Frames:
     """Eight anechoic frames on the LuViRA array."""
     return anechoic_frames()
+
+
+@pytest.fixture
+def swept() -> Frames:
+    """Sixteen frames: two values of T60 by two of SNR, four each."""
+    frames = anechoic_frames(16)
+    frames.table["t60_nominal_s"] = np.arange(16) // 8 * 0.2
+    frames.table["snr_db"] = np.arange(16) // 4 % 2 * 10.0
+    frames.table["speaker"] = np.arange(16) % 3
+    frames.table["recording"] = np.arange(16) % 5
+    return frames

@@ -67,7 +67,7 @@ def test_reduced_networks_state_only_differences(root: Path) -> None:
 def test_entries_like_others(root: Path) -> None:
     loaded = config.load(root / "config" / "config.yaml")["methods"]
     assert loaded["wav2pos_m"]["module"] == "wav2pos"
-    assert loaded["wav2pos_m"]["pretrained"] == "multilat_ngcc"
+    assert loaded["wav2pos_m"]["pretrained"] == "ngcc_phat"
     options = loaded["wav2pos_m"]["options"]
     assert options == loaded["wav2pos"]["options"] | {"masking": "random", "epochs": 10}
     for change, words in (

@@ -11,7 +11,7 @@ import yaml
 
 # Left to right; a stage may import from its left and from the ground, never from its right.
 STAGES = [
-    *("datasets", "simulation", "features", "methods", "training", "checkpoints"),
+    *("datasets", "simulation", "features", "training", "methods", "checkpoints"),
     *("evaluation", "reporting"),
 ]
 

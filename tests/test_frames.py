@@ -271,9 +271,9 @@ def test_hold_out_works_on_stored_frames_and_at_the_ends(tmp_path) -> None:
     assert [len(rest), len(held)] == [8, 1]
     rest, held = made.hold_out(0)
     assert [len(rest), len(held)] == [10, 0]
-    for share in (-0.1, 1.0):
-        with pytest.raises(InputError, match="0 <= share < 1"):
-            made.hold_out(share)
+    for fraction in (-0.1, 1.0):
+        with pytest.raises(InputError, match="0 <= fraction < 1"):
+            made.hold_out(fraction)
     with pytest.raises(InputError, match="nothing is left to train on: of 2 frames 1"):
         marked("a", 2).hold_out(0.5)
     with pytest.raises(InputError, match="no column 'time_s'"):

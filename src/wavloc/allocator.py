@@ -1,4 +1,4 @@
-"""Freed memory stays with the process, so that the next array need not fault it in anew."""
+"""Keep freed memory in the process, so that the next array needs no new pages."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # of glibc's mallopt
 
 
 def keep_freed() -> None:
-    """Make glibc's malloc reuse large blocks; elsewhere nothing changes.
+    """Make glibc's malloc reuse large blocks; without glibc nothing changes.
 
-    By default each array above some 100 kB comes from the kernel page by page and goes back when it
-    is freed: a fifth of the time of a training step on a CPU.
+    By default the kernel hands out every array above some 100 kB page by page and takes it back
+    when it is freed, which costs a fifth of a training step on a CPU.
     """
     with contextlib.suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL("libc.so.6").mallopt

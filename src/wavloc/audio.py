@@ -1,4 +1,4 @@
-"""Reading, resampling and filtering of sound; the only place that touches audio files."""
+"""Reading, resampling and filtering audio; only this module reads audio files."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ SAMPLE_RATE = 16_000  # Hz, both papers
 
 
 def read_audio(path: str | Path) -> tuple[np.ndarray, int]:
-    """Read a sound file whole: samples (n, channels) float32 and the rate in Hz.
+    """Read a whole audio file: samples (n, channels) float32 and the rate in Hz.
 
-    A missing, unreadable, empty or truncated file (fewer samples than its header states) and
-    samples that are not finite are an `InputError` that names the file.
+    Raises `InputError` if the file is missing, unreadable, empty or truncated (fewer samples than
+    its header states), or has samples that are not finite.
     """
     path = Path(path)
     if not path.is_file():
@@ -38,10 +38,10 @@ def read_audio(path: str | Path) -> tuple[np.ndarray, int]:
 
 
 def _wav_declared_samples(path: Path) -> int:
-    """Samples per channel that a RIFF/WAVE header declares; 0 where it does not say.
+    """Samples per channel that a RIFF/WAVE header declares; 0 if unknown.
 
-    libsndfile silently shortens the count to what the file holds, so a truncated recording would
-    pass for a short one.
+    libsndfile silently reduces the count to what the file holds, so a truncated recording would
+    look like a short one.
     """
     data = path.read_bytes()[:65536]
     if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
@@ -53,17 +53,17 @@ def _wav_declared_samples(path: Path) -> int:
         if name == b"fmt ":
             block = int.from_bytes(data[position + 20 : position + 22], "little")
         if name == b"data":
-            # Streams written to a pipe carry 0xFFFFFFFF (or 0): the length is not known.
+            # Streams written to a pipe declare 0xFFFFFFFF or 0: the length is unknown.
             return size // block if block and 0 < size < 0xFFFFFFF0 else 0
         position += 8 + size + size % 2
     return 0
 
 
 def resample(samples: np.ndarray, from_rate: int, to_rate: int, axis: int = -1) -> np.ndarray:
-    """Resample with one linear-phase polyphase filter (equal delay for all channels)."""
+    """Resample with a linear-phase polyphase filter, of equal delay for all channels."""
     if from_rate == to_rate:
         return samples
-    import scipy.signal  # slow to load: only where sound is read
+    import scipy.signal  # slow to import
 
     ratio = Fraction(to_rate, from_rate)
     return scipy.signal.resample_poly(
@@ -74,7 +74,7 @@ def resample(samples: np.ndarray, from_rate: int, to_rate: int, axis: int = -1) 
 def highpass(samples: np.ndarray, hz: float, rate: int, axis: int = -1) -> np.ndarray:
     """Zero-phase 4th-order Butterworth high-pass at ``hz``.
 
-    Removes rumble that a simulated room, whose image amplitudes are all positive, would amplify.
+    Removes rumble, which a simulated room amplifies: low frequencies of all images add up in phase.
     """
     import scipy.signal
 
@@ -84,5 +84,5 @@ def highpass(samples: np.ndarray, hz: float, rate: int, axis: int = -1) -> np.nd
 
 
 def silent(power: np.ndarray, below_db: float) -> np.ndarray:
-    """Which frames (F,) of a recording have a power ``below_db`` under its 95th percentile."""
+    """Which powers (F,) are ``below_db`` or more under the 95th percentile."""
     return power <= np.percentile(power, 95) * 10 ** (-below_db / 10)

@@ -1,4 +1,4 @@
-"""Writing so that no half-written file is ever seen under its final name, and nothing is lost."""
+"""Atomic writes: a final name never shows a half-written file, and a failure loses nothing."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from typing import Any
 
 from wavloc.errors import InputError
 
-# What others leave in folders of ours without being part of them.
+# Files that tools leave in our folders; they do not count as content.
 _FOREIGN = {".snakemake_timestamp"}
 
 
 @contextlib.contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary sibling of the file ``path``; moved there if the block ends well.
+    """Yield a temporary file name beside ``path``; the file moves there if the block succeeds.
 
-    Nothing but a regular file is ever replaced: a folder or a device of that name is an
-    `InputError`, as is a path that cannot be written, before any work is done.
+    Only a regular file is ever replaced. A folder or a device of that name is an `InputError`, as
+    is a path that cannot be written; both are raised before the block runs.
     """
     path = Path(path)
     if path.is_dir():
@@ -38,11 +38,12 @@ def replacing(path: str | Path) -> Iterator[Path]:
 def replacing_folder(
     path: str | Path, required: Collection[str], optional: Collection[str] | None = ()
 ) -> Iterator[Path]:
-    """Yield the name of a temporary sibling of the folder ``path``; create the folder there.
+    """Yield a temporary name beside the folder ``path``; the caller creates the folder there.
 
-    It takes the place of ``path`` if the block ends well. A folder that is there is replaced only
-    where it is one of the same kind and nothing else: it holds every ``required`` entry and, but
-    for ``optional`` ones (None: anything), no other. What was there stays where anything fails.
+    The new folder replaces ``path`` if the block succeeds; otherwise ``path`` is left as it was.
+    An existing folder is replaced only if it is empty or of the same kind: it holds every
+    ``required`` entry and, besides these, only ``optional`` ones (None: anything). A folder of
+    another kind is an `InputError`, raised before the block runs.
     """
     path = Path(path)
     _require_ours(path, set(required), optional)
@@ -51,7 +52,7 @@ def replacing_folder(
         if not path.is_dir():
             os.replace(temporary, path)
             return
-        _require_ours(path, set(required), optional)  # it may have changed in the meantime
+        _require_ours(path, set(required), optional)  # it may have changed meanwhile
         old = temporary.parent / "old"
         os.replace(path, old)  # a filled folder cannot be replaced in one step
         try:
@@ -62,26 +63,30 @@ def replacing_folder(
 
 
 def _require_ours(path: Path, required: set[str], optional: Collection[str] | None) -> None:
-    """Raise `InputError` where ``path`` is there and not a folder that may be replaced."""
+    """Raise `InputError` if ``path`` exists and is not a folder that may be replaced."""
     if not path.is_dir():
         if path.exists():
             raise InputError(f"cannot write {path}: it is no folder")
         return
     entries = {entry.name for entry in path.iterdir()} - _FOREIGN
     foreign = set() if optional is None else entries - required - set(optional)
-    if path.is_symlink() or (entries and (foreign or not required <= entries)):
-        what = f"it holds '{min(foreign)}'" if foreign else f"it has no '{min(required - entries)}'"
-        if path.is_symlink():
-            what = "it is a link"
-        raise InputError(
-            f"cannot write {path}: a folder that this command did not make ({what}); "
-            "name another one, or remove it first"
-        )
+    if path.is_symlink():
+        reason = "it is a link"
+    elif foreign:
+        reason = f"it holds '{min(foreign)}'"
+    elif entries and not required <= entries:
+        reason = f"it has no '{min(required - entries)}'"
+    else:
+        return
+    raise InputError(
+        f"cannot write {path}: a folder that this command did not make ({reason}); "
+        "name another one, or remove it first"
+    )
 
 
 @contextlib.contextmanager
 def _holder(path: Path) -> Iterator[Path]:
-    """A name inside a temporary folder beside ``path``, which is removed in the end."""
+    """Yield a name inside a temporary folder beside ``path``; the folder is removed at the end."""
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise InputError(f"cannot write {path}: neither a regular file nor a folder")
     try:
@@ -102,7 +107,7 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def write_json(path: str | Path, value: Any) -> None:
-    """Write JSON atomically, keys sorted, so that equal content is equal bytes."""
+    """Write JSON atomically with sorted keys, so that equal content gives equal bytes."""
     write_text(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
 
 
@@ -117,19 +122,19 @@ def read_json(path: str | Path) -> Any:
 
 
 def checksum(path: str | Path, algorithm: str) -> str:
-    """Digest of a file of any size, in hexadecimal; ``algorithm`` as in hashlib (md5, sha256)."""
+    """Hexadecimal digest of a file; ``algorithm`` is a name of hashlib (md5, sha256)."""
     with Path(path).open("rb") as handle:
         return hashlib.file_digest(handle, algorithm).hexdigest()
 
 
 def sha256(path: str | Path) -> str:
-    """Checksum of a file, in hexadecimal."""
+    """Hexadecimal SHA-256 of a file."""
     return checksum(path, "sha256")
 
 
 @contextlib.contextmanager
 def lock(path: str | Path) -> Iterator[None]:
-    """Hold an exclusive lock on a file, waiting for it; the kernel frees it if the holder dies."""
+    """Wait for an exclusive lock on a file and hold it; it is freed if the process dies."""
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The one data container: audio frames with what is known about microphones and source."""
+"""The data container: audio frames with the positions of microphones and source."""
 
 from __future__ import annotations
 
@@ -19,16 +19,19 @@ FRAME_SAMPLES = 2048  # N of both papers: 128 ms at 16 kHz
 
 ARRAYS = ("audio", "source_audio", "mic_positions", "source_position")
 SCALARS = ("sample_rate", "speed_of_sound")
-CONTENT = ("meta.json", "frames.parquet", *(f"{name}.npy" for name in ARRAYS))  # of a folder
+# Files of a Frames folder.
+CONTENT = ("meta.json", "frames.parquet", *(f"{name}.npy" for name in ARRAYS))
 
 
 @dataclass
 class Frames:
-    """F frames of M microphones, L >= N samples each (a margin on both sides for time shifts).
+    """F frames of M microphones with L >= N samples (N plus a margin on both sides for shifts).
 
-    audio (F, M, L) float32, a missing signal is NaN; source_audio (F, L) float32, NaN where
-    unknown; mic_positions (M, 3) or (F, M, 3) float64 metres, NaN = unknown; source_position
-    (F, 3) float64 metres; table: one row per frame; meta: room, origin, provenance.
+    audio: (F, M, L) float32; NaN = missing signal.
+    source_audio: (F, L) float32, the signal at the source; NaN = unknown.
+    mic_positions: (M, 3) or (F, M, 3) float64, metres; NaN = unknown.
+    source_position: (F, 3) float64, metres; NaN = unknown.
+    table: one row per frame. meta: room and origin in metres, provenance.
     """
 
     audio: np.ndarray
@@ -49,19 +52,19 @@ class Frames:
 
     @property
     def frame_samples(self) -> int:
-        """N: samples that a method may use (the centre of the L stored ones)."""
+        """N: the central samples, which are all that a method may use."""
         return min(FRAME_SAMPLES, self.audio.shape[-1])
 
     @property
     def room_bounds(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """Lower and upper corner of the room in the coordinates of the frames, if it is known."""
+        """Lower and upper corner of the room (3,), (3,) in the frames' coordinates, if known."""
         if "room" not in self.meta:
             return None
         low = -np.asarray(self.meta.get("origin", (0.0, 0.0, 0.0)), float)
         return low, low + np.asarray(self.meta["room"], float)
 
     def window(self, index: slice | np.ndarray = slice(None)) -> np.ndarray:
-        """Central N samples of some frames: (B, M, N) float32."""
+        """Central N samples of the selected frames: (B, M, N) float32."""
         start = (self.audio.shape[-1] - self.frame_samples) // 2
         return np.asarray(self.audio[index, :, start : start + self.frame_samples])
 
@@ -71,12 +74,12 @@ class Frames:
         return np.asarray(self.source_audio[index, start : start + self.frame_samples])
 
     def mics(self, index: slice | np.ndarray = slice(None)) -> np.ndarray:
-        """Microphone positions of some frames: (B, M, 3) metres."""
+        """Microphone positions of the selected frames: (B, M, 3) metres."""
         per_frame = np.broadcast_to(self.mic_positions, (len(self), self.n_mics, 3))
         return per_frame[index]
 
     def select(self, index: np.ndarray) -> Frames:
-        """Some of the frames, in the given order."""
+        """The frames of an index array, in its order."""
         shared = self.mic_positions.ndim == 2
         return replace(
             self,
@@ -87,35 +90,25 @@ class Frames:
             table=self.table.iloc[index].reset_index(drop=True),
         )
 
-    def hold_out(self, share: float) -> tuple[Frames, Frames]:
-        """Part the frames for training and validation: (rest, held out).
+    def hold_out(self, fraction: float) -> tuple[Frames, Frames]:
+        """Split the frames into a training and a validation part.
 
-        Of each ``track`` of the table the last ``share`` (0 <= share < 1) is held out, at least one
-        frame when share > 0. A frame whose stored samples overlap in time with a held-out one of
-        the same recording is in neither part: same ``recording`` and ``take`` (or ``track``) and
-        less than L samples between the two ``time_s``. No column ``track`` = one track.
+        The last ``fraction`` (0 <= fraction < 1) of each ``track`` of the table is held out for
+        validation, at least one frame unless fraction = 0; without a column ``track``, all frames
+        are one track. Training frames that overlap in time with a validation frame of the same
+        recording are dropped: same ``recording`` and ``take`` (or ``track``), and less than L
+        samples between the two ``time_s``. `InputError` if no training frame is left.
         """
-        if not 0 <= share < 1:
-            raise InputError(f"share {share} to hold out: expected 0 <= share < 1")
-        if share == 0:
+        if not 0 <= fraction < 1:
+            raise InputError(f"fraction {fraction} to hold out: expected 0 <= fraction < 1")
+        if fraction == 0:
             return self, self.select(np.arange(0))
         if "time_s" not in self.table:
             raise InputError("hold_out: the table of the frames has no column 'time_s'")
         held = np.zeros(len(self), bool)
-        for rows in _groups(self.table, ["track"]):
-            held[rows[-max(1, round(share * len(rows))) :]] = True
-        near = np.zeros(len(self), bool)
-        time = self.table["time_s"].to_numpy() * self.sample_rate
-        columns = ["recording", "take" if "take" in self.table else "track"]
-        for rows in _groups(self.table, columns):
-            others = np.sort(time[rows[held[rows]]])
-            if len(others):
-                after = np.searchsorted(others, time[rows])
-                before = others[np.maximum(after - 1, 0)]
-                after = others[np.minimum(after, len(others) - 1)]
-                distance = np.minimum(np.abs(time[rows] - before), np.abs(time[rows] - after))
-                near[rows] = distance < self.audio.shape[-1] - 0.5  # half a sample of rounding
-        rest = np.flatnonzero(~held & ~near)
+        for index in _groups(self.table, ["track"]):
+            held[index[-max(1, round(fraction * len(index))) :]] = True
+        rest = np.flatnonzero(~held & ~self._overlapping(held))
         if len(rest) == 0:
             raise InputError(
                 f"nothing is left to train on: of {len(self)} frames {held.sum()} are held out "
@@ -123,8 +116,24 @@ class Frames:
             )
         return self.select(rest), self.select(np.flatnonzero(held))
 
+    def _overlapping(self, held: np.ndarray) -> np.ndarray:
+        """Which frames (F,) overlap in time with a frame of ``held`` (F,) of their recording."""
+        overlapping = np.zeros(len(self), bool)
+        time = self.table["time_s"].to_numpy() * self.sample_rate
+        columns = ["recording", "take" if "take" in self.table else "track"]
+        for index in _groups(self.table, columns):
+            held_times = np.sort(time[index[held[index]]])
+            if len(held_times):
+                after = np.searchsorted(held_times, time[index])
+                before = held_times[np.maximum(after - 1, 0)]
+                after = held_times[np.minimum(after, len(held_times) - 1)]
+                distance = np.minimum(np.abs(time[index] - before), np.abs(time[index] - after))
+                # Half a sample of tolerance for rounded times.
+                overlapping[index] = distance < self.audio.shape[-1] - 0.5
+        return overlapping
+
     def save(self, folder: str | Path) -> None:
-        """Write as a folder of .npy arrays, frames.parquet and meta.json, all or nothing."""
+        """Write a Frames folder atomically: .npy arrays, frames.parquet and meta.json."""
         self.check(str(folder))
         with files.replacing_folder(folder, CONTENT) as temporary:
             temporary.mkdir()
@@ -138,7 +147,7 @@ class Frames:
             files.write_json(temporary / "meta.json", meta)
 
     def check(self, origin: str) -> None:
-        """Raise `InputError` when a shape or type does not fit the contract."""
+        """Raise `InputError` if a shape or type breaks the contract; ``origin`` names the data."""
         frames = len(self.audio) if self.audio.ndim == 3 else 0
         mics = self.audio.shape[1] if self.audio.ndim == 3 else 0
         samples = self.audio.shape[-1]
@@ -151,9 +160,9 @@ class Frames:
             ),
             "source_position": ("(F, 3)", self.source_position.shape == (frames, 3)),
         }
-        for name, (shape, good) in expected.items():
+        for name, (shape, fits) in expected.items():
             array = getattr(self, name)
-            if not good:
+            if not fits:
                 raise InputError(
                     f"{origin}: array '{name}' has shape {array.shape}, expected {shape} "
                     f"with audio {self.audio.shape}"
@@ -172,7 +181,7 @@ class Frames:
 
 
 def _groups(table: pd.DataFrame, columns: list[str]) -> list[np.ndarray]:
-    """Row numbers of the frames that agree in those of the columns that there are."""
+    """Row numbers of the frames, grouped by equal values in those columns that exist."""
     known = [column for column in columns if column in table]
     if not known:
         return [np.arange(len(table))]
@@ -180,55 +189,55 @@ def _groups(table: pd.DataFrame, columns: list[str]) -> list[np.ndarray]:
 
 
 def concatenate(parts: Sequence[Frames]) -> Frames:
-    """Frames of several parts, one after the other: F = sum of theirs, the same M and L in all.
+    """Frames of several parts, one after the other; M and L must be the same in all.
 
-    mic_positions stay (M, 3) when they are the same in all parts, else (F, M, 3). ``meta`` has
-    room and origin when all parts agree in them, and nothing else.
+    mic_positions stay (M, 3) if they are the same in all parts, else they are (F, M, 3). ``meta``
+    keeps only room and origin, and only if all parts agree in them.
     """
     if not parts:
         raise InputError("no frames to concatenate")
-    require_alike(parts)
+    require_compatible(parts)
     first = parts[0]
     mics = [part.mic_positions for part in parts]
-    same = all(m.ndim == 2 and np.array_equal(m, mics[0], equal_nan=True) for m in mics)
+    same_mics = all(m.ndim == 2 and np.array_equal(m, mics[0], equal_nan=True) for m in mics)
     places = [{key: part.meta.get(key) for key in ("room", "origin")} for part in parts]
-    agree = all(place == places[0] for place in places)
+    same_room = all(place == places[0] for place in places)
     return replace(
         first,
         audio=np.concatenate([part.audio for part in parts]),
         source_audio=np.concatenate([part.source_audio for part in parts]),
-        mic_positions=np.array(mics[0]) if same else np.concatenate([p.mics() for p in parts]),
+        mic_positions=np.array(mics[0]) if same_mics else np.concatenate([p.mics() for p in parts]),
         source_position=np.concatenate([part.source_position for part in parts]),
         table=pd.concat([part.table for part in parts], ignore_index=True),
-        meta={key: v for key, v in places[0].items() if v is not None} if agree else {},
+        meta={key: v for key, v in places[0].items() if v is not None} if same_room else {},
     )
 
 
-def require_alike(parts: Sequence[Frames]) -> None:
+def require_compatible(parts: Sequence[Frames]) -> None:
     """Raise `InputError` unless rates, numbers of microphones and stored lengths are the same."""
     first = parts[0]
     for number, part in enumerate(parts[1:], start=2):
-        for what, unit, one, other in (
+        for quantity, unit, expected, value in (
             ("sample_rate", "Hz", first.sample_rate, part.sample_rate),
             ("speed_of_sound", "m/s", first.speed_of_sound, part.speed_of_sound),
             ("number of microphones", "", first.n_mics, part.n_mics),
             ("stored length", "samples", first.audio.shape[-1], part.audio.shape[-1]),
         ):
-            if one != other:
+            if value != expected:
                 raise InputError(
-                    f"frames do not go together, {what}: {one} {unit} in part 1{_tracks(first)} "
-                    f"but {other} {unit} in part {number}{_tracks(part)}"
+                    f"frames do not go together, {quantity}: {expected} {unit} in part 1"
+                    f"{_tracks(first)} but {value} {unit} in part {number}{_tracks(part)}"
                 )
 
 
 def _tracks(frames: Frames) -> str:
-    """Tracks of the frames for a message: `` (music1, music1_sim)``, or nothing."""
+    """Tracks of the frames for an error message: `` (music1, music1_sim)``, or nothing."""
     known = frames.table["track"].unique() if "track" in frames.table else []
     return f" ({', '.join(map(str, known))})" if len(known) else ""
 
 
 def load(path: str | Path) -> Frames:
-    """Open a Frames folder (arrays memory-mapped) or an .npz file with the same names."""
+    """Open a Frames folder (arrays are memory-mapped) or an .npz file with the same arrays."""
     path = Path(path)
     if path.is_dir():
         frames = _load_folder(path)
@@ -277,11 +286,11 @@ def _load_npz(path: Path) -> Frames:
         if name not in arrays:
             raise InputError(f"{path}: array '{name}' is missing (found: {sorted(arrays)})")
     for name in (*ARRAYS, *SCALARS):
-        found = arrays.get(name, np.zeros(()))
-        if found.dtype.kind not in "fiu":
-            raise InputError(f"{path}: array '{name}' is {found.dtype}, expected numbers")
-        if name in SCALARS and found.size != 1:
-            raise InputError(f"{path}: '{name}' has shape {found.shape}, expected one value")
+        array = arrays.get(name, np.zeros(()))
+        if array.dtype.kind not in "fiu":
+            raise InputError(f"{path}: array '{name}' is {array.dtype}, expected numbers")
+        if name in SCALARS and array.size != 1:
+            raise InputError(f"{path}: '{name}' has shape {array.shape}, expected one value")
     audio = arrays["audio"]
     if audio.ndim != 3:
         raise InputError(f"{path}: array 'audio' has shape {audio.shape}, expected (F, M, L)")

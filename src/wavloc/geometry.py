@@ -1,6 +1,7 @@
-"""Rooms, microphones, distances and delays. Metres and samples; sign as everywhere in wavloc:
+"""Rooms, microphones, distances (metres) and delays (samples).
 
-``tdoa_ij = (|s - r_i| - |s - r_j|) fs / c`` is positive when microphone i hears the sound later.
+Sign of all delays: ``tdoa_ij = (|s - r_i| - |s - r_j|) fs / c``, positive when the sound reaches
+microphone i later than j.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def max_lag(mics: np.ndarray, sample_rate: int, speed: float) -> int:
 
 
 def check_room(room: np.ndarray, points: np.ndarray, what: str) -> None:
-    """Raise `InputError` when a point (..., 3) is outside the box [0, room]; walls are inside."""
+    """Raise `InputError` if a point (..., 3) is outside the box [0, room]; walls are inside."""
     outside = ((points < -1e-9) | (points > np.asarray(room) + 1e-9)).any(axis=-1)
     if outside.any():
         worst = np.argwhere(outside)[0]

@@ -1,4 +1,4 @@
-"""What a piece of work costs: seconds, peak memory and, where the device counts it, energy."""
+"""Cost of a piece of work: seconds, peak memory and, where the device reports it, energy."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ RAPL = Path("/sys/class/powercap")  # energy counters of processors under Linux
 
 
 def add(total: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
-    """Cost of work that was done in several parts, such as a resumed training.
+    """Cost of work done in two parts, such as a resumed training.
 
-    Energy is the sum only where every part has it; devices that differ are all named.
+    Energy is known only if it is for both parts; different devices are both named.
     """
     if not total:
         return part
@@ -32,10 +32,10 @@ def add(total: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
 
 
 class Meter:
-    """Started when made; `read` says what was spent since, as plain JSON values.
+    """Starts when created; `read` returns the cost since then as plain JSON values.
 
-    gpu: a torch CUDA device, or None for the processor. Memory is the peak of this process
-    (processor: resident, since the process began; GPU: allocated, since the start).
+    gpu: a torch CUDA device, or None for the processor. Peak memory is that of this process:
+    resident since it began (processor), or allocated since the meter started (GPU).
     """
 
     def __init__(self, gpu: Any = None):
@@ -48,7 +48,7 @@ class Meter:
         self._started = time.perf_counter()
 
     def read(self) -> dict[str, Any]:
-        """device, seconds, peak_memory_mb, energy_wh (None with its reason in energy_note)."""
+        """device, seconds, peak_memory_mb, energy_wh (or None, the reason in energy_note)."""
         if self.gpu is not None:
             import torch
 
@@ -63,7 +63,7 @@ class Meter:
         spent = None
         if now is not None and self._energy_j is not None:
             spent = (now - self._energy_j) / 3600
-            if spent < 0:  # the counter began anew
+            if spent < 0:  # the counter started again
                 spent, note = None, "the energy counter overflowed"
         return {
             "device": device,
@@ -75,7 +75,7 @@ class Meter:
 
 
 def energy_j(gpu: Any = None) -> tuple[float | None, str]:
-    """Energy of the whole device so far in joules (other work on it too), or None and why."""
+    """Energy counter of the whole device (all work on it) in joules, or None and the reason."""
     if gpu is not None:
         return _gpu_energy_j(gpu)
     packages = sorted(RAPL.glob("intel-rapl:[0-9]*/energy_uj"))
@@ -97,7 +97,7 @@ def _gpu_energy_j(gpu: Any) -> tuple[float | None, str]:
         return pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1e3, ""
     except ImportError:
         return None, "the GPU's energy is read through nvidia-ml-py, which is not installed"
-    except Exception as error:  # NVML says in many ways that a card has no counter
+    except Exception as error:  # NVML has many errors for a card without a counter
         return None, f"the GPU reports no energy ({error})"
 
 

@@ -127,10 +127,10 @@ def profile(
 def _fine_tuned(folder: Path, mics: np.ndarray) -> dict[str, Any]:
     """Method entry of a training that starts from a model, with what must be as it is there."""
     model = plugins.plugin_class("methods", METHOD).load(folder)
-    lag = max_lag(mics, model.facts.sample_rate, model.facts.speed_of_sound)
-    if lag > model.facts.max_lag:
+    lag = max_lag(mics, model.stats.sample_rate, model.stats.speed_of_sound)
+    if lag > model.stats.max_lag:
         raise InputError(
-            f"{folder}: trained for delays of at most {model.facts.max_lag} samples, but these "
+            f"{folder}: trained for delays of at most {model.stats.max_lag} samples, but these "
             f"microphones have {lag}; expected a model of an array at least as wide (without "
             "one, train anew)"
         )

@@ -13,7 +13,7 @@ from typing import Any
 from wavloc.errors import InputError
 
 # Files of a plugin folder that are not plugins themselves.
-_GROUND = {"__init__", "base", "speakers", "layers", "attention", "masking", "ngcc_phat"}
+_GROUND = {"__init__", "base", "speakers", "layers", "masking"}
 _FOLDERS = {"methods": ("methods/classical", "methods/learned"), "datasets": ("datasets",)}
 
 

@@ -1,4 +1,4 @@
-"""Where a result comes from: git revision, versions, device; digests of the code that made it."""
+"""Where a result comes from: git revision, versions, processor, and digests of its code."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ def digest(value: Any) -> str:
 
 @functools.cache
 def git_revision() -> str:
-    """Commit of the checkout this package runs from, ``+`` if it has changes; else ``unknown``."""
+    """Commit of the checkout that the package runs from, with ``+`` if it has local changes.
+
+    ``unknown`` outside a checkout.
+    """
     try:
         done = subprocess.run(
             ["git", "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"],
@@ -42,12 +45,12 @@ def git_revision() -> str:
 
 
 def device() -> str:
-    """The processor in words. Threads are those this process may use."""
+    """Processor type and the number of cores that this process may use."""
     return f"{platform.machine()} CPU, {len(os.sched_getaffinity(0))} cores"
 
 
 def stamp(**extra: Any) -> dict[str, Any]:
-    """Provenance of a result made now. No dates: equal inputs give equal bytes."""
+    """Provenance of a result, without dates: equal inputs give equal bytes."""
     versions = {}
     for name in PACKAGES:
         try:
@@ -64,19 +67,20 @@ def stamp(**extra: Any) -> dict[str, Any]:
 
 
 def _module_file(name: str) -> Path | None:
+    """Source file of a module or package; None for a name that is neither."""
     parts = name.split(".")
-    if parts[0] == "wavloc":  # found without importing anything
+    if parts[0] == "wavloc":  # no import needed
         path = PACKAGE.joinpath(*parts[1:])
         if path.with_suffix(".py").is_file():
             return path.with_suffix(".py")
         return path / "__init__.py" if (path / "__init__.py").is_file() else None
-    found = importlib.util.find_spec(name)
-    return Path(found.origin) if found and found.origin else None
+    spec = importlib.util.find_spec(name)
+    return Path(spec.origin) if spec and spec.origin else None
 
 
 @functools.cache
 def _parsed(path: Path) -> tuple[str, frozenset[str]]:
-    """Canonical text of a module without docstrings and comments, and what it imports."""
+    """Code of a module without docstrings and comments, and the names of wavloc it imports."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     imported = set()
     for node in ast.walk(tree):
@@ -85,24 +89,18 @@ def _parsed(path: Path) -> tuple[str, frozenset[str]]:
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             imported.add(node.module)
             imported.update(f"{node.module}.{alias.name}" for alias in node.names)
-        body = getattr(node, "body", None)
-        if (
-            isinstance(body, list)
-            and body
-            and isinstance(body[0], ast.Expr)
-            and isinstance(body[0].value, ast.Constant)
-            and isinstance(body[0].value.value, str)
-        ):
-            del body[0]
+        match getattr(node, "body", None):
+            case [ast.Expr(value=ast.Constant(value=str())), *_] as body:
+                del body[0]
     return ast.dump(tree), frozenset(name for name in imported if name.split(".")[0] == "wavloc")
 
 
 @functools.cache
 def code_digest(*modules: str) -> str:
-    """Digest of the code of modules and of everything of wavloc that they import.
+    """Digest of the code of some modules and of all wavloc modules that they import.
 
-    Comments, blank lines and docstrings do not count, so a better explanation reruns nothing. The
-    command line is not followed: it only reads and writes files.
+    Comments, blank lines and docstrings do not count, so that rewording them reruns nothing. The
+    packages that hold a module count as imported, since Python runs their ``__init__``.
     """
     todo, seen = list(modules), {}
     while todo:
@@ -110,10 +108,8 @@ def code_digest(*modules: str) -> str:
         if name in seen or name in ("wavloc", "wavloc.provenance"):
             continue
         path = _module_file(name)
-        seen[name] = ""
-        if path is None:
-            continue
-        seen[name], imported = _parsed(path)
+        seen[name], imported = _parsed(path) if path else ("", frozenset())
         todo.extend(imported)
-        todo.extend([name.rpartition(".")[0]] if name.startswith("wavloc.") else [])
+        if path and name.startswith("wavloc."):
+            todo.append(name.rpartition(".")[0])
     return digest(sorted(seen.items()))

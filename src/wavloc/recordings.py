@@ -1,4 +1,4 @@
-"""Other people's recordings: a microphone list and audio files in, frames out."""
+"""Frames from any recording: a list of microphones and audio files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from wavloc.errors import InputError
 from wavloc.frames import FRAME_SAMPLES, Frames
 from wavloc.geometry import SPEED_OF_SOUND
 
-SUSPICIOUS = 0.3  # median reliability below which a microphone is named
+SUSPICIOUS = 0.3  # median reliability below which a microphone is reported
 
 
 def read_mics(path: str | Path) -> tuple[list[str], np.ndarray]:
@@ -42,11 +42,9 @@ def read_mics(path: str | Path) -> tuple[list[str], np.ndarray]:
             raise InputError(f"{path}, line {number}: {row[1:]} are not numbers (metres)") from None
         if not np.isfinite(position).all():
             raise InputError(f"{path}, line {number}: {row[1:]} are not finite")
-        for other, known in zip(names, positions, strict=True):
+        for taken, known in zip(names, positions, strict=True):
             if known == position:
-                raise InputError(
-                    f"{path}, line {number}: '{name}' is at the very place of '{other}'"
-                )
+                raise InputError(f"{path}, line {number}: '{name}' is at the place of '{taken}'")
         names.append(name)
         positions.append(position)
     if not names:
@@ -55,10 +53,9 @@ def read_mics(path: str | Path) -> tuple[list[str], np.ndarray]:
 
 
 def read_channels(paths: list[Path], names: list[str]) -> tuple[np.ndarray, int]:
-    """Read one multichannel file (channels in the order of mics.csv) or one file per microphone.
+    """Read one multichannel file, or one file per microphone: (M, samples) float32, rate in Hz.
 
-    One file per microphone: the file's stem must be the microphone's name; order does not matter.
-    Returns (M, samples) float32 and the rate in Hz.
+    Channels are in the order of mics.csv; single files are named ``<microphone>.wav`` or the like.
     """
     if len(paths) == 1 and len(names) != 1:
         samples, rate = audio.read_audio(paths[0])
@@ -97,7 +94,7 @@ def cut(
     hop_s: float,
     speed_of_sound: float = SPEED_OF_SOUND,
 ) -> Frames:
-    """Frames of 2048 samples at 16 kHz, one every ``hop_s`` seconds, of (M, samples)."""
+    """Cut channels (M, samples) into frames of 2048 samples at 16 kHz, one every ``hop_s`` s."""
     if not hop_s > 0:
         raise InputError(f"hop {hop_s} s: must be greater than 0")
     sound = audio.resample(channels, rate, audio.SAMPLE_RATE)
@@ -123,7 +120,7 @@ def cut(
 
 
 def silent(frames: Frames, below_db: float) -> np.ndarray:
-    """Which frames (F,) lie over ``below_db`` under the 95th percentile of frame power."""
+    """Which frames (F,) have a power ``below_db`` or more under the 95th percentile."""
     return audio.silent(np.square(frames.window()).mean(axis=(1, 2)), below_db)
 
 
@@ -131,11 +128,8 @@ def suspicious(
     names: list[str], reliability: np.ndarray, below: float = SUSPICIOUS
 ) -> list[tuple[str, float]]:
     """Microphones whose median reliability over frames (F, M) is below a bound, worst first."""
-    typical = np.full(len(names), np.nan)
-    heard = np.isfinite(reliability).any(axis=0)
-    typical[heard] = np.nanmedian(reliability[:, heard], axis=0)
-    return [
-        (names[k], float(typical[k]))
-        for k in np.argsort(typical, kind="stable")
-        if typical[k] < below
-    ]
+    median = np.full(len(names), np.nan)
+    has_audio = np.isfinite(reliability).any(axis=0)
+    median[has_audio] = np.nanmedian(reliability[:, has_audio], axis=0)
+    order = np.argsort(median, kind="stable")
+    return [(names[k], float(median[k])) for k in order if median[k] < below]

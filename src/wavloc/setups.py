@@ -1,4 +1,4 @@
-"""What a method may know: the four setups of the wav2pos paper (Sec. IV), microphone subsets."""
+"""What a method knows: the four setups of the wav2pos paper (Sec. IV), microphone subsets."""
 
 from __future__ import annotations
 
@@ -14,17 +14,14 @@ from wavloc.frames import Frames
 SETUPS = {
     "1a": "source audio unknown; audio and coordinates of the chosen microphones known",
     "1b": "as 1a, source audio known",
-    "2a": "source audio unknown; all microphones heard, coordinates of only the chosen ones known",
+    "2a": "source audio unknown; audio of all microphones, coordinates of the chosen ones known",
     "2b": "as 2a, source audio known",
 }
 
 
 @dataclass(frozen=True)
 class Setup:
-    """A setup name and, where fewer than all microphones are meant, the chosen ones per frame.
-
-    subset: (F, K) sorted microphone indices, or None for all.
-    """
+    """A setup and its chosen microphones: subset (F, K), sorted indices per frame, None = all."""
 
     name: str = "1a"
     subset: np.ndarray | None = None
@@ -38,22 +35,18 @@ class Setup:
         return self.name.endswith("b")
 
     def apply(self, frames: Frames, reveal_truth: bool = False) -> Frames:
-        """Frames with everything hidden that the setup does not grant.
+        """Frames without what the setup hides.
 
-        The source position always goes, unless ``reveal_truth`` (the oracle control). In setups 1
-        the microphones outside the subset are removed, in setups 2 only their coordinates are.
+        The source position is hidden, unless ``reveal_truth`` (the oracle control). Setups 1 remove
+        the microphones outside the subset, setups 2 only their coordinates.
         """
-        hidden = replace(
-            frames,
-            source_position=frames.source_position
-            if reveal_truth
-            else np.full((len(frames), 3), np.nan),
-            source_audio=frames.source_audio
-            if self.source_known
-            else np.broadcast_to(np.float32(np.nan), frames.source_audio.shape),
-        )
+        granted = replace(frames)
+        if not reveal_truth:
+            granted.source_position = np.full((len(frames), 3), np.nan)
+        if not self.source_known:
+            granted.source_audio = np.broadcast_to(np.float32(np.nan), frames.source_audio.shape)
         if self.subset is None:
-            return hidden
+            return granted
         if self.subset.shape[0] != len(frames) or self.subset.max() >= frames.n_mics:
             raise InputError(
                 f"subset {self.subset.shape} with largest index {self.subset.max()} does not fit "
@@ -61,23 +54,23 @@ class Setup:
             )
         everyone = np.arange(frames.n_mics)
         if self.subset.shape[1] == len(everyone) and (self.subset == everyone).all():
-            return hidden  # what is memory-mapped stays so
+            return granted  # arrays stay memory-mapped
         rows = np.arange(len(frames))[:, None]
         if self.name.startswith("1"):
             return replace(
-                hidden,
-                audio=hidden.audio[rows, self.subset],
-                mic_positions=hidden.mics()[rows, self.subset],
+                granted,
+                audio=granted.audio[rows, self.subset],
+                mic_positions=granted.mics()[rows, self.subset],
             )
         known = np.full((len(frames), frames.n_mics, 3), np.nan)
-        known[rows, self.subset] = hidden.mics()[rows, self.subset]
-        return replace(hidden, mic_positions=known)
+        known[rows, self.subset] = granted.mics()[rows, self.subset]
+        return replace(granted, mic_positions=known)
 
 
 def draw_subsets(frames: int, n_mics: int, mics: int, dataset: str, seed: int) -> np.ndarray:
     """One random subset of ``mics`` microphones per frame: (F, mics) sorted indices.
 
-    Drawn once per (dataset, mics, seed) and stored, so that every method meets the same ones.
+    Drawn once per (dataset, mics, seed) and stored, so that all methods share them.
     """
     if not 1 <= mics <= n_mics:
         raise InputError(f"mics = {mics}: expected between 1 and the {n_mics} microphones present")
@@ -86,7 +79,7 @@ def draw_subsets(frames: int, n_mics: int, mics: int, dataset: str, seed: int) -
 
 
 def load_subset(path: str | Path) -> np.ndarray:
-    """Read a stored subset file; anything but a 2-D integer array is an `InputError`."""
+    """Read a stored subset (F, K); anything but a 2-D integer array is an `InputError`."""
     try:
         subset = np.load(path, allow_pickle=False)
     except (OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""Weights on disk and in networks: safely read, nothing but tensors, every misfit named."""
+"""Weights on disk and in networks: read safely, tensors only; whatever does not fit is named."""
 
 from __future__ import annotations
 

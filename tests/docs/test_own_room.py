@@ -1,4 +1,4 @@
-"""A room of the user's own: its data, its profile, its map, and the page on it, followed."""
+"""A room of the user's own: its data, its profile, and the page on it, followed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import pytest
 import soundfile
 import yaml
 
-from helpers.frames import anechoic_frames
 from helpers.pages import Reader
 from helpers.workflow import fresh
 from wavloc import cli, config, datasets, frames
@@ -19,8 +18,7 @@ from wavloc.datasets.sound.corpus import Corpus
 from wavloc.errors import InputError
 from wavloc.methods.classical import multilat_plus
 from wavloc.methods.learned import wav2pos
-from wavloc.methods.learned.base import Facts
-from wavloc.reporting import floor
+from wavloc.methods.learned.base import DataStats
 from wavloc.simulation.render import render
 
 MICS = [
@@ -112,12 +110,12 @@ def command(listed: Path, *more: object) -> list[str]:
 
 def tiny_model(folder: Path, lag: int) -> Path:
     """An untrained wav2pos for delays of at most ``lag`` samples."""
-    small = {"width": 16, "encoder_depth": 1, "decoder_depth": 1, "pair_hidden": 8}
+    small = {"embed_dim": 16, "encoder_depth": 1, "decoder_depth": 1, "pair_hidden": 8}
     small |= {"head_hidden": [8, 8], "coordinate_hidden": 8, "features": "gcc", "epochs": 77}
     method = wav2pos.Method(small)
     place = (0.0, 0.0, 1.0), (1.0, 1.0, 0.5)
-    method.facts = Facts(6, 2048, 16000, 343.0, lag, *place)
-    method.network = method.build(method.facts)
+    method.stats = DataStats(6, 2048, 16000, 343.0, lag, *place)
+    method.network = method.build(method.stats)
     method.save(folder)
     return folder
 
@@ -144,7 +142,7 @@ def test_profile_of_a_fine_tuning_has_the_sizes_of_its_model(root, listed, tmp_p
     assert cli.main(command(listed, "--model", model, "--out", out)) == 0
     entry = config.load(root / "config" / "config.yaml", out)["methods"]["wav2pos"]
     assert entry["start"] == str(model)
-    assert entry["options"]["width"] == 16
+    assert entry["options"]["embed_dim"] == 16
     assert entry["options"]["head_hidden"] == [8, 8]
     assert entry["options"]["epochs"] != 77  # how it is trained is the profile's matter
 
@@ -187,44 +185,6 @@ def test_no_other_config_is_written_over(listed, tmp_path, capsys) -> None:
     for snr in (10, 20):  # its own it may
         assert cli.main(command(listed, "--snr", snr, "--out", tmp_path / "hall.yaml")) == 0
     assert f"--snr 20 --out {tmp_path}/hall.yaml" in (tmp_path / "hall.yaml").read_text()
-
-
-# ------------------------------------------------------------------ the map
-
-
-def test_cells_of_the_map_are_means_of_their_frames() -> None:
-    x, y = floor.cells(-1.0, 1.2, 0.5), floor.cells(0.0, 1.0, 0.5)
-    np.testing.assert_allclose(x, [-1, -0.5, 0, 0.5, 1, 1.2])  # the last one is what is left
-    np.testing.assert_allclose(y, [0, 0.5, 1])
-    source = np.array([[-0.9, 0.1, 1], [-0.6, 0.4, 2], [1.2, 1.0, 1]])
-    mean, number = floor.cell_means(source, np.array([10.0, 30.0, 7.0]), x, y)
-    expected = np.zeros((2, 5), int)
-    expected[0, 0], expected[1, 4] = 2, 1
-    np.testing.assert_array_equal(number, expected)
-    assert (mean[0, 0], mean[1, 4]) == (20, 7)
-    assert np.isnan(mean[number == 0]).all()
-
-
-def test_map_is_drawn_with_numbers_and_says_what_failed(tmp_path: Path, monkeypatch) -> None:
-    shown = anechoic_frames(40)
-    with pytest.raises(InputError, match="how large their room is"):
-        floor.error_map(shown, {}, tmp_path / "map", 1.0)
-    shown.meta = {"room": [7.0, 8.0, 2.0], "origin": [3.5, 4.5, 0.0]}
-    errors = {"good": np.full(40, 0.012), "refusing": np.full(40, np.nan)}
-    drawn = []
-    monkeypatch.setattr(floor.figures, "save", lambda figure, stem: drawn.append(figure))
-    floor.error_map(shown, errors, tmp_path / "map", 1.0)
-    good, refusing = drawn[0].axes[:2]
-    texts = [text.get_text() for text in good.texts]
-    assert set(texts[::2]) == {"1.2"}
-    assert sum(map(int, texts[1::2])) == 40  # every frame is in a cell
-    assert len(refusing.texts) == 0
-    assert "no frame located" in refusing.get_title()
-    monkeypatch.undo()
-    floor.error_map(shown, errors, tmp_path / "map", 1.0)
-    first = (tmp_path / "map.png").read_bytes()
-    floor.error_map(shown, errors, tmp_path / "map", 1.0)
-    assert (tmp_path / "map.png").read_bytes() == first
 
 
 # ------------------------------------------------------------------ the page

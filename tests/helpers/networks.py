@@ -7,7 +7,9 @@ from pathlib import Path
 import torch
 
 from wavloc.frames import Frames
-from wavloc.methods.learned import dinn, fault_tolerant, gnn, wav2pos
+from wavloc.methods.base import Method
+from wavloc.methods.learned import dinn, fault_tolerant, gnn, multilat_ngcc, ngcc_phat, wav2pos
+from wavloc.methods.learned.base import LearnedMethod
 from wavloc.methods.learned.ngcc_phat import NGCC
 from wavloc.training.engine import Run
 
@@ -22,11 +24,11 @@ NETWORKS = {
             "learning_rate": 0.01,
         },
     ),
-    "gnn": (gnn, {"width": 64, "row": 640, "epochs": 300, "batch": 16, "copies": 1}),
+    "gnn": (gnn, {"hidden_dim": 64, "lags": 640, "epochs": 300, "batch": 16, "copies": 1}),
     "wav2pos": (
         wav2pos,
         {
-            "width": 32,
+            "embed_dim": 32,
             "encoder_depth": 1,
             "decoder_depth": 1,
             "pair_hidden": 64,
@@ -53,7 +55,7 @@ def trained(module, options: dict, train: Frames, valid: Frames, folder: Path):
 
 
 SMALL = {
-    "width": 32,
+    "embed_dim": 32,
     "encoder_depth": 1,
     "decoder_depth": 1,
     "pair_hidden": 64,
@@ -66,7 +68,7 @@ SMALL = {
 def untrained(frames: Frames, kind=fault_tolerant.Method, **options) -> fault_tolerant.Method:
     method = kind(SMALL | options)
     if method.options.features == "ngcc":
-        method.ngcc = NGCC(channels=4, taps=63).eval()
+        method.correlations.ngcc = NGCC(channels=4, taps=63).eval()
     method.prepare(frames)
     torch.manual_seed(0)
     for value in method.network.parameters():  # large enough that everything moves the output
@@ -76,11 +78,22 @@ def untrained(frames: Frames, kind=fault_tolerant.Method, **options) -> fault_to
     return method
 
 
+def with_model(method: Method, frames: Frames) -> Method:
+    """The method with an untrained model, where it needs one."""
+    model = method
+    if isinstance(method, multilat_ngcc.Method):
+        model = method.model = ngcc_phat.Method(SMALL_OPTIONS["ngcc_phat"])
+    if isinstance(model, LearnedMethod):
+        model.prepare(frames)
+        for part in model.parts().values():
+            part.eval()
+    return method
+
+
 # Options of learned methods by name, for tests of all methods alike.
 SMALL_OPTIONS = {
-    "multilat_ngcc": {"channels": 4, "taps": 63},
-    "multilat_plus_ngcc": {"channels": 4, "taps": 63},
-    "wav2pos": {"width": 16, "features": "gcc"},
-    "fault_tolerant": {"width": 16, "features": "gcc", "encoder": "logmel"},
-    "multi_source": {"width": 16, "features": "gcc", "encoder": "logmel"},
+    "ngcc_phat": {"channels": 4, "taps": 63},
+    "wav2pos": {"embed_dim": 16, "features": "gcc"},
+    "fault_tolerant": {"embed_dim": 16, "features": "gcc", "encoder": "logmel"},
+    "multi_source": {"embed_dim": 16, "features": "gcc", "encoder": "logmel"},
 }

@@ -15,11 +15,14 @@ from helpers.frames import anechoic_frames
 from wavloc import cli, config
 from wavloc import frames as frames_module
 from wavloc.errors import InputError
-from wavloc.evaluation import detection, metrics
+from wavloc.evaluation import detection, score
+from wavloc.evaluation.metrics import METRICS
+from wavloc.evaluation.rows import COLUMNS
 from wavloc.frames import FRAME_SAMPLES, Frames
 from wavloc.methods.learned import fault_tolerant
 from wavloc.methods.predictions import Predictions
-from wavloc.reporting import gather, tables
+from wavloc.reporting import figures, style, tables
+from wavloc.reporting.tables.markdown import to_markdown
 from wavloc.simulation import faults
 from wavloc.training.engine import Run
 
@@ -227,7 +230,8 @@ def test_detection_in_metrics_rows(clean: Frames):
     status = np.full(12, "ok", object)
     perfect = Predictions(lost, status, reliability=1.0 - faulty)
     guess = np.random.default_rng(0).random(faulty.shape)
-    found = detection.detection(
+    found = score(
+        "detection",
         {
             "perfect": perfect,
             "guess": Predictions(lost, status, reliability=guess),
@@ -237,7 +241,7 @@ def test_detection_in_metrics_rows(clean: Frames):
         {"dataset": "d", "track": "t", "setup": "1a", "mics": 11},
         resamples=1000,
     ).set_index("method")
-    assert set(found.reset_index().columns) == set(metrics.COLUMNS)
+    assert set(found.reset_index().columns) == set(COLUMNS)
     assert found.loc["perfect", ["value", "ci_low", "ci_high"]].tolist() == [1, 1, 1]
     low, value, high = found.loc["guess", ["ci_low", "value", "ci_high"]]
     assert low < value < high
@@ -245,11 +249,11 @@ def test_detection_in_metrics_rows(clean: Frames):
     assert np.isnan(found.loc["silent", "value"])
     assert found.loc["silent", "note"] == detection.NO_RELIABILITY
     everywhere, _ = changed(clean, "shift")
-    rows = detection.detection({"perfect": perfect}, everywhere, {"mics": 11}, resamples=1000)
-    assert rows["note"].tolist() == [detection.ONE_SORT]
+    rows = score("detection", {"perfect": perfect}, everywhere, {"mics": 11}, resamples=1000)
+    assert rows["note"].tolist() == [detection.ONE_CLASS]
     wrong = Predictions(lost, status, reliability=guess[:, :3])
     with pytest.raises(InputError, match=r"rate \(12, 3\) microphones, expected \(12, 11\)"):
-        detection.detection({"wrong": wrong}, frames, {}, resamples=1000)
+        score("detection", {"wrong": wrong}, frames, {}, resamples=1000)
 
 
 # ------------------------------------------------------------------ curves and tables
@@ -264,9 +268,9 @@ def measured(folder: Path, track: str, mics: int, value: float) -> Path:
     """A metrics file of one cell."""
     rows = [
         {"dataset": "d", "track": track, "setup": "1a", "mics": mics, "method": method,
-         "metric": metric, "unit": tables.METRICS[metric].unit, "value": value,
+         "metric": metric, "unit": METRICS[metric].unit, "value": value,
          "ci_low": value - 1, "ci_high": value + 1, "n_frames": 9, "failure_rate": 0, "note": ""}
-        for method, metric in itertools.product(ROWS, tables.EVERYWHERE)
+        for method, metric in itertools.product(ROWS, tables.metrics_of({"metrics": ["mae"]}))
     ]  # fmt: skip
     path = folder / f"{track}-{mics}.csv"
     pd.DataFrame(rows).to_csv(path, index=False)
@@ -276,18 +280,16 @@ def measured(folder: Path, track: str, mics: int, value: float) -> Path:
 @pytest.fixture
 def axes(monkeypatch) -> list:
     """Axes of the figures that were saved."""
-    from wavloc.reporting import figures
-
     kept: list = []
-    save = figures.save
-    monkeypatch.setattr(figures, "save", lambda f, s: (kept.extend(f.axes), save(f, s)))
+    save = style.save
+    monkeypatch.setattr(style, "save", lambda f, s: (kept.extend(f.axes), save(f, s)))
     return kept
 
 
 def test_curves_over_levels_and_over_microphones(tmp_path: Path, axes: list):
     levels = {0.5: 40.0, 0: 10.0, 0.1: 20.0}  # any order
     files = [measured(tmp_path, faults.named("s3", "moved", k), 11, v) for k, v in levels.items()]
-    gather.draw(CURVE, {}, {}, ROWS, tmp_path / "f", files)
+    figures.draw(CURVE, {}, {}, ROWS, tmp_path / "f", files)
     line = axes[0].lines[0]
     assert (list(line.get_xdata()), list(line.get_ydata())) == ([0, 0.1, 0.5], [10, 20, 40])
     assert axes[0].get_xlabel() == "moved by (m)"
@@ -295,11 +297,11 @@ def test_curves_over_levels_and_over_microphones(tmp_path: Path, axes: list):
     assert (tmp_path / "f.png").stat().st_size > 3000
     assert (tmp_path / "f.pdf").is_file()
     few = [measured(tmp_path, "s3", mics, mics) for mics in (5, 11, 7)]
-    gather.draw(CURVE | {"x": "mics"}, {}, {}, ROWS, tmp_path / "g", few)
+    figures.draw(CURVE | {"x": "mics"}, {}, {}, ROWS, tmp_path / "g", few)
     assert list(axes[1].lines[0].get_xdata()) == [5, 7, 11]
     assert axes[1].xaxis_inverted()
-    with pytest.raises(InputError, match="no --metrics"):
-        gather.draw(CURVE, {}, {}, ROWS, tmp_path / "h")
+    with pytest.raises(InputError, match="needs metrics"):
+        figures.draw(CURVE, {}, {}, ROWS, tmp_path / "h")
 
 
 def test_roc_figure_has_a_panel_for_each_fault(clean: Frames, tmp_path: Path, axes: list):
@@ -315,7 +317,7 @@ def test_roc_figure_has_a_panel_for_each_fault(clean: Frames, tmp_path: Path, ax
         answer = Predictions(clean.source_position, np.full(12, "ok", object), reliability=rating)
         predicted[f"{track}/ft"] = tmp_path / f"{track}.parquet"
         answer.save(predicted[f"{track}/ft"])
-    gather.draw(spec, data, predicted, {"ft": ENTRY}, tmp_path / "roc")
+    figures.draw(spec, data, predicted, {"ft": ENTRY}, tmp_path / "roc")
     shown = {a.get_title(): [line.get_label() for line in a.lines[1:]] for a in axes}
     assert shown["s3, noisy"] == ["1 x signal", "3 x signal"]
     assert shown["s3, dead"] == ["1 microphones"]
@@ -329,7 +331,7 @@ def test_table_of_faults_has_a_row_for_each_level(tmp_path: Path):
             "metrics": ["mae"], "title": "T", "caption": "C"}  # fmt: skip
     frame = tables.assemble("t", spec, ROWS, files)
     assert len(frame) == 3 * 2 * 6
-    lines = tables.to_markdown(frame, spec, ROWS).splitlines()
+    lines = to_markdown(tables.layout(frame, spec, ROWS), "T", "C").splitlines()
     body = [line for line in lines if line.startswith("| s3")]
     assert [line.split(" | ")[0] for line in body] == [f"| {track}" for track in tracks]
     assert "15.0 ± 1.0" in body[1]
@@ -354,8 +356,9 @@ def test_shipped_faults_can_all_be_applied(root: Path, clean: Frames):
 
 
 SMALL = {
-    "width": 16, "encoder_depth": 1, "decoder_depth": 1, "pair_hidden": 16, "head_hidden": [16, 16],
-    "features": "gcc", "encoder": "resemblyzer", "epochs": 1, "batch": 4, "mask_source": 0,
+    "embed_dim": 16, "encoder_depth": 1, "decoder_depth": 1, "pair_hidden": 16,
+    "head_hidden": [16, 16], "features": "gcc", "encoder": "resemblyzer", "epochs": 1,
+    "batch": 4, "mask_source": 0,
 }  # fmt: skip
 
 
@@ -377,7 +380,7 @@ def fitted(tmp_path: Path, monkeypatch, **options) -> tuple[fault_tolerant.Metho
 @pytest.mark.parametrize("trained", [False, True])
 def test_encoder_is_trained_only_where_asked_for(tmp_path: Path, monkeypatch, trained: bool):
     method, before = fitted(tmp_path, monkeypatch, encoder_trained=trained)
-    after = method.encoder.network.state_dict()
+    after = method.encoder.loaded.network.state_dict()
     same = [torch.equal(before[name], after[name]) for name in before]
     assert not any(same) if trained else all(same)
     assert ("trained" in method.inputs_note) == trained

@@ -46,7 +46,7 @@ def test_sound_is_that_of_the_rendered_frame(t60_s: float, monkeypatch) -> None:
 def test_sources_keep_away_from_walls_and_microphones() -> None:
     rooms = fresh.Rooms(ROOM, np.zeros(3), (0.0, 0.0), 16000, 343.0)
     mics = torch.as_tensor(LUVIRA_MICS + SHIFT).expand(500, -1, -1)
-    places = rooms._places(mics, torch.Generator().manual_seed(0))
+    places = rooms._source_positions(mics, torch.Generator().manual_seed(0))
     assert (torch.cdist(places[:, None], mics) >= fresh.MIC_M).all()
     assert ((places >= fresh.WALL_M) & (places <= torch.as_tensor(ROOM) - fresh.WALL_M)).all()
     assert places.std(0).min() > 0.3

@@ -15,11 +15,12 @@ from helpers.frames import anechoic_frames
 from helpers.networks import SMALL, untrained
 from wavloc import cli, plugins
 from wavloc.errors import InputError
-from wavloc.evaluation import several
+from wavloc.evaluation import multi_source as matching
+from wavloc.evaluation import score
 from wavloc.frames import Frames
 from wavloc.methods.classical import srp_multi_source
 from wavloc.methods.learned import multi_source
-from wavloc.methods.learned.networks.fault_tolerant import matched_loss
+from wavloc.methods.learned.multi_source import matched_loss
 from wavloc.methods.predictions import Predictions
 from wavloc.simulation import mixtures
 from wavloc.training.engine import Run
@@ -99,7 +100,7 @@ def scattered(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def test_matched_error_is_that_of_the_best_assignment() -> None:
     estimates, _, truth = scattered()
-    found = several.matched_error_m(estimates, truth)
+    found = matching.matched_error_m(estimates, truth)
     for frame in range(len(truth)):
         real = truth[frame][np.isfinite(truth[frame]).all(-1)]
         best = np.inf
@@ -111,7 +112,7 @@ def test_matched_error_is_that_of_the_best_assignment() -> None:
 
 def test_detections_are_the_largest_matching_within_reach() -> None:
     estimates, certainty, truth = scattered()
-    rate, alarms = several.detections(estimates, certainty, truth)
+    rate, alarms = matching.detections(estimates, certainty, truth)
     for frame in range(len(truth)):
         real = truth[frame][np.isfinite(truth[frame]).all(-1)]
         told = estimates[frame][certainty[frame] >= 0.5]
@@ -133,10 +134,10 @@ def test_metrics_rows_and_methods_that_answer_with_one_source() -> None:
     exact = Predictions(places[:, 0], np.full(20, "ok"), positions=places[:, ::-1])
     exact.certainty = np.full((20, 2), 0.9)
     one = Predictions(places[:, 0], np.full(20, "ok"))
-    table = several.several({"exact": exact, "one": one}, frames, {"track": "t"}, resamples=1000)
+    table = score("sources", {"exact": exact, "one": one}, frames, {"track": "t"}, resamples=1000)
     values = table[table.method == "exact"].set_index("metric")["value"]
     assert values.to_dict() == {"source_mae": 0, "detection_rate": 100, "false_alarms": 0}
-    assert (table[table.method == "one"]["note"] == several.ONE_ONLY).all()
+    assert (table[table.method == "one"]["note"] == matching.ONE_ONLY).all()
 
 
 # ------------------------------------------------------------------ the loss
@@ -175,7 +176,7 @@ def test_srp_phat_finds_each_of_the_sources() -> None:
     frames = mixture(12, sources=2)
     found = srp_multi_source.Method({"sources": 2}).predict(frames)
     truth = mixtures.positions(frames)
-    errors = several.matched_error_m(found.positions, truth)
+    errors = matching.matched_error_m(found.positions, truth)
     assert np.median(errors) < 0.02
     assert (errors < 0.1).mean() >= 0.75
     np.testing.assert_array_equal(found.position, found.positions[:, 0])
@@ -200,7 +201,7 @@ def test_it_learns_to_tell_how_many_and_where(tmp_path: Path) -> None:
     """A small network, no reverberation; validation frames are mixed otherwise."""
     method = multi_source.Method(
         SMALL
-        | {"width": 64, "epochs": 60, "batch": 12, "learning_rate": 3e-3, "snr_low_db": 30}
+        | {"embed_dim": 64, "epochs": 60, "batch": 12, "learning_rate": 3e-3, "snr_low_db": 30}
         | {"shift_s": 0.0, "masking": "none", "copies": 1, "weight_decay": 0.0}
     )
     frames = anechoic_frames(36)
@@ -248,7 +249,7 @@ def test_from_frames_to_scores(tmp_path: Path) -> None:
         "--track", "t", "--mics", 11, "--out", tmp_path / "m.csv")  # fmt: skip
     table = pd.read_csv(tmp_path / "m.csv").set_index(["method", "metric"])
     assert table.loc[("srp_multi_source", "source_mae"), "value"] < 20
-    assert table.loc[("center", "source_mae"), "note"] == several.ONE_ONLY
+    assert table.loc[("center", "source_mae"), "note"] == matching.ONE_ONLY
     assert {"srp_multi_source", "multi_source"} <= set(plugins.modules("methods"))
 
 

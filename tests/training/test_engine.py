@@ -21,11 +21,11 @@ from helpers.networks import FAST, NETWORKS, trained
 from wavloc import cli
 from wavloc.errors import InputError, WorkError
 from wavloc.geometry import LUVIRA_MICS
-from wavloc.methods.learned import dinn, gnn, multilat_ngcc, wav2pos
-from wavloc.methods.learned.base import Recipe
+from wavloc.methods import predictions
+from wavloc.methods.learned import dinn, gnn, multilat_ngcc, ngcc_phat, wav2pos
 from wavloc.methods.learned.ngcc_phat import NGCC
-from wavloc.training import schedule
 from wavloc.training.engine import Run, _identity
+from wavloc.training.recipe import Recipe, rate_factor
 
 QUIET = {"snr_low_db": 60, "snr_high_db": 60, "shift_s": 0.0}
 TINY = {"channels": 4, "taps": 63, "epochs": 6, "batch": 4, "group": 2}
@@ -55,7 +55,7 @@ def test_ngcc_learns_delays_that_noise_hides(tmp_path: Path) -> None:
     options = {"channels": 8, "taps": 255, "epochs": 4, "batch": 8, "group": 4, "dropout": 0.1}
     options |= {"learning_rate": 0.005, "warmup": 0.1, "snr_low_db": 30}
     train, valid = frames.select(np.arange(120)), frames.select(np.arange(120, 160))
-    method, run = trained(multilat_ngcc, options, train, valid, tmp_path)
+    method, run = trained(ngcc_phat, options, train, valid, tmp_path)
     delays = method.training_note["delays"]
     assert delays["ngcc"]["within_1"] > delays["gcc"]["within_1"] + 0.1
     assert run.rows[-1]["loss"] < run.rows[0]["loss"]
@@ -73,7 +73,7 @@ def stored(tmp_path: Path) -> Path:
     return tmp_path / "frames"
 
 
-def train_command(stored: Path, out: Path, options: dict, method: str = "multilat_ngcc", *more):
+def train_command(stored: Path, out: Path, options: dict, method: str = "ngcc_phat", *more):
     return [
         *("train", "--method", method, "--options", json.dumps({"options": options})),
         *("--train", str(stored), "--out", str(out), "--save-every", "0", *more),
@@ -135,12 +135,14 @@ def test_a_model_folder_is_complete(stored: Path, tmp_path: Path, capsys) -> Non
     answer = tmp_path / "answer.parquet"
     command = ["predict", "--method", "multilat_ngcc", "--model", str(out)]
     assert cli.main([*command, "--frames", str(stored), "--out", str(answer)]) == 0
-    plus = ["predict", "--method", "multilat_plus_ngcc", "--model", str(out)]
-    assert cli.main([*plus, "--frames", str(stored), "--out", str(answer)]) == 0
+    plus = json.dumps({"options": {"solver": "multilat_plus"}})
+    plus = [*command, "--options", plus, "--frames", str(stored), "--out", str(answer)]
+    assert cli.main(plus) == 0
+    assert predictions.load(answer).meta["options"]["solver"] == "multilat_plus"
     small = json.dumps(
         {
             "options": {
-                "width": 16,
+                "embed_dim": 16,
                 "encoder_depth": 1,
                 "decoder_depth": 1,
                 "epochs": 1,
@@ -160,7 +162,7 @@ def test_a_model_folder_is_complete(stored: Path, tmp_path: Path, capsys) -> Non
 
 
 def test_diverging_training_is_one_clear_line(stored: Path, tmp_path: Path, capsys) -> None:
-    options = {"width": 16, "row": 64, "batch": 8, "epochs": 5, "learning_rate": 1e30}
+    options = {"hidden_dim": 16, "lags": 64, "batch": 8, "epochs": 5, "learning_rate": 1e30}
     assert cli.main(train_command(stored, tmp_path / "m", options, "gnn")) == 1
     message = capsys.readouterr().err
     assert "diverged in epoch" in message
@@ -169,7 +171,7 @@ def test_diverging_training_is_one_clear_line(stored: Path, tmp_path: Path, caps
 
 
 def test_a_training_that_ran_out_of_time_goes_on(stored: Path, tmp_path: Path, capsys) -> None:
-    command = train_command(stored, tmp_path / "m", TINY, "multilat_ngcc")
+    command = train_command(stored, tmp_path / "m", TINY, "ngcc_phat")
     assert cli.main([*command, "--minutes", "0"]) == 1
     assert "run the same command to go on" in capsys.readouterr().err
     (state,) = tmp_path.glob(".m.partial/*/state.safetensors")
@@ -207,7 +209,7 @@ def test_classical_methods_have_nothing_to_train(stored: Path, tmp_path: Path, c
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    method = gnn.Method({"width": 8, "row": 64})
+    method = gnn.Method({"hidden_dim": 8, "lags": 64})
     method.prepare(anechoic_frames(4))
     method.save(tmp_path / "gnn")
     return tmp_path / "gnn"
@@ -252,11 +254,11 @@ def test_damaged_model_folders_are_named(model: Path, tmp_path: Path) -> None:
 
 
 def test_another_largest_lag_is_refused(tmp_path: Path) -> None:
-    method = wav2pos.Method({"width": 8, "features": "gcc", "max_lag": 30})
+    method = wav2pos.Method({"embed_dim": 8, "features": "gcc", "max_lag": 30})
     method.prepare(anechoic_frames(4))
     method.save(tmp_path / "m")
     note = json.loads((tmp_path / "m" / "method.json").read_text())
-    note["facts"]["max_lag"] = 29
+    note["data_stats"]["max_lag"] = 29
     (tmp_path / "m" / "method.json").write_text(json.dumps(note))
     with pytest.raises(InputError, match=r"pairs.first.weight' has shape \(512, 77\)"):
         wav2pos.Method.load(tmp_path / "m")
@@ -323,7 +325,7 @@ def test_published_layout_of_wav2pos(shared: Path, stored: Path, tmp_path: Path,
     assert "give --train FRAMES" in capsys.readouterr().err
     assert cli.main([*command, "--train", str(stored)]) == 0
     method = wav2pos.Method.load(tmp_path / "m")
-    assert method.facts.max_lag == 314
+    assert method.stats.max_lag == 314
     assert np.isfinite(method.predict(anechoic_frames(2)).position).all()
 
 
@@ -341,7 +343,7 @@ def test_parity_command(shared: Path, capsys) -> None:
 def test_schedules() -> None:
     def factors(**changes) -> list[float]:
         recipe = Recipe(epochs=20, **changes)
-        return [schedule.factor(recipe, step, 10) for step in range(200)]
+        return [rate_factor(recipe, step, 10) for step in range(200)]
 
     cosine = factors(schedule="cosine", warmup=0.1, final_rate=0.01)
     assert cosine[0] == pytest.approx(1 / 20)
@@ -357,7 +359,7 @@ def test_schedules() -> None:
 
 
 def test_weight_decay_spares_norms_tokens_and_filters() -> None:
-    method = wav2pos.Method({"width": 8, "features": "none"})
+    method = wav2pos.Method({"embed_dim": 8, "features": "none"})
     method.prepare(anechoic_frames(4))
     decayed, free = method.parameter_groups()
     assert decayed["weight_decay"] == 0.1
@@ -365,7 +367,7 @@ def test_weight_decay_spares_norms_tokens_and_filters() -> None:
     names = {id(p): n for n, p in method.network.named_parameters()}
     assert {"mask_source", "encoder_audio"} <= {names[id(p)] for p in free["params"]}
     assert all(p.ndim > 1 for p in decayed["params"])
-    pretraining = multilat_ngcc.Method({"channels": 4, "taps": 63})
+    pretraining = ngcc_phat.Method({"channels": 4, "taps": 63})
     pretraining.prepare(anechoic_frames(4))
     spared = {id(p) for p in pretraining.parameter_groups()[1]["params"]}
     assert all(id(p) in spared for p in pretraining.network.bank.parameters())
@@ -382,12 +384,12 @@ def test_training_needs_positions(tmp_path: Path) -> None:
     frames = anechoic_frames(8)
     frames.source_position[3] = np.nan
     with pytest.raises(InputError, match="position of every frame"):
-        gnn.Method({"width": 8, "row": 64}).fit(frames, frames, Run(tmp_path))
+        gnn.Method({"hidden_dim": 8, "lags": 64}).fit(frames, frames, Run(tmp_path))
 
 
 def test_seeds_decide_everything(tmp_path: Path) -> None:
     frames = anechoic_frames(16)
-    options = {"width": 8, "row": 64, "epochs": 2, "batch": 4}
+    options = {"hidden_dim": 8, "lags": 64, "epochs": 2, "batch": 4}
 
     def first_weight(seed: int) -> torch.Tensor:
         method = gnn.Method(options, seed=seed)
@@ -404,8 +406,8 @@ def test_a_state_belongs_to_its_pretrained_model() -> None:
     marks = []
     for seed in (0, 1, 0):
         torch.manual_seed(seed)
-        method = wav2pos.Method({"width": 8, "max_lag": 20})
-        method.ngcc = NGCC(channels=4, taps=63)
+        method = wav2pos.Method({"embed_dim": 8, "max_lag": 20})
+        method.correlations.ngcc = NGCC(channels=4, taps=63)
         method.prepare(frames)
         marks.append(_identity(method, frames, frames))
     assert marks[0] == marks[2] != marks[1]

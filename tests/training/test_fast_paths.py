@@ -15,21 +15,21 @@ import torch
 from safetensors.torch import load_file
 
 from helpers.frames import anechoic_frames
-from wavloc import cli
+from helpers.networks import with_model
+from wavloc import cli, devices
 from wavloc.errors import InputError
 from wavloc.features import gcc_torch as correlation
-from wavloc.features import memory
 from wavloc.frames import Frames
 from wavloc.methods import batching
-from wavloc.methods.learned import dinn, gnn, multilat_ngcc, wav2pos
+from wavloc.methods.learned import dinn, gnn, multilat_ngcc, ngcc_phat, wav2pos
 from wavloc.methods.learned.ngcc_phat import NGCC
 from wavloc.setups import Setup
 from wavloc.training import parallel, precision
 from wavloc.training.engine import Run
 
-RELATION = {"width": 16, "row": 64, "epochs": 2, "batch": 8, "fewest_mics": 0, "copies": 1}
+RELATION = {"hidden_dim": 16, "lags": 64, "epochs": 2, "batch": 8, "fewest_mics": 0, "copies": 1}
 SMALL = {
-    "width": 16,
+    "embed_dim": 16,
     "encoder_depth": 1,
     "decoder_depth": 1,
     "pair_hidden": 16,
@@ -114,7 +114,7 @@ def test_half_precision_is_near(tmp_path: Path) -> None:
     torch.manual_seed(0)
     network, audio = NGCC(channels=8, taps=255).eval(), torch.randn(2, 4, 1024)
     rows = network.all_pairs(audio, 40)
-    with precision.products(torch.device("cpu"), torch.bfloat16, True):
+    with precision.autocast(torch.device("cpu"), torch.bfloat16, True):
         near = network.all_pairs(audio, 40)
     assert near.dtype == rows.dtype
     assert 0 < (near - rows).abs().max() < 0.05 * rows.abs().max()
@@ -139,10 +139,11 @@ def test_limited_lags_are_the_same_within_the_limits() -> None:
 
 def test_limited_lags_give_the_same_positions(tmp_path: Path) -> None:
     frames, positions = anechoic_frames(6), []
-    options = {"channels": 4, "taps": 63, "epochs": 1, "batch": 6}
+    model = ngcc_phat.Method({"channels": 4, "taps": 63})
+    model.prepare(frames)
+    model.save(tmp_path / "model")
     for limited in (False, True):
-        method = multilat_ngcc.Method(options | {"limit_lags": limited}, "m")
-        method.prepare(frames)
+        method = multilat_ngcc.Method.load(tmp_path / "model", {"limit_lags": limited})
         positions.append(method.predict(frames).position)
     np.testing.assert_allclose(positions[1], positions[0], atol=1e-3)
 
@@ -152,22 +153,20 @@ def test_limited_lags_give_the_same_positions(tmp_path: Path) -> None:
     [
         (dinn, {"channels": [4, 4, 4, 4], "recurrent": 8}),
         (gnn, RELATION),
-        (multilat_ngcc, {"channels": 4, "taps": 63}),
+        (multilat_ngcc, {}),
         (wav2pos, SMALL),
     ],
 )
 def test_answers_do_not_depend_on_the_block(module, options: dict) -> None:
     frames = frames_of(7)
-    method = module.Method(options, "m")
-    method.prepare(frames)
+    method = with_model(module.Method(options, "m"), frames)
     answers = []
     for size in ("1", "3", "auto"):
         chosen = batching.choose(method, frames, Setup(), size)
         assert chosen == method.options.predict_batch == (16 if size == "auto" else int(size))
         answers.append(method.predict(frames).position)
         if size == "3":
-            method = module.Method(options, "m")
-            method.prepare(frames)
+            method = with_model(module.Method(options, "m"), frames)
     for found in answers[1:]:
         np.testing.assert_allclose(found, answers[0], atol=1e-4)
     with pytest.raises(InputError, match="--batch 0, expected auto or a number"):
@@ -179,7 +178,7 @@ def test_the_block_is_extrapolated_from_two_small_ones() -> None:
     assert batching.fitting([20, 50], 1010, frames=1000) == 200
     assert batching.fitting([20, 50], 1010, frames=50) == 50
     assert batching.fitting([20, 50], 0, frames=50) == 2
-    assert memory.fitting(torch.device("cpu"), 10, 100, 7) == 7
+    assert devices.fitting(torch.device("cpu"), 10, 100, 7) == 7
 
 
 def test_the_check_of_a_gpu_runs_on_a_cpu_too(root: Path, monkeypatch) -> None:

@@ -20,7 +20,7 @@ from wavloc.methods.learned.ngcc_phat import NGCC
 from wavloc.training.engine import Run, _identity
 
 SMALL = {
-    **{"width": 16, "encoder_depth": 1, "decoder_depth": 1, "pair_hidden": 8},
+    **{"embed_dim": 16, "encoder_depth": 1, "decoder_depth": 1, "pair_hidden": 8},
     **{"head_hidden": [8, 8], "coordinate_hidden": 8, "epochs": 1, "batch": 4},
 }
 GCC = SMALL | {"features": "gcc"}
@@ -67,18 +67,20 @@ def test_training_begins_at_the_weights_of_the_model(model: Path) -> None:
 
 
 def test_another_array_is_fine_where_its_delays_are_known(model: Path) -> None:
-    started = wav2pos.Method.load(model).facts
+    started = wav2pos.Method.load(model).stats
     five = anechoic_frames(12, seed=1, mics=LUVIRA_MICS[:5] * 0.8 + [1.0, 2.0, 0.0])
     assert max_lag(five.mic_positions, 16000, 343.0) < started.max_lag
     method = begun(GCC, model, five)[0]
-    assert (method.facts.max_lag, method.facts.mics) == (started.max_lag, 5)
-    assert method.facts.spread == started.spread  # its unit of length ...
-    np.testing.assert_allclose(method.facts.centre, five.source_position.mean(axis=0))  # not place
+    assert (method.stats.max_lag, method.stats.mics) == (started.max_lag, 5)
+    assert method.stats.position_std == started.position_std  # its unit of length ...
+    np.testing.assert_allclose(
+        method.stats.position_mean, five.source_position.mean(axis=0)
+    )  # not place
     assert np.isfinite(method.predict(five).position).all()
 
 
 def test_a_wider_array_must_say_that_delays_are_cut_off(model: Path) -> None:
-    started = wav2pos.Method.load(model).facts.max_lag
+    started = wav2pos.Method.load(model).stats.max_lag
     wide = anechoic_frames(12, mics=SIX * 1.5)
     with pytest.raises(
         InputError, match=rf"max_lag: 4\d\d, as the microphones allow.*has {started};"
@@ -91,8 +93,10 @@ def test_a_wider_array_must_say_that_delays_are_cut_off(model: Path) -> None:
 
 
 def test_models_of_other_sizes_or_methods_are_refused(model: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"methods.wav2pos.options.width: 24, expected 16 as in"):
-        wav2pos.Method(GCC | {"width": 24}).start_from(model)
+    with pytest.raises(
+        InputError, match=r"methods.wav2pos.options.embed_dim: 24, expected 16 as in"
+    ):
+        wav2pos.Method(GCC | {"embed_dim": 24}).start_from(model)
     with pytest.raises(InputError, match=r"options.head_hidden: \(8, 4\), expected \(8, 8\)"):
         wav2pos.Method(GCC | {"head_hidden": [8, 4]}).start_from(model)
     with pytest.raises(InputError, match="a model of 'wav2pos', expected one of 'gnn'"):
@@ -117,11 +121,12 @@ def test_the_model_brings_its_ngcc(tmp_path: Path) -> None:
     frames = anechoic_frames(8)
     torch.manual_seed(5)
     first = wav2pos.Method(SMALL)
-    first.ngcc = NGCC(channels=4, taps=63).requires_grad_(False)
+    first.correlations.ngcc = NGCC(channels=4, taps=63).requires_grad_(False)
     first.prepare(frames)
     first.save(tmp_path / "model")
     method = begun(SMALL, tmp_path / "model", frames)[0]
-    for one, other in zip(method.ngcc.parameters(), first.ngcc.parameters(), strict=True):
+    networks = (m.correlations.ngcc for m in (method, first))
+    for one, other in zip(*(n.parameters() for n in networks), strict=True):
         assert torch.equal(one, other)
         assert not one.requires_grad
 

@@ -375,7 +375,7 @@ def entry_of(kind, name, mics=None):
     """Config entry of a plugin as text: what a job is given and what makes it run again."""
     entry = {
         key: config[kind][name][key]
-        for key in ("module", "options")
+        for key in ("module", "options", "seed_name")
         if config[kind][name].get(key)
     }
     if mics:

@@ -36,7 +36,7 @@ rule evaluate_denoising:
     benchmark:
         "<benchmarks>/evaluate/{dataset}/{track}/{setup}-{mics}/{group}-denoising.tsv"
     params:
-        code=provenance.code_digest("wavloc.evaluation.conditions"),
+        code=provenance.code_digest("wavloc.evaluation.denoising"),
         by=conditions_of,
         resamples=config["evaluation"]["resamples"],
         block=config["evaluation"]["block"],
@@ -82,7 +82,7 @@ rule evaluate_several:
     benchmark:
         "<benchmarks>/evaluate/{dataset}/{track}/{setup}-{mics}/{group}-several.tsv"
     params:
-        code=provenance.code_digest("wavloc.evaluation.several"),
+        code=provenance.code_digest("wavloc.evaluation.multi_source"),
         resamples=config["evaluation"]["resamples"],
         block=config["evaluation"]["block"],
         seed=SEED,

@@ -78,7 +78,7 @@ rule evaluate_cell:
     benchmark:
         "<benchmarks>/evaluate/{dataset}/{track}/{setup}-{mics}/{group}.tsv"
     params:
-        code=provenance.code_digest("wavloc.evaluation.metrics"),
+        code=provenance.code_digest("wavloc.evaluation.errors"),
         resamples=config["evaluation"]["resamples"],
         block=config["evaluation"]["block"],
         seed=SEED,

@@ -42,7 +42,7 @@ rule reproduction:
     benchmark:
         "<benchmarks>/tables/reproduction.tsv"
     params:
-        code=provenance.code_digest("wavloc.reporting.reproduction"),
+        code=provenance.code_digest("wavloc.reporting.tables.reproduction"),
         papers=[name for name in DATASETS if DATASETS[name].get("papers_data")],
         caption=made_by(),
         stem=lambda wc, output: output[0].removesuffix(".csv"),
@@ -61,7 +61,7 @@ rule summary:
     benchmark:
         "<benchmarks>/tables/summary.tsv"
     params:
-        code=provenance.code_digest("wavloc.reporting.summary"),
+        code=provenance.code_digest("wavloc.reporting.tables.summary"),
     shell:
         "wavloc summary --tables {input:q} --out {output:q} --log {log:q}"
 
@@ -82,7 +82,10 @@ rule figure:
     benchmark:
         "<benchmarks>/figures/{figure}.tsv"
     params:
-        code=provenance.code_digest("wavloc.reporting.gather"),
+        code=lambda wc: provenance.code_digest(
+            "wavloc.reporting.style",
+            f"wavloc.reporting.figures.{config['figures'][wc.figure]['kind']}",
+        ),
         spec=lambda wc: json.dumps(figure_spec(wc.figure)),
         methods=lambda wc: rows_json(wc.figure),
         frames=lambda wc, input: [
@@ -118,7 +121,7 @@ rule report:
     log:
         "<logs>/report.log",
     params:
-        code=provenance.code_digest("wavloc.reporting.content"),
+        code=provenance.code_digest("wavloc.reporting.html"),
         config=json.dumps(config, sort_keys=True),
         results=lambda wc, output: Path(output[0]).parent,
     shell:

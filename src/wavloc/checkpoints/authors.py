@@ -1,4 +1,4 @@
-"""Weights in the layout of the authors' public checkpoints (NGCC-PHAT, wav2pos), safely read.
+"""Weights in the layout of the authors' public checkpoints (NGCC-PHAT, wav2pos), read safely.
 
 Only the names of tensors and their shapes are used; a checkpoint that holds code is refused.
 """
@@ -13,8 +13,8 @@ from torch import Tensor
 
 from wavloc import weights
 from wavloc.errors import InputError
-from wavloc.methods.learned.networks.wav2pos import Wav2Pos
 from wavloc.methods.learned.ngcc_phat import NGCC
+from wavloc.methods.learned.wav2pos import Wav2Pos
 
 State = weights.State
 
@@ -134,22 +134,22 @@ def ngcc_sizes(state: Mapping[str, Tensor]) -> dict[str, Any]:
 
 def wav2pos_sizes(state: Mapping[str, Tensor], heads: int) -> dict[str, Any]:
     """Constructor arguments of `Wav2Pos` that fit a state dict in our names."""
-    width, samples = state["audio_in.weight"].shape
+    embed_dim, samples = state["audio_in.weight"].shape
 
     def depth(part: str) -> int:
         return len({key.split(".")[1] for key in state if re.match(rf"{part}\.\d+\.", key)})
 
     pairs = state.get("pairs.first.weight")
-    row = 0 if pairs is None else pairs.shape[1] - 2 * width
-    joined = state["source_head.first.weight"].shape[1] // width
+    lags = 0 if pairs is None else pairs.shape[1] - 2 * embed_dim
+    joined = state["source_head.first.weight"].shape[1] // embed_dim
     return {
         "samples": samples,
-        "width": width,
+        "embed_dim": embed_dim,
         "encoder_depth": depth("encoder"),
         "decoder_depth": depth("decoder"),
         "heads": heads,
-        "row": row,
-        "max_pooling": joined - bool(row) == 2,
+        "lags": lags,
+        "max_pooling": joined - bool(lags) == 2,
         "coordinate_hidden": state["coordinates.first.weight"].shape[0],
         "pair_hidden": 512 if pairs is None else pairs.shape[0],
         "head_hidden": tuple(

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from wavloc import weights
-from wavloc.checkpoints import authors as published
+from wavloc.checkpoints import authors
 from wavloc.errors import InputError
 from wavloc.features import gcc_torch as correlation
-from wavloc.methods.learned.networks.wav2pos import Output, Wav2Pos, losses
 from wavloc.methods.learned.ngcc_phat import NGCC
+from wavloc.methods.learned.wav2pos import Output, Wav2Pos, losses
 
 AUDIO_WEIGHT = 0.1
 TOLERANCE = {
@@ -52,7 +52,7 @@ def compare(case: str | Path, checkpoint: str | Path | None = None) -> list[Row]
     stored = _read(Path(case))
     ngcc = None
     if checkpoint:
-        ngcc = published.build_ngcc(weights.read(checkpoint), str(checkpoint))
+        ngcc = authors.build_ngcc(weights.read(checkpoint), str(checkpoint))
     if "param_keys" in stored:
         rows = list(_wav2pos(stored, ngcc, str(case)))
     elif "multi_audio" in stored or "x1" in stored:
@@ -107,12 +107,12 @@ def _ngcc(stored: Mapping[str, np.ndarray], network: NGCC) -> Iterator[Row]:
             lag = stored[name].shape[-1] // 2
             yield _row(name, network(pair[:, 0], pair[:, 1], lag), stored[name])
         for name in (key for key in stored if key.startswith("gccphat_tau")):
-            rows = correlation.gcc_phat(pair, stored[name].shape[-1] // 2)
-            yield _row(name, rows[:, 0], stored[name])
+            gcc = correlation.gcc_phat(pair, stored[name].shape[-1] // 2)
+            yield _row(name, gcc[:, 0], stored[name])
         for name in (key for key in stored if key.startswith("cc_tau")):
             spectrum = torch.fft.rfft(embedded, 2 * pair.shape[-1])
-            rows = correlation.whitened(*spectrum.unbind(1), stored[name].shape[-1] // 2)
-            yield _row(name, rows, stored[name])
+            gcc = correlation.whitened(*spectrum.unbind(1), stored[name].shape[-1] // 2)
+            yield _row(name, gcc, stored[name])
     if "multi_audio" in stored:
         lag = stored["multi_features"].shape[-1] // 2
         audio = tensor["multi_audio"]
@@ -127,7 +127,7 @@ def _wav2pos(stored: Mapping[str, np.ndarray], ngcc: NGCC | None, where: str) ->
         for key, value in stored.items()
         if key.startswith("state/")
     }
-    network = published.build_wav2pos(state, settings["num_heads"], where)
+    network = authors.build_wav2pos(state, settings["num_heads"], where)
     network.pairwise_encoding = bool(settings.get("use_posenc", True))
     audio = torch.from_numpy(stored["audio"])[:, 0]
     positions = torch.from_numpy(stored["locations"])
@@ -149,29 +149,28 @@ def _wav2pos_case(
     """known (B, 2 M + 2): coordinates, then audio, as the case keeps them."""
     position_known, audio_known = known.chunk(2, dim=1)
     theirs = stored.get(f"{case}/features")
-    rows = None
+    gcc = None
     if theirs is not None:
         lag = theirs.shape[-1] // 2
-        heard = audio[audio_known].reshape(len(audio), -1, audio.shape[-1])
-        plain = correlation.gcc_features(heard, lag)
+        sound = audio[audio_known].reshape(len(audio), -1, audio.shape[-1])
+        plain = correlation.gcc_features(sound, lag)
         if np.abs(theirs).max() < 1.5:  # correlations, not logits
             yield _row(f"{case}/features", plain, theirs)
         elif ngcc is not None:
-            yield _row(f"{case}/features", ngcc.all_pairs(heard, lag), theirs)
-        rows = _in_place(torch.from_numpy(theirs), audio_known)
-    output = network(audio, positions, audio_known, position_known, rows)
+            yield _row(f"{case}/features", ngcc.all_pairs(sound, lag), theirs)
+        gcc = _in_place(torch.from_numpy(theirs), audio_known)
+    output = network(audio, positions, audio_known, position_known, gcc)
     yield from _outputs(stored, case, output, known)
     sound, place = losses(output, positions, audio, audio_known, position_known)
     yield _row(f"{case}/loss_audio", sound, stored[f"{case}/loss_audio"])
     yield _row(f"{case}/loss_locs", place, stored[f"{case}/loss_locs"])
     network.zero_grad()
     (AUDIO_WEIGHT * sound + place).backward()
-    weights = dict(network.named_parameters())
+    parameters = dict(network.named_parameters())
     names = [
-        published.our_name(key, published.WAV2POS_NAMES, case)
-        for key in stored["param_keys"].tolist()
+        authors.our_name(key, authors.WAV2POS_NAMES, case) for key in stored["param_keys"].tolist()
     ]
-    norms = [_norm(weights[name].grad) for name in names]
+    norms = [_norm(parameters[name].grad) for name in names]
     yield _row(f"{case}/grad_norm", np.array(norms), stored[f"{case}/grad_norm"], relative=True)
 
 
@@ -182,8 +181,8 @@ def _norm(gradient: Tensor | None) -> float:
 def _outputs(
     stored: Mapping[str, np.ndarray], case: str, output: Output, known: Tensor
 ) -> Iterator[Row]:
-    width = output.encoded.shape[-1]
-    encoded = output.encoded[known].reshape(len(known), -1, width)
+    size = output.encoded.shape[-1]
+    encoded = output.encoded[known].reshape(len(known), -1, size)
     for name, ours in (
         ("latent", encoded),
         ("decoded", output.decoded),
@@ -194,14 +193,14 @@ def _outputs(
             yield _row(f"{case}/{name}", ours, stored[f"{case}/{name}"])
 
 
-def _in_place(rows: Tensor, heard: Tensor) -> Tensor:
-    """Rows of the ordered pairs of heard channels (B, K (K - 1), L) among those of all channels."""
-    batch, count = heard.shape
-    channel = heard.nonzero()[:, 1].reshape(batch, -1)  # (B, K)
+def _in_place(gcc: Tensor, known: Tensor) -> Tensor:
+    """Correlations of the pairs of known channels (B, K (K - 1), L) among those of all channels."""
+    batch, count = known.shape
+    channel = known.nonzero()[:, 1].reshape(batch, -1)  # (B, K)
     i, j = correlation.ordered_pairs(channel.shape[1])
     whole = torch.stack(tuple(correlation.ordered_pairs(count)))
     number = torch.full((count, count), -1)
     number[whole[0], whole[1]] = torch.arange(whole.shape[1])
-    at = number[channel[:, i], channel[:, j]]
-    out = rows.new_zeros(batch, whole.shape[1], rows.shape[-1])
-    return out.scatter(1, at[..., None].expand_as(rows), rows)
+    index = number[channel[:, i], channel[:, j]]
+    out = gcc.new_zeros(batch, whole.shape[1], gcc.shape[-1])
+    return out.scatter(1, index[..., None].expand_as(gcc), gcc)

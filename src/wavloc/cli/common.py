@@ -98,18 +98,11 @@ def method_of(args: argparse.Namespace) -> Any:
         return methods.create(args.method, args.options, args.seed)
     entry = args.options or {}
     found = plugins.plugin_class("methods", entry.get("module", args.method))
-    method = found.load(args.model)
+    method = found.load(args.model, entry.get("options"))
     method.name = args.method
-    if method.learned:
-        from wavloc.training.engine import choose_device
+    if hasattr(method, "to"):
+        from wavloc import devices
 
-        set_threads(args)
-        method.to(choose_device(args.device))
+        devices.set_threads(args.threads)
+        method.to(devices.choose_device(args.device))
     return method
-
-
-def set_threads(args: argparse.Namespace) -> None:
-    """Threads of torch; more or fewer change the last bits of a training."""
-    import torch
-
-    torch.set_num_threads(args.threads)

@@ -120,7 +120,6 @@ def _prepare(args: argparse.Namespace) -> None:
 def _simulate(args: argparse.Namespace) -> None:
     from wavloc import datasets, frames
     from wavloc.datasets.sound.corpus import Corpus
-    from wavloc.simulation.render import render
 
     dataset = datasets.create(args.dataset, args.options, args.seed, args.data)
     dataset.check_track(args.track)
@@ -135,6 +134,8 @@ def _simulate(args: argparse.Namespace) -> None:
             f"silent, {count['unlabelled']} without a label, {time.perf_counter() - started:.1f} s"
         )
         return
+    from wavloc.simulation.render import render  # loads torch
+
     sounds = {kind: Corpus.load(path) for kind, path in args.sound}
     missing = [kind for kind in dataset.sounds if kind not in sounds]
     if missing:

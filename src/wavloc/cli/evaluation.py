@@ -89,8 +89,7 @@ def _add_bootstrap(parser: argparse.ArgumentParser) -> None:
 
 def _evaluate(args: argparse.Namespace) -> None:
     from wavloc import frames
-    from wavloc.evaluation.conditions import evaluate_by
-    from wavloc.evaluation.metrics import evaluate
+    from wavloc.evaluation import score
     from wavloc.setups import load_subset
 
     data = frames.load(args.frames)
@@ -99,16 +98,15 @@ def _evaluate(args: argparse.Namespace) -> None:
     if args.mics is None:
         cell["mics"] = data.n_mics
     options = {
+        "by": args.by,
         "known": load_subset(args.subset) if args.subset and args.setup.startswith("2") else None,
         "clean": frames.load(args.clean) if args.clean else None,
         "seed": args.seed,
         "resamples": args.resamples,
         "block": args.block,
     }
-    if args.by:
-        table = evaluate_by(found, data, cell, args.by, **options)
-    else:
-        table = evaluate(found, data, cell, **options)
+    kind = "denoising" if args.clean else "conditions" if args.by else "errors"
+    table = score(kind, found, data, cell, **options)
     if args.out:
         _write_csv(args.out, table)
     else:
@@ -116,21 +114,20 @@ def _evaluate(args: argparse.Namespace) -> None:
 
 
 def _detect(args: argparse.Namespace) -> None:
-    from wavloc import frames
-    from wavloc.evaluation.detection import detection
-
-    data, found = frames.load(args.frames), _predictions(args.predictions)
-    bootstrap = (args.seed, args.resamples, args.block)
-    _write_csv(args.out, detection(found, data, _cell(args), *bootstrap))
+    _score("detection", args)
 
 
 def _several(args: argparse.Namespace) -> None:
+    _score("sources", args)
+
+
+def _score(kind: str, args: argparse.Namespace) -> None:
     from wavloc import frames
-    from wavloc.evaluation.several import several
+    from wavloc.evaluation import score
 
     data, found = frames.load(args.frames), _predictions(args.predictions)
-    bootstrap = (args.seed, args.resamples, args.block)
-    _write_csv(args.out, several(found, data, _cell(args), *bootstrap))
+    given = {key: getattr(args, key) for key in ("seed", "resamples", "block")}
+    _write_csv(args.out, score(kind, found, data, _cell(args), **given))
 
 
 def _properties(args: argparse.Namespace) -> None:
@@ -166,7 +163,7 @@ def _counts(args: argparse.Namespace) -> None:
 
 def _rank(args: argparse.Namespace) -> None:
     from wavloc import frames
-    from wavloc.evaluation.metrics import ranked_errors_m
+    from wavloc.evaluation.errors import ranked_errors_m
     from wavloc.evaluation.ranking import leaderboard
     from wavloc.methods import predictions
 

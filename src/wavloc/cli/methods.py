@@ -15,7 +15,6 @@ from wavloc.cli.common import (
     json_value,
     method_of,
     say,
-    set_threads,
 )
 from wavloc.errors import InputError, Refusal, WorkError
 
@@ -83,15 +82,15 @@ def register(command: Command) -> None:
 
 
 def _train(args: argparse.Namespace) -> None:
-    from wavloc import files, frames, methods, provenance
-    from wavloc.methods.learned.base import MODEL, MORE
+    from wavloc import devices, files, frames, methods, provenance
+    from wavloc.methods.learned.base import MODEL, MORE, LearnedMethod
     from wavloc.training.engine import Run
 
     method = methods.create(args.method, args.options, args.seed)
-    if not method.learned or method.trained_as:
+    if not isinstance(method, LearnedMethod):
         raise InputError(f"method '{args.method}' has nothing of its own to train")
     method.cache = args.cache
-    set_threads(args)
+    devices.set_threads(args.threads)
     train = frames.concatenate([frames.load(path) for path in args.train])
     if args.valid:
         valid = frames.concatenate([frames.load(path) for path in args.valid])
@@ -144,7 +143,7 @@ def _import_checkpoint(args: argparse.Namespace) -> None:
 
     train = frames.concatenate([frames.load(path) for path in args.train]) if args.train else None
     method = imported.model(args.file, train, args.out)
-    say(f"import-checkpoint: {method.label}, {method.parameters:,} parameters -> {args.out}")
+    say(f"import-checkpoint: {method.name}, {method.parameters:,} parameters -> {args.out}")
 
 
 def _parity(args: argparse.Namespace) -> None:

@@ -72,7 +72,7 @@ def _locate(args: argparse.Namespace) -> None:
         deviation = np.sqrt(np.einsum("fii->fi", found.covariance))
         table[["sigma_x", "sigma_y", "sigma_z"]] = np.where(quiet[:, None], np.nan, deviation)
     if args.plot:
-        from wavloc.reporting.figures import located
+        from wavloc.reporting.figures.located import located
 
         located(table, names, mics, args.plot)
     files.write_text(args.out, table.to_csv(index=False, float_format="%.4f", lineterminator="\n"))

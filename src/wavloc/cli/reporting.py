@@ -76,14 +76,14 @@ def _tables(args: argparse.Namespace) -> None:
 
 
 def _figures(args: argparse.Namespace) -> None:
-    from wavloc.reporting import gather
+    from wavloc.reporting import figures
 
     found = [dict(args.frames), dict(args.predictions)]
-    gather.draw(args.spec, *found, args.methods, args.out, args.metrics)
+    figures.draw(args.spec, *found, args.methods, args.out, args.metrics)
 
 
 def _reproduction(args: argparse.Namespace) -> None:
-    from wavloc.reporting import reproduction
+    from wavloc.reporting.tables import reproduction
 
     view = reproduction.view(args.tables, args.papers_data)
     reproduction.write(args.out, view, args.caption)
@@ -91,12 +91,12 @@ def _reproduction(args: argparse.Namespace) -> None:
 
 def _summary(args: argparse.Namespace) -> None:
     from wavloc import files
-    from wavloc.reporting.summary import summary
+    from wavloc.reporting.tables.summary import summary
 
     files.write_json(args.out, summary(args.tables))
 
 
 def _report(args: argparse.Namespace) -> None:
-    from wavloc.reporting import content
+    from wavloc.reporting import html
 
-    content.report(args.results, args.config, args.out, args.deviations)
+    html.report(args.results, args.config, args.out, args.deviations)

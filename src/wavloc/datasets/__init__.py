@@ -1,4 +1,4 @@
-"""Datasets: one file each, found by file name or by entry point ``wavloc.datasets``."""
+"""Datasets: one file each, selected by file name or by entry point ``wavloc.datasets``."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ def create(
     seed: int = 0,
     data: str | Path | None = None,
 ) -> Dataset:
-    """Make a dataset from its config entry (``module``, ``label``, ``options``; all optional).
+    """Make a dataset from its config entry (keys ``module`` and ``options``, both optional).
 
-    data: folder with the recordings, for a dataset that reads some.
+    data: folder with the recordings, for a dataset that reads recordings.
     """
     entry = entry or {}
     dataset = plugins.plugin_class("datasets", entry.get("module", name))

@@ -1,5 +1,6 @@
-"""The one dataset interface. A dataset is a file of this folder (or an entry point
-``wavloc.datasets`` of another package) with a class ``Dataset`` that derives from `Dataset`.
+"""The interface of datasets: a module with a class ``Dataset`` that derives from `Dataset`.
+
+The module is a file of this folder, or another package's entry point ``wavloc.datasets``.
 """
 
 from __future__ import annotations
@@ -21,29 +22,30 @@ from wavloc.plugins import make_options
 
 @dataclasses.dataclass
 class Scenes:
-    """F frames still to be rendered: who sounds where, in which room, heard by which microphones.
+    """F frames to be simulated: room, microphones, source positions and dry sound.
 
-    Everything in metres, seconds and samples; positions in room coordinates (0 <= x <= room).
-    The dry signal of frame f starts at ``dry[start[f]]``; samples outside
-    ``dry_begin[f] <= n < dry_end[f]`` are silence (another utterance's sound must not leak in).
+    Units are metres, seconds and samples; positions are in room coordinates (0 <= x <= room).
+    The dry signal of frame f begins at ``dry[start[f]]``; samples outside
+    ``dry_begin[f] <= n < dry_end[f]`` count as silence, so that no other utterance leaks in.
     """
 
     room: np.ndarray  # (3,)
     mics: np.ndarray  # (M, 3) or (F, M, 3)
     source: np.ndarray  # (F, 3)
     dry: np.ndarray  # 1-D float32, may be memory-mapped
-    start: np.ndarray  # (F,) first of the `samples` to be rendered
+    start: np.ndarray  # (F,) index into `dry`
     dry_begin: np.ndarray  # (F,)
     dry_end: np.ndarray  # (F,)
     t60_s: np.ndarray  # (F,) nominal; below Sabine's bound the room is anechoic
     snr_db: np.ndarray  # (F,) or (F, M)
     table: pd.DataFrame
-    samples: int
+    samples: int  # per frame
     sample_rate: int
-    max_order: int | None = None  # cap on the image order, None = Sabine's
-    occluded: np.ndarray | None = None  # (F, M) direct path shadowed by the carrier
-    noise_level: str = "frame"  # SNR relative to each frame's channel, or to the whole "track"
+    max_order: int | None = None  # cap on the image order; None = that of `rooms.sabine`
+    occluded: np.ndarray | None = None  # (F, M) whether the direct path is shadowed
+    noise_level: str = "frame"  # SNR refers to each channel of a frame, or to the "track"
     silence_db: float | None = None  # drop frames this far below the track's 95th percentile
+    # (3,) room coordinates of the (0, 0, 0) of the frames
     origin: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(3))
     speed_of_sound: float = SPEED_OF_SOUND
     meta: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -52,7 +54,7 @@ class Scenes:
         return len(self.source)
 
     def check(self) -> None:
-        """Refuse geometry that cannot be simulated."""
+        """Raise `InputError` for a geometry that cannot be simulated."""
         if not (self.room > 0).all():
             raise InputError(f"room {self.room.tolist()} m: all three sides must be positive")
         if (self.t60_s < 0).any():
@@ -71,9 +73,9 @@ class Scenes:
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """Which tracks a method learns from and which it is scored on: names of `Dataset.tracks`.
+    """Names of the tracks for training, test and validation.
 
-    An empty ``valid`` means that the training stage holds out a share of the training tracks.
+    If ``valid`` is empty, training holds out a fraction of the training tracks.
     """
 
     train: tuple[str, ...]
@@ -82,12 +84,12 @@ class Split:
 
 
 class Dataset:
-    """Where frames come from. `Options` is a frozen dataclass of sizes with their defaults."""
+    """A source of frames. `Options` is a frozen dataclass of options with defaults."""
 
     label: ClassVar[str] = ""
     reference: ClassVar[str] = ""
-    sounds: ClassVar[tuple[str, ...]] = ()  # dry material needed: "speech", "music"
-    recordings: ClassVar[bool] = False  # whether it reads recordings, from `data_folder`
+    sounds: ClassVar[tuple[str, ...]] = ()  # kinds of dry sound needed: "speech", "music"
+    recordings: ClassVar[bool] = False  # whether it reads recordings from `data_folder`
     Options: ClassVar[type]
 
     def __init__(
@@ -109,35 +111,35 @@ class Dataset:
         return Path(self.data)
 
     def tracks(self) -> list[str]:
-        """Names of the recordings or splits; each becomes one Frames folder."""
+        """Names of the recordings or parts; each becomes one Frames folder."""
         raise TypeError(f"dataset '{self.name}' defines no tracks()")
 
     def recorded(self, track: str) -> Frames | None:
-        """Frames of a track that was recorded; None where `scenes` says what to simulate."""
+        """Frames of a recorded track; None for a track that `scenes` simulates."""
         return None
 
     def scenes(self, track: str, sounds: Mapping[str, Corpus]) -> Scenes:
-        """What to simulate for one track, from dry material by kind."""
+        """Scenes to simulate for one track; sounds: corpora of dry sound by kind."""
         raise TypeError(f"dataset '{self.name}' defines no scenes()")
 
     def splits(self) -> dict[str, Split]:
-        """Ways to part the tracks into training and test, by name."""
+        """Splits of the tracks into training and test, by name."""
         raise TypeError(f"dataset '{self.name}' defines no splits()")
 
     def split_of(self, track: str) -> str:
-        """Name of the split that tests on ``track``; `InputError` if none does."""
+        """Name of the split that has ``track`` as a test track; `InputError` if none has."""
         splits = self.splits()
         for name, split in splits.items():
             if track in split.test:
                 return name
-        tested = sorted({other for split in splits.values() for other in split.test})
+        tested = sorted({name for split in splits.values() for name in split.test})
         raise InputError(
             f"dataset '{self.name}' has no split that tests on track '{track}', "
             f"expected one of {', '.join(tested)}"
         )
 
     def check_track(self, track: str) -> None:
-        """Raise `InputError` for a track this dataset does not have."""
+        """Raise `InputError` if the dataset has no such track."""
         if track not in self.tracks():
             raise InputError(
                 f"dataset '{self.name}' has no track '{track}', "
@@ -146,7 +148,7 @@ class Dataset:
 
 
 def require_positive(name: str, **values: float) -> None:
-    """Raise `InputError` naming the first option that is not greater than zero."""
+    """Raise `InputError` that names the first option not greater than zero."""
     for key, value in values.items():
         if not value > 0:
             raise InputError(f"datasets.{name}.options.{key}: {value!r} must be greater than 0")
@@ -158,3 +160,23 @@ def require_room(name: str, room: tuple[float, ...]) -> None:
         raise InputError(
             f"datasets.{name}.options.room: {list(room)}, expected three lengths above 0 m"
         )
+
+
+def draw_source(
+    rng: np.random.Generator,
+    low: np.ndarray,
+    high: np.ndarray,
+    mics: np.ndarray,
+    min_distance_m: float,
+) -> np.ndarray | None:
+    """Position (3,) uniform between two corners, ``min_distance_m`` or more from mics (M, 3).
+
+    None if the corners enclose no volume or 100 draws are all too close to a microphone.
+    """
+    if (low > high).any():
+        return None
+    for _ in range(100):
+        source = rng.uniform(low, high)
+        if np.linalg.norm(mics - source, axis=1).min() >= min_distance_m:
+            return source
+    return None

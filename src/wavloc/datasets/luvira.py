@@ -1,8 +1,8 @@
 """LuViRA, audio only (Yaman et al. 2024): eight recordings of a carried loudspeaker.
 
-They are cut into frames at 16 kHz; the label of a frame is the position of the loudspeaker at its
-centre. The extension for training (tracks ``..._sim``) is simulated from the recording of the 12th
-microphone, which rides on the loudspeaker.
+The recordings are cut into frames at 16 kHz; the label of a frame is the position of the
+loudspeaker at its centre. The extension for training (tracks ``..._sim``) is simulated from the
+recording of the 12th microphone, which is mounted on the loudspeaker.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from wavloc.frames import FRAME_SAMPLES, Frames
 
 @dataclasses.dataclass(frozen=True)
 class Options(TakeOptions):
-    """How the recordings are read; the rest as for the twin."""
+    """How the recordings are read, besides the options that the twin has too."""
 
-    max_gap_s: float = 0.1  # no label between two captured positions that lie farther apart
-    sync: str = "pulse"  # of Sync.wav; "search": where sound and positions fit best; "none"
+    max_gap_s: float = 0.1  # no label between captured positions farther apart than this
+    sync: str = "pulse"  # pulse, search or none: see `Sync`
     sync_offset_s: Mapping[str, float] = dataclasses.field(default_factory=dict)  # take: seconds
-    sync_reach_s: float = 2.0  # how far "search" and the check of the other two look
-    max_clipped_share: float = 0.01  # of the samples of a track
+    sync_reach_s: float = 2.0  # range of the search, and of the check in the other modes
+    max_clipped_share: float = 0.01  # largest fraction of clipped samples in a track
 
 
 class Dataset(EightTakes):
-    """The real takes and their extension."""
+    """The recorded takes and their simulated extension."""
 
     label = "LuViRA"
     reference = "Yaman et al. 2024 (audio only); simulated extension: Berg et al. 2024, Sec. IV"
@@ -43,7 +43,7 @@ class Dataset(EightTakes):
     Options = Options
 
     def recorded(self, track: str) -> Frames | None:
-        """Frames of a take; those that are silent or have no label are left out and counted."""
+        """Frames of a take; silent and unlabelled ones are dropped and counted in ``meta``."""
         self.check_track(track)
         if track.endswith(SIM):
             return None
@@ -59,24 +59,24 @@ class Dataset(EightTakes):
                 f"take '{track}': of {len(start)} frames none is left, {int(silent.sum())} are "
                 f"silent and {int((~labelled).sum())} have no label"
             )
-        table = table.assign(speaker=track, t60_nominal_s=np.nan, snr_db=np.nan)  # not known
-        count = {
+        table = table.assign(speaker=track, t60_nominal_s=np.nan, snr_db=np.nan)  # unknown
+        counts = {
             "frames_recorded": len(start),
             "frames_silent": int(silent.sum()),
             "frames_unlabelled": int((~labelled & ~silent).sum()),
         }
         return Frames(
             audio=_cut(take.audio, start[keep], self.samples),
-            source_audio=self._source(take, start[keep]),
+            source_audio=self._source_audio(take, start[keep]),
             mic_positions=take.mics,
             source_position=source[keep],
             table=table.iloc[keep].reset_index(drop=True),
             sample_rate=SAMPLE_RATE,
-            meta=count | {"take": take.meta, "warnings": take.warnings},
+            meta=counts | {"take": take.meta, "warnings": take.warnings},
         )
 
     def scenes(self, track: str, sounds: Mapping[str, Corpus]) -> Scenes:
-        """The extension of a take, in room coordinates; its dry sound is the 12th microphone's."""
+        """The extension of a take, in room coordinates; the dry sound is the 12th microphone's."""
         self.check_track(track)
         take = self._take(track.removesuffix(SIM))
         if take.source_audio is None:
@@ -92,9 +92,10 @@ class Dataset(EightTakes):
         scenes.meta |= {"take": take.meta, "warnings": take.warnings}
         return scenes
 
-    def _take(self, name: str) -> Take:
+    def check_options(self) -> None:
+        """Raise `InputError` for options that cannot give frames."""
         options = self.options
-        self.check_options()
+        super().check_options()
         require_positive(self.name, max_gap_s=options.max_gap_s, sync_reach_s=options.sync_reach_s)
         if options.sync not in ("pulse", "search", "none"):
             raise InputError(
@@ -108,6 +109,11 @@ class Dataset(EightTakes):
             raise InputError(
                 f"datasets.{self.name}.options.sync_offset_s: {given}, expected seconds by take"
             )
+
+    def _take(self, name: str) -> Take:
+        """Read a take; one shorter than a frame is an `InputError`."""
+        options = self.options
+        self.check_options()
         sync = Sync(options.sync, options.sync_offset_s, options.sync_reach_s)
         take = read_take(self.data_folder(), name, sync, options.max_clipped_share)
         if take.audio.shape[1] < self.samples:
@@ -118,17 +124,18 @@ class Dataset(EightTakes):
         return take
 
     def _power(self, take: Take, start: np.ndarray) -> np.ndarray:
-        """Mean power (F,) of the microphones in the frames, without the margins."""
+        """Power (F,) of the frames without margins, averaged over the microphones."""
         inner = _cut(take.audio, start + self.options.margin, FRAME_SAMPLES)
         return np.square(inner).mean(axis=(1, 2))
 
-    def _source(self, take: Take, start: np.ndarray) -> np.ndarray:
+    def _source_audio(self, take: Take, start: np.ndarray) -> np.ndarray:
+        """Signal (F, L) of the microphone on the loudspeaker; NaN if it is missing."""
         if take.source_audio is None:
             return np.full((len(start), self.samples), np.nan, np.float32)
         return _cut(take.source_audio[None], start, self.samples)[:, 0]
 
 
 def _cut(sound: np.ndarray, start: np.ndarray, samples: int) -> np.ndarray:
-    """Pieces (F, M, samples) of (M, n) from each start (F,)."""
+    """Windows (F, M, samples) of (M, n) that begin at ``start`` (F,)."""
     windows = np.lib.stride_tricks.sliding_window_view(sound, samples, axis=1)
     return np.ascontiguousarray(windows[:, start].transpose(1, 0, 2))

@@ -1,7 +1,7 @@
-"""A room of the user's own: fixed microphones, and speech from anywhere where people are.
+"""The user's own room: fixed microphones and speech from anywhere at the height of people.
 
-`wavloc my-room` writes its config entry from a list of microphones. Positions are in the
-coordinates of that list, wherever its origin is.
+`wavloc own-room` writes the config entry from a list of microphones. Positions are in the
+coordinates of that list.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from wavloc.errors import InputError
 
 @dataclasses.dataclass(frozen=True)
 class Options(ExampleOptions):
-    """Geometry in metres. What the room is like is the user's to say; sizes as for six faces."""
+    """Geometry in metres, stated by the user; sizes as for six_faces."""
 
     mics: tuple[tuple[str, float, float, float], ...] = ()  # name, x, y, z of each
-    corner: tuple[float, ...] = (0.0, 0.0, 0.0)  # where x, y and z of the room begin
+    corner: tuple[float, ...] = (0.0, 0.0, 0.0)  # lowest x, y and z of the room
     height_low_m: float = 1.0  # of sources, above the floor
     height_high_m: float = 1.8
     wall_m: float = 0.3  # between sources and walls
@@ -39,7 +39,7 @@ class Dataset(SpeakerExamples):
     Options = Options
 
     def array(self, rng: np.random.Generator | None = None) -> np.ndarray:
-        """The microphones (M, 3) in room coordinates; nothing is drawn."""
+        """The fixed microphones (M, 3) in room coordinates (m); ``rng`` is not used."""
         return np.array([row[1:] for row in self.options.mics], float) - self.options.corner
 
     def source_box(self) -> tuple[np.ndarray, np.ndarray]:
@@ -49,7 +49,7 @@ class Dataset(SpeakerExamples):
         return low, np.array([*far, options.height_high_m])
 
     def check(self) -> None:
-        """Refuse a geometry that no room can have; microphones are called by their names."""
+        """Raise `InputError` for an impossible geometry; it names the microphone."""
         options, where = self.options, f"datasets.{self.name}.options"
         require_room(self.name, options.room)
         if not options.mics:
@@ -58,14 +58,14 @@ class Dataset(SpeakerExamples):
             if len(row) != 4 or not all(isinstance(value, int | float) for value in row[1:]):
                 raise InputError(f"{where}.mics: {row}, expected [name, x, y, z] in metres")
         corner, room = np.array(options.corner), np.array(options.room)
-        for (name, *given), place in zip(options.mics, self.array(), strict=True):
+        for (name, *stated), place in zip(options.mics, self.array(), strict=True):
             if (place < -1e-9).any() or (place > room + 1e-9).any():
                 box = ", ".join(
                     f"{axis} {low:g} to {high:g}"
                     for axis, low, high in zip("xyz", corner, corner + room, strict=True)
                 )
                 raise InputError(
-                    f"{where}.mics: '{name}' at {given} m lies outside the room ({box} m); "
+                    f"{where}.mics: '{name}' at {stated} m lies outside the room ({box} m); "
                     "corner says where the room begins"
                 )
         low, high = self.source_box()
@@ -74,7 +74,7 @@ class Dataset(SpeakerExamples):
                 f"{where}.wall_m: {options.wall_m}, expected at least 0 m and less than half of "
                 f"the room's {options.room[0]:g} and {options.room[1]:g} m"
             )
-        # Networks take the spread of the sources along each axis as their unit of length.
+        # Networks scale each axis by the standard deviation of the source positions.
         if not 0 <= low[2] <= high[2] - 0.1 <= room[2] - 0.1:
             raise InputError(
                 f"{where}: sources from height_low_m {low[2]:g} to height_high_m {high[2]:g}, "

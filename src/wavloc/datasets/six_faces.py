@@ -1,7 +1,6 @@
-"""The simulation of the wav2pos paper (Fig. 3): one microphone on each face of a room.
+"""The simulated data of the wav2pos paper (Fig. 3): one microphone on each face of a room.
 
-Microphones, source and reverberation are new in every example; speakers of the test split are
-never in the training or validation split.
+Microphones, source and T60 are random in every example; the splits have no speaker in common.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from wavloc.datasets.speakers import ExampleOptions, SpeakerExamples
 
 @dataclasses.dataclass(frozen=True)
 class Options(ExampleOptions):
-    """Sizes as published; the test split sweeps every T60 by every SNR."""
+    """The published sizes; the test split has every combination of T60 (s) and SNR."""
 
     source_low: tuple[float, ...] = (0.5, 0.5, 0.25)
     source_high: tuple[float, ...] = (4.5, 4.5, 1.75)
@@ -23,7 +22,7 @@ class Options(ExampleOptions):
 
 
 class Dataset(SpeakerExamples):
-    """Six microphones, one uniform on each face; speaker-disjoint splits."""
+    """Six microphones, each at a uniform position on its face; speaker-disjoint splits."""
 
     label = "six faces"
     reference = "Berg et al. 2024, Sec. IV (simulated data)"
@@ -43,8 +42,8 @@ class Dataset(SpeakerExamples):
 
 
 def faces(room: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A uniform point on floor, ceiling, y = 0, x = 0, x = max, y = max: (6, 3) metres."""
+    """Uniform points (6, 3) in metres on floor, ceiling, y = 0, x = 0, x = max, y = max."""
     points = rng.uniform(0, room, (6, 3))
-    for row, axis, far in ((0, 2, 0), (1, 2, 1), (2, 1, 0), (3, 0, 0), (4, 0, 1), (5, 1, 1)):
-        points[row, axis] = far * room[axis]
+    for face, axis, far in ((0, 2, 0), (1, 2, 1), (2, 1, 0), (3, 0, 0), (4, 0, 1), (5, 1, 1)):
+        points[face, axis] = far * room[axis]
     return points

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
+from wavloc import seeds
+
 # Resampled weights held at a time: bounds memory to about 64 MB whatever the number of frames.
 ELEMENTS = 8_000_000
+TAILS = [50 * (1 - 0.95), 100 - 50 * (1 - 0.95)]  # percentiles at the ends of the 95 % interval
 
 Statistic = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
@@ -19,10 +23,10 @@ def weighted_mean(weights: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 def weighted_median(weights: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Exact median of the multiset that integer weights describe: (R, F), (F, K) -> (R, K)."""
+    """Exact median of the multiset given by integer weights: (R, F), (F, K) -> (R, K)."""
     half = weights.sum(axis=1, keepdims=True) / 2
     medians = np.empty((len(weights), values.shape[1]))
-    for k, column in enumerate(values.T):  # one method at a time
+    for k, column in enumerate(values.T):
         order = np.argsort(column, kind="stable")
         cumulated = np.cumsum(weights[:, order], axis=1)
         low = (cumulated < half).sum(axis=1)
@@ -37,23 +41,37 @@ def root_mean(weights: np.ndarray, values: np.ndarray) -> np.ndarray:
     return np.sqrt(weighted_mean(weights, values**2))
 
 
+@dataclass(frozen=True)
+class Resampling:
+    """How frames are resampled.
+
+    block > 1 draws runs of that many consecutive frames, which widens the interval of a recording
+    whose neighbouring frames are alike.
+    """
+
+    seed: int = 0
+    resamples: int = 2000
+    block: int = 1
+
+    def intervals(self, statistic: Statistic, values: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Value and 95 % interval of a statistic of frames: values (F, K) -> three arrays (K,).
+
+        Every metric, method and cell gets the same draws, so that differences are paired.
+        """
+        rng = seeds.rng(self.seed, "bootstrap", len(values))
+        return intervals(statistic, values, rng, self.resamples, self.block)
+
+
 def intervals(
     statistic: Statistic,
     values: np.ndarray,
     rng: np.random.Generator,
     resamples: int = 2000,
     block: int = 1,
-    confidence: float = 0.95,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Point value and percentile interval of a statistic: values (F, K) -> three arrays (K,).
-
-    block > 1 resamples runs of that many consecutive frames, which widens the interval of a
-    recording whose neighbouring frames are alike.
-    """
-    found = resampled(statistic, values, rng, resamples, block)
-    tail = 50 * (1 - confidence)
-    low, high = np.percentile(found[1:], [tail, 100 - tail], axis=0)
-    return found[0], low, high
+    """As `Resampling.intervals`, with a generator of one's own."""
+    estimates = resampled(statistic, values, rng, resamples, block)
+    return estimates[0], *np.percentile(estimates[1:], TAILS, axis=0)
 
 
 def resampled(
@@ -64,13 +82,10 @@ def resampled(
     block: int = 1,
 ) -> np.ndarray:
     """The statistic of the sample itself and of each resample: values (F, K) -> (1 + R, K)."""
-    drawn = _weights(len(values), rng, resamples, block)
-    return np.concatenate(
-        [
-            statistic(weights, values)
-            for weights in itertools.chain([np.ones((1, len(values)))], drawn)
-        ]
+    weights = itertools.chain(
+        [np.ones((1, len(values)))], _weights(len(values), rng, resamples, block)
     )
+    return np.concatenate([statistic(part, values) for part in weights])
 
 
 def _weights(

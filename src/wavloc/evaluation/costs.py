@@ -1,4 +1,4 @@
-"""What methods cost: training and prediction as measured when they ran, with the device."""
+"""What methods cost: measured when they were trained and when they predicted."""
 
 from __future__ import annotations
 
@@ -7,20 +7,13 @@ from typing import Any
 
 import pandas as pd
 
-from wavloc.evaluation.metrics import COLUMNS
+from wavloc.evaluation.rows import row, tidy
 from wavloc.methods.predictions import Predictions
 
-UNITS = {
-    "train_hours": "h",
-    "ms_per_frame": "ms",
-    "frames_per_s": "1/s",
-    "train_memory": "MB",
-    "memory": "MB",
-    "train_energy": "Wh",
-    "energy": "mWh",  # of a frame
-}
 UNTRAINED = "nothing to train"
 UNKNOWN = "not measured: made by other means than the training stage"
+
+Measured = dict[str, tuple[float | None, str]]  # metric -> value and note
 
 
 def costs(
@@ -28,20 +21,20 @@ def costs(
     trainings: Mapping[str, Mapping[str, Any]],
     cell: Mapping[str, object],
 ) -> pd.DataFrame:
-    """Rows in the columns of the metrics; the note says the device, or why there is no value.
+    """Rows of the metrics of kind ``costs``; the note names the device, or why a value is missing.
 
-    trainings: method -> what its model noted in training; methods without one learn nothing.
+    trainings: method -> what its model noted in training; a method without one learns nothing.
     """
-    rows = []
-    for name, found in predictions.items():
-        training = trainings.get(name)
-        for metric, (value, note) in (_training(training) | _prediction(found)).items():
-            row = dict(cell) | {"method": name, "metric": metric, "unit": UNITS[metric]}
-            rows.append(row | {"value": value, "note": note, "n_frames": len(found)})
-    return pd.DataFrame(rows).reindex(columns=COLUMNS)
+    return tidy(
+        row(cell, name, metric, len(prediction), [] if value is None else [value], note)
+        for name, prediction in predictions.items()
+        for metric, (value, note) in (
+            _training(trainings.get(name)) | _prediction(prediction)
+        ).items()
+    )
 
 
-def _training(note: Mapping[str, Any] | None) -> dict[str, tuple[float | None, str]]:
+def _training(note: Mapping[str, Any] | None) -> Measured:
     names = ("train_hours", "train_memory", "train_energy")
     if note is None or not note.get("cost"):
         return dict.fromkeys(names, (None, UNTRAINED if note is None else UNKNOWN))
@@ -55,17 +48,17 @@ def _training(note: Mapping[str, Any] | None) -> dict[str, tuple[float | None, s
     }
 
 
-def _prediction(found: Predictions) -> dict[str, tuple[float | None, str]]:
+def _prediction(prediction: Predictions) -> Measured:
     names = ("ms_per_frame", "frames_per_s", "memory", "energy")
-    reason, cost = found.meta.get("refused"), found.meta.get("cost")
+    reason, cost = prediction.meta.get("refused"), prediction.meta.get("cost")
     if reason or not cost:
         return dict.fromkeys(names, (None, reason or UNKNOWN))
     where = f"run on {cost['device']}"
     energy = cost["energy_wh"]
-    each = None if energy is None else 1e3 * energy / max(len(found), 1)
+    per_frame = None if energy is None else 1e3 * energy / max(len(prediction), 1)
     return {
-        "ms_per_frame": (1e3 * found.seconds_per_frame, where),
-        "frames_per_s": (1 / found.seconds_per_frame, where),
+        "ms_per_frame": (1e3 * prediction.seconds_per_frame, where),
+        "frames_per_s": (1 / prediction.seconds_per_frame, where),
         "memory": (cost["peak_memory_mb"], where),
-        "energy": (each, cost["energy_note"] if energy is None else where),
+        "energy": (per_frame, cost["energy_note"] if energy is None else where),
     }

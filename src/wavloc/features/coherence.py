@@ -1,9 +1,9 @@
-"""How much two microphones hear the same sound: one number per pair and frame, and pair weights.
+"""Coherence: how much two microphones record the same sound, per pair and frame; pair weights.
 
 The adaptive signal coherence metric of Yang et al. 2025 is published as an idea only; `adaptive` is
-our definition. It aligns the two signals by the measured delay first: delays are longer than the
-segments of the spectra, and unaligned segments have little in common. Positions play no part, so a
-wrong or a hidden one changes nothing here.
+our definition. It first aligns the two signals by the measured delay: delays are longer than the
+segments of the spectra, and unaligned segments have little in common. Positions are not used, so
+wrong or hidden ones change nothing.
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ from wavloc.features.gcc_torch import pair_index
 KINDS = ("adaptive", "magnitude_squared", "phase", "none")
 SEGMENT, HOP = 256, 128  # samples
 BAND_HZ = (100.0, 7000.0)
-SILENCE = 1e-8  # power below which a signal is none
-FLOOR = 1e-3  # keeps incoherent pairs from vanishing altogether
+SILENCE = 1e-8  # power below which a signal is silent
+FLOOR = 1e-3  # keeps a little weight for incoherent pairs
 CHUNK = defaultdict(lambda: 16_384, cpu=256)  # pairs treated at once
 
 
-def delays(rows: Tensor) -> Tensor:
-    """Delays (B, P) of pairs i < j in samples from rows (B, 2 P, 2 K + 1) of both directions.
+def delays(gcc: Tensor) -> Tensor:
+    """Delays (B, P) of pairs i < j in samples from ``gcc`` (B, 2 P, 2 K + 1) of both directions.
 
-    The lag at which the two directions together are highest. The rows of NGCC-PHAT are not each
-    other's mirror images, and one of them alone would depend on the order of the microphones.
+    The lag at which the sum of the two directions is highest. Those of NGCC-PHAT do not mirror
+    each other, and one alone would depend on the order of the microphones.
     """
-    both = rows[:, ::2] + rows[:, 1::2].flip(-1)
-    return both.argmax(-1) - rows.shape[-1] // 2
+    both = gcc[:, ::2] + gcc[:, 1::2].flip(-1)
+    return both.argmax(-1) - gcc.shape[-1] // 2
 
 
 @torch.no_grad()
 def coherence(audio: Tensor, delay: Tensor, kind: str = "adaptive", rate: int = 16_000) -> Tensor:
-    """Coherence (B, P), from 0 to 1, of all pairs i < j of audio (B, K, N), Welch's method.
+    """Coherence (B, P), from 0 to 1, of all pairs i < j of audio (B, K, N), by Welch's method.
 
-    delay (B, P): whole samples that i hears later than j; it shortens what both have in common.
-    ``adaptive``: mean magnitude-squared coherence of the aligned signals, less what as many
-    segments of independent noise would show; ``phase``: the same of unit phasors;
-    ``magnitude_squared``: without alignment and correction; ``none``: 1. Silence has none.
+    delay (B, P): whole samples that i hears later than j; it shortens the common part.
+    ``adaptive``: mean magnitude-squared coherence of the aligned signals, corrected for that of
+    independent noise in as many segments; ``phase``: the same of unit phasors;
+    ``magnitude_squared``: without alignment and correction; ``none``: 1. Silence has coherence 0.
     """
     batch, count, samples = audio.shape
     power = audio.square().mean(-1)
@@ -53,7 +53,7 @@ def coherence(audio: Tensor, delay: Tensor, kind: str = "adaptive", rate: int = 
     frame = torch.arange(batch, device=audio.device)[:, None] * count
     first, second = (frame + i).flatten(), (frame + j).flatten()
     size = CHUNK[audio.device.type]
-    found = torch.cat(
+    value = torch.cat(
         [
             _welch(sound[a], sound[b], lag, kind == "phase", aligned, rate)
             for a, b, lag in zip(
@@ -61,8 +61,8 @@ def coherence(audio: Tensor, delay: Tensor, kind: str = "adaptive", rate: int = 
             )
         ]
     ).view(batch, len(i))
-    heard = power > SILENCE
-    return found * (heard[:, i] & heard[:, j])
+    sounding = power > SILENCE
+    return value * (sounding[:, i] & sounding[:, j])
 
 
 def _welch(
@@ -74,8 +74,8 @@ def _welch(
     place = torch.arange(samples, device=first.device)
 
     def spectra(signal: Tensor, start: Tensor) -> Tensor:
-        at = (start.clamp(min=0)[:, None] + place).clamp(max=samples - 1)
-        return torch.fft.rfft(signal.gather(1, at).unfold(-1, SEGMENT, HOP) * window)
+        index = (start.clamp(min=0)[:, None] + place).clamp(max=samples - 1)
+        return torch.fft.rfft(signal.gather(1, index).unfold(-1, SEGMENT, HOP) * window)
 
     x, y = spectra(first, lag), spectra(second, -lag)
     common = (samples - lag.abs() - SEGMENT).div(HOP, rounding_mode="floor") + 1

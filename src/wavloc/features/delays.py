@@ -1,4 +1,4 @@
-"""Measured delays of frames: correlation rows, their peaks, and what delay is possible."""
+"""What is measured from frames: GCC-PHAT of all pairs, its peaks, and which delays are possible."""
 
 from __future__ import annotations
 
@@ -6,19 +6,25 @@ from typing import Protocol
 
 import numpy as np
 
-from wavloc.features import gcc
+from wavloc.features.gcc import find_peaks, gcc_phat
 from wavloc.frames import Frames
 from wavloc.geometry import pairs
 
 
-class Whitening(Protocol):
-    """Options that every method on correlations has."""
+class GccOptions(Protocol):
+    """Options of every method that uses GCC-PHAT."""
 
     exponent: float
     low_hz: float
     high_hz: float
     oversample: int
-    apart: float
+
+
+class PeakOptions(GccOptions, Protocol):
+    """Options of every method that uses its peaks."""
+
+    peaks: int
+    min_distance: float
 
 
 def limits(frames: Frames, block: slice) -> np.ndarray:
@@ -30,10 +36,10 @@ def limits(frames: Frames, block: slice) -> np.ndarray:
     return np.nan_to_num(reach)
 
 
-def rows(frames: Frames, block: slice, options: Whitening) -> tuple[np.ndarray, np.ndarray]:
-    """Correlation rows (B, P, 2 K + 1) of some frames and the limits (B, P) in samples."""
+def correlate(frames: Frames, block: slice, options: GccOptions) -> tuple[np.ndarray, np.ndarray]:
+    """GCC (B, P, L) of some frames and the largest possible delays (B, P) in samples."""
     limit = limits(frames, block)
-    correlation = gcc.gcc_phat(
+    gcc = gcc_phat(
         frames.window(block),
         pairs(frames.n_mics),
         int(limit.max()) + 2,
@@ -42,22 +48,22 @@ def rows(frames: Frames, block: slice, options: Whitening) -> tuple[np.ndarray, 
         band=(options.low_hz, options.high_hz),
         oversample=options.oversample,
     )
-    return correlation, limit
+    return gcc, limit
 
 
-def peaks(frames: Frames, block: slice, options: Whitening, count: int) -> np.ndarray:
-    """The ``count`` strongest possible delays of each pair in samples: (B, P, count)."""
-    correlation, limit = rows(frames, block, options)
-    return gcc.find_peaks(correlation, limit, count, options.oversample, options.apart)[0]
+def peaks(frames: Frames, block: slice, options: PeakOptions) -> np.ndarray:
+    """Delays (B, P, H) in samples of the H = ``options.peaks`` strongest peaks of each pair."""
+    gcc, limit = correlate(frames, block, options)
+    return find_peaks(gcc, limit, options.peaks, options.oversample, options.min_distance)[0]
 
 
-def positions(frames: Frames, block: slice) -> np.ndarray:
+def mask_impossible(gcc: np.ndarray, limit: np.ndarray, oversample: int) -> np.ndarray:
+    """gcc (B, P, L) with 0 at lags beyond the limit (B, P) in samples and for unknown pairs."""
+    lag = np.abs(np.arange(gcc.shape[-1]) - gcc.shape[-1] // 2)
+    possible = (lag <= limit[..., None] * oversample) & (limit > 0)[..., None]
+    return np.where(possible & np.isfinite(gcc), gcc, 0)
+
+
+def mic_positions(frames: Frames, block: slice) -> np.ndarray:
     """Microphones of some frames: (M, 3) where they are the same in all, else (B, M, 3)."""
     return frames.mic_positions if frames.mic_positions.ndim == 2 else frames.mics(block)
-
-
-def possible(correlation: np.ndarray, limit: np.ndarray, oversample: int) -> np.ndarray:
-    """Rows (B, P, L) with 0 at lags that cannot be and for pairs that say nothing."""
-    lag = np.abs(np.arange(correlation.shape[-1]) - correlation.shape[-1] // 2)
-    good = (lag <= limit[..., None] * oversample) & (limit > 0)[..., None]
-    return np.where(good & np.isfinite(correlation), correlation, 0)

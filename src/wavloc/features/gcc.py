@@ -21,16 +21,16 @@ def gcc_phat(
     """Generalised cross-correlation: audio (B, M, N), pairs (P, 2) -> (B, P, 2 K + 1) float32.
 
     Lags -K .. K in steps of 1 / ``oversample`` sample, K = max_lag * oversample; a peak at a
-    positive lag means that the first microphone of the pair hears later. exponent 1 whitens fully
-    (PHAT), 0 not at all; band keeps frequencies in Hz between the two. ``eps`` is relative to each
-    channel's largest bin, so that scale does not matter. Channels that are silent or NaN give
-    rows of NaN.
+    positive lag means that the sound reaches the first microphone of the pair later. ``exponent``
+    is that of the whitening: 1 = PHAT, 0 = plain correlation; ``band`` keeps the frequencies
+    between two (Hz). ``eps`` is relative to the largest bin of each channel, so that scale does
+    not matter. Pairs with a silent or missing (NaN) channel are NaN.
     """
     samples = audio.shape[-1]
     size = scipy.fft.next_fast_len(2 * samples, real=True)  # linear, not circular, correlation
     centred = audio - audio.mean(axis=-1, keepdims=True)
-    unheard = ~(np.square(centred).sum(axis=-1) > 0)  # (B, M), NaN included
-    centred = np.where(unheard[..., None], 0, centred).astype(np.float32, copy=False)
+    silent = ~(np.square(centred).sum(axis=-1) > 0)  # (B, M), NaN included
+    centred = np.where(silent[..., None], 0, centred).astype(np.float32, copy=False)
     spectrum = scipy.fft.rfft(centred, size)
     # |X_i conj X_j| = |X_i| |X_j|: whitening each channel once serves all of its pairs.
     magnitude = np.abs(spectrum)
@@ -43,49 +43,49 @@ def gcc_phat(
     cross = spectrum[:, first] * spectrum[:, second].conj()
     correlation = scipy.fft.irfft(cross, size * oversample)
     reach = max_lag * oversample
-    rows = np.concatenate([correlation[..., -reach:], correlation[..., : reach + 1]], axis=-1)
-    rows *= oversample  # a longer inverse transform divides by more
-    rows[unheard[:, first] | unheard[:, second]] = np.nan
-    return rows
+    gcc = np.concatenate([correlation[..., -reach:], correlation[..., : reach + 1]], axis=-1)
+    gcc *= oversample  # a longer inverse transform divides by more
+    gcc[silent[:, first] | silent[:, second]] = np.nan
+    return gcc
 
 
 def find_peaks(
-    rows: np.ndarray, limit: np.ndarray, count: int, oversample: int = 1, apart: float = 1.0
+    gcc: np.ndarray, limit: np.ndarray, count: int, oversample: int = 1, min_distance: float = 1.0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Strongest peaks of correlation rows (B, P, 2 K + 1): delays and heights, both (B, P, count).
+    """Strongest peaks of gcc (B, P, 2 K + 1): delays in samples and heights, both (B, P, count).
 
     limit: (B, P) or (P,) largest possible delay in samples; peaks beyond it do not count. A peak
-    is the largest value within ``apart`` samples on both sides, so that the side lobes of a band
-    are no candidates; strongest first, refined by a parabola; where there are fewer, NaN. With
-    count 1 the largest value within the limit is taken.
+    is the largest value within ``min_distance`` samples on both sides, which leaves out the side
+    lobes of a band. Strongest first, refined by a parabola, NaN where there are fewer. With
+    ``count`` 1 the largest value within the limit is taken.
     """
-    reach = rows.shape[-1] // 2
+    reach = gcc.shape[-1] // 2
     lags = np.arange(-reach, reach + 1) / oversample
-    good = (np.abs(lags) <= np.asarray(limit)[..., None]) & np.isfinite(rows)
-    good[..., [0, -1]] = False
+    valid = (np.abs(lags) <= np.asarray(limit)[..., None]) & np.isfinite(gcc)
+    valid[..., [0, -1]] = False
     if count == 1:
-        height = np.where(good, rows, -np.inf)
-        chosen = height.argmax(axis=-1)[..., None]
+        height = np.where(valid, gcc, -np.inf)
+        index = height.argmax(axis=-1)[..., None]
     else:
-        size = 2 * max(1, round(apart * oversample)) + 1
-        crest = good & (rows >= maximum_filter1d(rows, size, axis=-1, mode="nearest"))
-        crest[..., 1:] &= rows[..., 1:] > rows[..., :-1]  # of a plateau, its beginning
-        height = np.where(crest, rows, -np.inf)
+        size = 2 * max(1, round(min_distance * oversample)) + 1
+        is_peak = valid & (gcc >= maximum_filter1d(gcc, size, axis=-1, mode="nearest"))
+        is_peak[..., 1:] &= gcc[..., 1:] > gcc[..., :-1]  # of a plateau, its beginning
+        height = np.where(is_peak, gcc, -np.inf)
         top = np.argpartition(height, -count, axis=-1)[..., -count:]
         order = np.argsort(-np.take_along_axis(height, top, -1), axis=-1, kind="stable")
-        chosen = np.take_along_axis(top, order, -1)
-    height = np.take_along_axis(height, chosen, -1)
-    found = np.isfinite(height)
-    delays = (chosen - reach + parabola(rows, chosen)) / oversample
-    return np.where(found, delays, np.nan), np.where(found, height, np.nan)
+        index = np.take_along_axis(top, order, -1)
+    height = np.take_along_axis(height, index, -1)
+    exists = np.isfinite(height)
+    delays = (index - reach + parabolic_offset(gcc, index)) / oversample
+    return np.where(exists, delays, np.nan), np.where(exists, height, np.nan)
 
 
-def parabola(rows: np.ndarray, index: np.ndarray) -> np.ndarray:
-    """Offset, within half an entry, of the top of the parabola through ``index`` (..., H) and its
-    neighbours in rows (..., L).
+def parabolic_offset(gcc: np.ndarray, index: np.ndarray) -> np.ndarray:
+    """Offset in lags, at most 1, of the top of the parabola through ``index`` (..., H) and its two
+    neighbours in gcc (..., L); 0 where there is none.
     """
-    inner = np.clip(index, 1, rows.shape[-1] - 2)
-    left, middle, right = (np.take_along_axis(rows, inner + k, -1) for k in (-1, 0, 1))
+    inner = np.clip(index, 1, gcc.shape[-1] - 2)
+    left, middle, right = (np.take_along_axis(gcc, inner + k, -1) for k in (-1, 0, 1))
     with np.errstate(invalid="ignore", divide="ignore"):
         offset = 0.5 * (left - right) / (left - 2 * middle + right)
-    return np.where(np.abs(offset) <= 1, offset, 0.0)  # 0 for NaN too
+    return np.where(np.abs(offset) <= 1, offset, 0.0)

@@ -1,4 +1,4 @@
-"""GCC-PHAT of all microphone pairs as the networks see it: torch, batched, on any device.
+"""GCC-PHAT of all pairs of microphones for networks: torch, batched, on any device.
 
 Lags run from -K to K; index K + t of a pair (i, j) says that microphone i hears t samples later.
 Ordered pairs stand as (0, 1), (1, 0), (0, 2), (2, 0), ...: each pair i < j in lexicographic order,
@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import torch
 
-# Rows treated at once: what fits the cache of a CPU, a gigabyte of a GPU.
+# Pairs treated at once: what fits the cache of a CPU, or a gigabyte of a GPU.
 CHUNK = defaultdict(lambda: 65_536, cpu=64)
 TINY = 1e-30  # the root has a gradient where a spectrum is 0
 PHAT_EPS = 1e-3  # added to the magnitude, as the public NGCC-PHAT code does
@@ -31,16 +31,16 @@ def ordered_pairs(count: int, device: torch.device | str | None = None) -> torch
 
 
 def both_directions(forward: torch.Tensor, backward: torch.Tensor) -> torch.Tensor:
-    """Interleave rows of (i, j) and (j, i): two (B, P, ...) -> (B, 2 P, ...)."""
+    """Interleave what belongs to (i, j) and (j, i): two (B, P, ...) -> (B, 2 P, ...)."""
     return torch.stack([forward, backward], dim=2).flatten(1, 2)
 
 
 def lags(spectrum: torch.Tensor, max_lag: int) -> torch.Tensor:
     """Inverse transform of cross-spectra (..., n / 2 + 1) at lags -K .. K: (..., 2 K + 1)."""
     size = 2 * (spectrum.shape[-1] - 1)
-    row = torch.fft.irfft(spectrum, size)
+    gcc = torch.fft.irfft(spectrum, size)
     reach = min(max_lag, size // 2)
-    return torch.cat([row[..., size - reach :], row[..., : reach + 1]], dim=-1)
+    return torch.cat([gcc[..., size - reach :], gcc[..., : reach + 1]], dim=-1)
 
 
 def whitened(
@@ -53,7 +53,7 @@ def whitened(
 
 
 def magnitude(spectrum: torch.Tensor) -> torch.Tensor:
-    """Absolute value; torch's own guards against overflow and takes four times as long."""
+    """Absolute value, without torch's guard against overflow, which takes four times as long."""
     parts = torch.view_as_real(spectrum)
     real, imaginary = parts[..., 0], parts[..., 1]
     return (real * real).addcmul_(imaginary, imaginary).add_(TINY).sqrt_()
@@ -85,9 +85,9 @@ def pair_blocks(
     for second in range(1, count):
         for start in range(0, second, most):
             first = slice(start, min(start + most, second))
-            several = max(1, size // (first.stop - first.start))
-            for frame in range(0, batch, several):
-                yield Block(slice(frame, frame + several), first, second, number[first, second])
+            frames = max(1, size // (first.stop - first.start))
+            for frame in range(0, batch, frames):
+                yield Block(slice(frame, frame + frames), first, second, number[first, second])
 
 
 def whitened_block(
@@ -104,7 +104,7 @@ def whitened_block(
     first, second = (block.frames, block.first), (block.frames, block.second, None)
     floor = (magnitude[first] * magnitude[second]).add_(eps)
     cross = spectrum[first] * spectrum[second].conj()
-    # Complex times real is vectorised, a quotient over the parts of complex numbers is not.
+    # Complex times real is vectorised, complex divided by real is not.
     return lags(cross * floor.reciprocal_(), max_lag)
 
 
@@ -114,8 +114,8 @@ def gcc_phat(
 ) -> torch.Tensor:
     """GCC-PHAT of all pairs i < j: audio (B, K, N) -> (B, P, 2 max_lag + 1).
 
-    zero_pad: linear correlation (transform of 2 N), else circular. In chunks that fit the cache,
-    which is ten times faster on a CPU than all pairs at once.
+    zero_pad: linear correlation (transform of 2 N), else circular. Chunks that fit the cache are
+    ten times faster on a CPU than all pairs at once.
     """
     batch, count, samples = audio.shape
     spectrum = torch.fft.rfft(audio, samples * (2 if zero_pad else 1))

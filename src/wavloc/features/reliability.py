@@ -1,7 +1,7 @@
-"""How far each microphone agrees with the others: by coherence, and by residuals of its delays.
+"""Reliability of each microphone: how coherent it is with the others and how well its delays fit.
 
-A microphone that is mute, noisy or clipped has little in common with the others; one that was
-moved, swapped or is out of step has delays that fit no common source. Both lower its pairs alone.
+A microphone that is mute, noisy or clipped has little in common with the others; the delays of one
+that was moved, swapped or is out of step fit no common source. Both affect its own pairs alone.
 """
 
 from __future__ import annotations
@@ -11,27 +11,31 @@ from torch import Tensor
 
 from wavloc.features.gcc_torch import pair_index
 
-# Residuals up to which delays count, step by step towards the position. These and the tolerance
-# were chosen on faults of a training track.
+# Largest residual that counts, in each step. Chosen, with the tolerance, on a training track.
 REACH_M = (2.0, 1.5, 1.0, 0.7, 0.5, 0.3, 0.3)
 STEP_M = 1.0  # at most
-DAMPING = 1e-3  # of the normal matrix, for microphones that leave a direction open
+DAMPING = 1e-3  # of the normal matrix, where microphones leave a direction undetermined
 TOLERANCE_M = 0.15  # residual at which a delay counts half
 
 
 @torch.no_grad()
 def reliability(
-    delay: Tensor, agreement: Tensor, source: Tensor, mics: Tensor, heard: Tensor, per_metre: float
+    delay: Tensor,
+    agreement: Tensor,
+    source: Tensor,
+    mics: Tensor,
+    has_audio: Tensor,
+    per_metre: float,
 ) -> Tensor:
     """Reliability (B, M): 1 = as the median microphone of the frame or better, 0 = no agreement.
 
-    delay (B, P) samples and agreement (B, P), coherence, of pairs i < j; source (B, 3) as located;
-    mics (B, M, 3) metres; heard (B, M) bool, NaN where not; per_metre: samples of delay. Residuals
-    are those of the located position, or of one near it where that agrees with more of the delays:
-    an error of the method is held against no microphone.
+    delay (B, P) in samples and agreement (B, P), the coherence, of pairs i < j; source (B, 3) as
+    estimated; mics (B, M, 3) metres; has_audio (B, M) bool, the result is NaN where not; per_metre:
+    samples of delay. Residuals are those of the estimate, or of a position near it where that
+    agrees with more delays: no microphone is blamed for an error of the method.
     """
     i, j = pair_index(mics.shape[1], mics.device)
-    counted = heard[:, i] & heard[:, j]
+    counted = has_audio[:, i] & has_audio[:, j]
     ranges, trust = delay / per_metre, agreement * counted
     places = (source, _agreed(ranges, trust, source, mics))
     scores = torch.stack([_score(ranges, trust, place, mics) for place in places])
@@ -42,33 +46,34 @@ def reliability(
     for end in (i, j):
         total = total.index_add(1, end, score)
         number = number.index_add(1, end, counted.to(score.dtype))
-    mean = (total / number.clamp(min=1)).masked_fill(~heard | (number == 0), float("nan"))
+    mean = (total / number.clamp(min=1)).masked_fill(~has_audio | (number == 0), float("nan"))
     usual = mean.nanmedian(1, keepdim=True).values.clamp(min=1e-6)
     return (mean / usual).clamp(max=1)
 
 
 def _score(ranges: Tensor, trust: Tensor, source: Tensor, mics: Tensor) -> Tensor:
-    """How far each range difference (B, P) is trusted and agrees with a position."""
+    """Trust in each range difference (B, P), reduced by its residual at a position."""
     residual = ranges - _differences((source[:, None] - mics).norm(dim=-1))
     return trust / (1 + (residual / TOLERANCE_M).square())
 
 
 def _differences(values: Tensor) -> Tensor:
-    """Of pairs i < j: values (B, M, ...) -> (B, P, ...)."""
+    """Differences of pairs i < j: values (B, M, ...) -> (B, P, ...)."""
     i, j = pair_index(values.shape[1], values.device)
     return values[:, i] - values[:, j]
 
 
 def _agreed(ranges: Tensor, trust: Tensor, source: Tensor, mics: Tensor) -> Tensor:
-    """Position (B, 3) that fits trusted range differences (B, P): damped Gauss-Newton steps from
-    ``source`` with Tukey's biweight, whose width shrinks from step to step.
+    """Position (B, 3) that fits trusted range differences (B, P).
+
+    Damped Gauss-Newton steps from ``source`` with Tukey's biweight, narrower in every step.
     """
     damping = DAMPING * torch.eye(3, device=mics.device)
     for reach in REACH_M:
-        towards = source[:, None] - mics
-        distance = towards.norm(dim=-1)
+        offset = source[:, None] - mics
+        distance = offset.norm(dim=-1)
         residual = _differences(distance) - ranges
-        jacobian = _differences(towards / distance.clamp(min=1e-6)[..., None])
+        jacobian = _differences(offset / distance.clamp(min=1e-6)[..., None])
         weight = trust * (1 - (residual / reach).square()).clamp(min=0).square()
         weighted = (jacobian * weight[..., None]).mT
         step = torch.linalg.solve(weighted @ jacobian + damping, weighted @ residual[..., None])

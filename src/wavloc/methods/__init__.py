@@ -10,7 +10,7 @@ from wavloc.methods.base import Method
 
 
 def create(name: str, entry: Mapping[str, Any] | None = None, seed: int = 0) -> Method:
-    """Make a method from its config entry (``module``, ``label``, ``options``; all optional)."""
+    """Make a method from its config entry (keys ``module``, ``options``, ``seed_name``)."""
     entry = entry or {}
     method = plugins.plugin_class("methods", entry.get("module", name))
-    return method(entry.get("options"), name=name, seed=seed)
+    return method(entry.get("options"), name, seed, entry.get("seed_name", ""))

@@ -1,7 +1,5 @@
-"""The one method interface. A method is a file of this folder (or an entry point
+"""The one method interface. A method is a file of ``classical`` or ``learned`` (or an entry point
 ``wavloc.methods`` of another package) with a class ``Method`` that derives from `Method`.
-
-Importing a method file must be cheap: heavy packages (torch) are imported inside functions.
 """
 
 from __future__ import annotations
@@ -28,10 +26,9 @@ class NoOptions:
 
 
 class Method:
-    """A localizer: sound and what the setup grants in, positions out.
+    """A localizer: takes sound and what the setup grants, and estimates positions.
 
-    Class attributes describe it (they fill the columns of Table I); `Options` is a frozen
-    dataclass of everything that can be tuned, with published defaults.
+    `Options` is a frozen dataclass of everything that can be tuned, with published defaults.
     """
 
     label: ClassVar[str] = ""
@@ -41,15 +38,23 @@ class Method:
     permutation_invariant: ClassVar[bool] = True
     variable_mics: ClassVar[bool] = True
     control: ClassVar[bool] = False  # a floor or ceiling, never the best method of a table
-    needs_truth: ClassVar[bool] = False  # a control that is shown the answer
-    min_mics: ClassVar[int] = 5  # heard microphones with known coordinates
+    needs_truth: ClassVar[bool] = False  # a control that sees the true position
+    min_mics: ClassVar[int] = 5  # microphones with a signal and a known position
     setups: ClassVar[tuple[str, ...]] = ("1a", "1b", "2a", "2b")
     Options: ClassVar[type] = NoOptions
 
-    def __init__(self, options: Mapping[str, Any] | None = None, name: str = "", seed: int = 0):
+    def __init__(
+        self,
+        options: Mapping[str, Any] | None = None,
+        name: str = "",
+        seed: int = 0,
+        seed_name: str = "",
+    ):
+        """seed_name: enters every seed in place of the name."""
         self.name = name or type(self).__module__.rpartition(".")[2]
-        self.options = make_options(type(self), options or {}, f"methods.{self.name}")
+        self.options: Any = make_options(type(self), options or {}, f"methods.{self.name}")
         self.seed = seed
+        self.seed_name = seed_name or self.name
 
     @property
     def gpu(self) -> Any:
@@ -66,7 +71,7 @@ class Method:
         return None
 
     def refused(self, frames: Frames, setup: Setup, reason: str) -> Predictions:
-        """What a refusing method answers: no positions, the reason in the meta data."""
+        """Predictions of a method that refuses: no positions, the reason in the meta data."""
         meta = {
             "method": self.name,
             "control": self.control,
@@ -76,15 +81,12 @@ class Method:
         status = np.full(len(frames), "refused", dtype=object)
         return Predictions(np.full((len(frames), 3), np.nan), status, meta=meta)
 
-    def fit(self, train: Frames, valid: Frames, run: Any) -> None:
-        """Train. Nothing to do for classical methods."""
-
-    def locate(self, frames: Frames, setup: Setup) -> Predictions:
-        """Answer for frames that `Setup.apply` has stripped of what must stay unknown."""
-        raise TypeError(f"method '{self.name}' defines no locate()")
+    def estimate(self, frames: Frames, setup: Setup) -> Predictions:
+        """Positions in frames from which `Setup.apply` has removed what must stay unknown."""
+        raise TypeError(f"method '{self.name}' defines no estimate()")
 
     def predict(self, frames: Frames, setup: Setup | None = None) -> Predictions:
-        """Hide what ``setup`` does not grant, locate every frame, and time it.
+        """Hide what ``setup`` does not grant, locate the source in every frame, and time it.
 
         Raises `Refusal` where the method refuses such frames altogether.
         """
@@ -94,10 +96,10 @@ class Method:
             raise Refusal(reason)
         granted = setup.apply(frames, reveal_truth=self.needs_truth)
         spent = meter.Meter(self.gpu)
-        found = self.locate(granted, setup)
+        predictions = self.estimate(granted, setup)
         cost = spent.read()
-        found.seconds_per_frame = cost.pop("seconds") / max(len(frames), 1)
-        found.meta |= {
+        predictions.seconds_per_frame = cost.pop("seconds") / max(len(frames), 1)
+        predictions.meta |= {
             "method": self.name,
             "cost": cost,
             "control": self.control,
@@ -105,35 +107,42 @@ class Method:
             "seed": self.seed,
             "setup": setup.name,
         }
-        return found
+        return predictions
 
     def in_blocks(
-        self, frames: Frames, size: int, solve: Callable[[slice], tuple[np.ndarray, np.ndarray]]
+        self, frames: Frames, size: int, solve: Callable[[slice], tuple[np.ndarray, ...]]
     ) -> Predictions:
-        """Run ``solve(slice) -> position (B, 3), status (B,)`` over blocks with a progress bar."""
-        position = np.full((len(frames), 3), np.nan)
-        status = np.full(len(frames), "ok", dtype=object)
+        """Run ``solve(slice)`` over blocks with a progress bar. It returns position (B, 3), status
+        (B,) and, where the method knows it, covariance (B, 3, 3).
+        """
+        predictions = Predictions(
+            np.full((len(frames), 3), np.nan), np.full(len(frames), "ok", dtype=object)
+        )
         for block in blocks(len(frames), size, self.name):
-            position[block], status[block] = solve(block)
-        return Predictions(position, status)
+            predictions.position[block], predictions.status[block], *covariance = solve(block)
+            if covariance:
+                if predictions.covariance is None:
+                    predictions.covariance = np.full((len(frames), 3, 3), np.nan)
+                predictions.covariance[block] = covariance[0]
+        return predictions
 
     def save(self, folder: str | Path) -> None:
-        """Write everything needed to use the method alone. Learned methods add their weights."""
+        """Write all that is needed to use the method; learned methods add their weights."""
         files.write_json(
             Path(folder) / "method.json",
             {"name": self.name, "options": dataclasses.asdict(self.options), "seed": self.seed},
         )
 
     @classmethod
-    def load(cls, folder: str | Path) -> Method:
-        """Read what `save` wrote."""
+    def load(cls, folder: str | Path, options: Mapping[str, Any] | None = None) -> Method:
+        """Read what `save` wrote. options: those that a model folder of another method lacks."""
         stored = files.read_json(Path(folder) / "method.json")
         return cls(stored["options"], stored["name"], stored["seed"])
 
 
-def blocks(count: int, size: int, what: str) -> Iterator[slice]:
-    """Slices of at most ``size`` frames, with a bar on a terminal (rate and time left)."""
-    with tqdm(total=count, desc=what, unit="frame", disable=None, leave=False) as bar:
+def blocks(count: int, size: int, name: str) -> Iterator[slice]:
+    """Slices of at most ``size`` frames, with a named progress bar on a terminal."""
+    with tqdm(total=count, desc=name, unit="frame", disable=None, leave=False) as bar:
         for start in range(0, count, size):
             stop = min(start + size, count)
             yield slice(start, stop)

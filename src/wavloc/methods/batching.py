@@ -1,4 +1,4 @@
-"""Frames that a learned method treats at once: the largest block that the device's memory holds."""
+"""How many frames a learned method treats at once: as many as the device's memory holds."""
 
 from __future__ import annotations
 
@@ -6,22 +6,23 @@ import dataclasses
 from typing import Any
 
 import numpy as np
+import torch
 
+from wavloc import devices
 from wavloc.errors import InputError
-from wavloc.features import memory
 from wavloc.frames import Frames
 from wavloc.setups import Setup
 
-TRIED = (2, 8)  # frames whose peak memory is measured on a GPU
-ROOM = 0.8  # of the free memory
+TRIED = (2, 8)  # frames in the blocks whose peak memory is measured on a GPU
+USABLE = 0.8  # of the free memory
 MOST = 4096
 
 
 def choose(method: Any, frames: Frames, setup: Setup, wish: str) -> int:
-    """Set ``predict_batch`` of a method: a number, or ``auto``. Answers do not depend on it.
+    """Set ``predict_batch`` of a method to a number or ``auto``; return frames per block.
 
-    auto: on a GPU the size is extrapolated from the peak memory of two small blocks; on a CPU
-    the method's own size stays, whose features fit the cache. Returns frames per block.
+    auto: on a GPU the size is extrapolated from the peak memory of two small blocks; on a CPU the
+    method keeps its own, whose features fit the cache. Predictions do not depend on it.
     """
     if not hasattr(method.options, "predict_batch"):
         raise InputError(
@@ -45,21 +46,19 @@ def _largest(method: Any, frames: Frames, setup: Setup) -> int:
     device = method.gpu
     if device is None or len(frames) < max(TRIED) or method.refusal(frames, setup):
         return method.options.predict_batch
-    free = memory.free_bytes(device)
+    free = devices.free_bytes(device) or 0
     peaks = [_peak(method, frames, setup, size) for size in TRIED]
-    return fitting(peaks, int(ROOM * free), len(frames))
+    return fitting(peaks, int(USABLE * free), len(frames))
 
 
 def fitting(peaks: list[int], free: int, frames: int) -> int:
-    """Largest block from the peaks (bytes above rest) of blocks of `TRIED` frames, by a line."""
+    """Largest block, by linear extrapolation of the peak bytes of blocks of `TRIED` frames."""
     each = max((peaks[1] - peaks[0]) / (TRIED[1] - TRIED[0]), 1.0)
     fixed = max(peaks[0] - each * TRIED[0], 0.0)
     return int(np.clip((free - fixed) // each, TRIED[0], min(MOST, max(frames, TRIED[0]))))
 
 
 def _peak(method: Any, frames: Frames, setup: Setup, size: int) -> int:
-    import torch
-
     _set(method, size)
     part = np.arange(size)
     subset = None if setup.subset is None else setup.subset[part]

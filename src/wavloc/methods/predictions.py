@@ -1,4 +1,4 @@
-"""What a method answers: one position, or a named failure, per frame."""
+"""What a method predicts: one position, or a named failure, per frame."""
 
 from __future__ import annotations
 
@@ -15,24 +15,19 @@ import pyarrow.parquet as pq
 from wavloc import files
 from wavloc.errors import InputError
 
-ARRAYS = (
-    "mic_positions",
-    "audio",
-    "reliability",
-    "positions",
-    "certainty",
-)  # stored beside the parquet file
+# Stored beside the parquet file.
+ARRAYS = ("mic_positions", "audio", "reliability", "positions", "certainty")
 
 
 @dataclass
 class Predictions:
     """position (F, 3) metres, NaN on failure; status (F,) text: ``ok``, a failure or a doubt.
 
-    covariance (F, 3, 3) m^2, mic_positions (F, M, 3) metres, audio (F, M + 1, N), the source's
-    signal first, each with zero mean and unit deviation, and reliability (F, M) of microphones,
-    from 0 to 1, NaN where not heard, are optional. Methods for several sources add their positions
-    (F, K, 3), NaN where none is, and from 0 to 1 how certain each is, most certain first.
-    seconds_per_frame is measured; meta carries method, options, setup, cost and provenance.
+    Optional: covariance (F, 3, 3) m^2; mic_positions (F, M, 3) metres; audio (F, M + 1, N), the
+    source's signal first, each with zero mean and unit standard deviation; reliability (F, M) of
+    the microphones, from 0 to 1, NaN without audio. Multi-source methods add positions (F, K, 3),
+    NaN where there is no source, and their certainty (F, K), from 0 to 1, highest first.
+    seconds_per_frame is measured; meta holds method, options, setup, cost and provenance.
     """
 
     position: np.ndarray
@@ -50,7 +45,7 @@ class Predictions:
         return len(self.position)
 
     def save(self, path: str | Path) -> None:
-        """Write one parquet file; larger arrays go beside it as ``<stem>.<name>.npy``."""
+        """Write one parquet file; `ARRAYS` go beside it as ``<stem>.<name>.npy``."""
         path = Path(path)
         columns = {axis: self.position[:, k] for k, axis in enumerate("xyz")}
         columns["status"] = np.asarray(self.status, dtype=object)
@@ -63,16 +58,16 @@ class Predictions:
                 with files.replacing(path.with_suffix(f".{name}.npy")) as temporary:
                     np.save(temporary, array)
         table = pa.Table.from_pandas(pd.DataFrame(columns), preserve_index=False)
-        note = self.meta | {"seconds_per_frame": self.seconds_per_frame}
+        meta = self.meta | {"seconds_per_frame": self.seconds_per_frame}
         table = table.replace_schema_metadata(
-            (table.schema.metadata or {}) | {b"wavloc": json.dumps(note).encode()}
+            (table.schema.metadata or {}) | {b"wavloc": json.dumps(meta).encode()}
         )
         with files.replacing(path) as temporary:
             pq.write_table(table, temporary)
 
 
 def load(path: str | Path) -> Predictions:
-    """Read predictions. Only columns x, y, z are demanded, so any program can write a file."""
+    """Read predictions. Only the columns x, y, z are required, so any program can write them."""
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such predictions file")
@@ -80,9 +75,9 @@ def load(path: str | Path) -> Predictions:
         stored = pd.read_csv(path) if path.suffix == ".csv" else pq.read_table(path)
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: not readable as predictions ({error})") from None
-    note: dict[str, Any] = {}
+    meta: dict[str, Any] = {}
     if isinstance(stored, pa.Table):
-        note = json.loads((stored.schema.metadata or {}).get(b"wavloc", b"{}"))
+        meta = json.loads((stored.schema.metadata or {}).get(b"wavloc", b"{}"))
         stored = stored.to_pandas()
     missing = [axis for axis in "xyz" if axis not in stored]
     if missing:
@@ -93,12 +88,10 @@ def load(path: str | Path) -> Predictions:
         position = stored[["x", "y", "z"]].to_numpy(np.float64)
     except ValueError as error:
         raise InputError(f"{path}: columns x, y, z must be numbers in metres ({error})") from None
-    failed = ~np.isfinite(position).all(axis=1)
-    status = (
-        stored["status"].to_numpy(object)
-        if "status" in stored
-        else np.where(failed, "failed", "ok")
-    )
+    if "status" in stored:
+        status = stored["status"].to_numpy(object)
+    else:
+        status = np.where(np.isfinite(position).all(axis=1), "ok", "failed")
     covariance = None
     if "cov_xx" in stored:
         covariance = np.empty((len(stored), 3, 3))
@@ -110,6 +103,6 @@ def load(path: str | Path) -> Predictions:
         status=status,
         covariance=covariance,
         **{name: np.load(file, mmap_mode="r") for name, file in arrays.items() if file.is_file()},
-        seconds_per_frame=note.pop("seconds_per_frame", float("nan")),
-        meta=note,
+        seconds_per_frame=meta.pop("seconds_per_frame", float("nan")),
+        meta=meta,
     )

@@ -1,18 +1,18 @@
-"""Fresh noise and time shifts for training, batched on the device; torch."""
+"""Random noise and time shifts for training, in batches on the training device."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-COLOUR = 2.0  # coloured noise: slope of the amplitude spectrum, uniform in +- this
+COLOUR = 2.0  # coloured noise: exponent of the amplitude spectrum, uniform in +- this
 
 
 def shifted(sound: Tensor, samples: int, most: int, generator: torch.Generator | None) -> Tensor:
     """Cut ``samples`` out of stored frames (B, C, L) around their centre: (B, C, samples).
 
-    Every frame is shifted by its own draw, uniform in +- ``most`` samples (or what is stored
-    around it), equal for all of its channels; without generator all are cut at the centre.
+    Each frame is shifted by its own draw, uniform in +- ``most`` samples as far as the stored
+    margin allows and the same for all its channels. Without a generator nothing is shifted.
     """
     centre = (sound.shape[-1] - samples) // 2
     reach = min(most, centre)
@@ -29,7 +29,7 @@ def shifted(sound: Tensor, samples: int, most: int, generator: torch.Generator |
 def noise(
     shape: tuple[int, ...], colour: str, generator: torch.Generator, device: torch.device
 ) -> Tensor:
-    """Noise (B, C, N) of unit power: ``white``, or ``coloured`` with a slope drawn per channel."""
+    """Noise (B, C, N) of unit power: ``white``, or ``coloured`` with a random slope per channel."""
     white = torch.randn(shape, generator=generator, device=device)
     if colour == "white":
         return white
@@ -46,9 +46,9 @@ def noisy(
     generator: torch.Generator,
     colour: str = "white",
 ) -> Tensor:
-    """Add noise to every channel of (B, C, N), at an SNR of its own, uniform in ``snr_db``.
+    """Add noise to (B, C, N); the SNR of each channel is uniform in ``snr_db`` (low, high).
 
-    Relative to the power of the channel in the frame. Unknown (NaN) channels stay NaN.
+    The SNR refers to the power of the channel in its frame. Missing (NaN) channels stay NaN.
     """
     low, high = snr_db
     draw = torch.rand((*clean.shape[:-1], 1), generator=generator, device=clean.device)

@@ -1,7 +1,7 @@
-"""A new source position and new walls for every training example, on the device; torch.
+"""Fresh rooms: a new source position and wall absorption for every training example.
 
-What the dataset's extension of simulated frames stores is drawn anew in every step here, from the
-dry sound of the stored frames.
+The dry sound of stored simulated frames is rendered again in every training step, on the training
+device.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from wavloc.errors import InputError
 from wavloc.frames import FRAME_SAMPLES, Frames
 from wavloc.simulation import image_source, rooms
 
-WALL_M, MIC_M = 0.3, 0.4  # how near a source comes to walls and microphones
-TRIES = 16  # places of a source, of which the first far enough from the microphones is taken
+WALL_M, MIC_M = 0.3, 0.4  # least distance of a source to walls and microphones
+TRIES = 16  # candidate positions per source; the first far enough from the microphones is taken
 
 
 @dataclasses.dataclass(frozen=True)
 class Rooms:
-    """The room of some frames, to be heard with other walls and sources elsewhere.
+    """The room of some frames, rendered anew with random wall absorption and source positions.
 
-    room (3,) in metres; origin (3,): room coordinates of the frames' (0, 0, 0); T60 in seconds,
-    nominal and uniform between the two.
+    room (3,) in metres; origin (3,): room coordinates of the frames' (0, 0, 0); t60_s: bounds of
+    the uniform nominal T60 in seconds.
     """
 
     room: np.ndarray
@@ -36,7 +36,7 @@ class Rooms:
 
     @classmethod
     def of(cls, frames: Frames, t60_s: tuple[float, float]) -> Rooms:
-        """The room that the frames were simulated in; `InputError` if they do not tell."""
+        """The room that the frames were simulated in; `InputError` if it is not known."""
         if not 0 <= t60_s[0] <= t60_s[1]:
             raise InputError(
                 f"fresh_t60_low_s, fresh_t60_high_s: {t60_s[0]} and {t60_s[1]} s, expected "
@@ -62,23 +62,24 @@ class Rooms:
     def simulate(
         self, dry: Tensor, mics: Tensor, samples: int, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """Sound (B, 1 + M, samples), the source's first, and the positions (B, 3) of the sources.
+        """Audio (B, 1 + M, samples), first the source's own, and source positions (B, 3).
 
-        dry (B, L): the wanted samples end half a pulse before its end, what is before them
-        reverberates in them, and before that there was silence. mics (B, M, 3) as in the frames.
+        dry (B, L): the returned samples end `DELAY` samples before its end; earlier samples
+        contribute reverberation, and silence precedes them. mics (B, M, 3) and the positions are
+        in metres, in the coordinates of the frames.
         """
         origin = torch.as_tensor(self.origin, dtype=mics.dtype, device=mics.device)
-        source = self._places(mics + origin, generator)
+        source = self._source_positions(mics + origin, generator)
         low, high = self.t60_s
         draw = torch.rand(len(dry), generator=generator, device=dry.device)
         t60_s = (low + (high - low) * draw).cpu().numpy()
         absorption, order = rooms.sabine(self.room, t60_s, self.speed_of_sound)
-        heard = self._heard(dry, mics + origin, source, absorption, order, samples)
+        at_mics = self._render(dry, mics + origin, source, absorption, order, samples)
         begin = dry.shape[1] - rooms.DELAY - samples
-        emitted = dry[:, None, begin : begin + samples]
-        return torch.cat([emitted, heard], dim=1), source - origin
+        at_source = dry[:, None, begin : begin + samples]
+        return torch.cat([at_source, at_mics], dim=1), source - origin
 
-    def _heard(
+    def _render(
         self,
         dry: Tensor,
         mics: Tensor,
@@ -87,24 +88,25 @@ class Rooms:
         order: np.ndarray,
         samples: int,
     ) -> Tensor:
-        """Sound at the microphones (B, M, samples), as many examples at a time as memory allows."""
+        """Audio at the microphones (B, M, samples), in batches that fit into memory."""
         constants = self.sample_rate, self.speed_of_sound
         length = dry.shape[1]
-        before = torch.nn.functional.pad(dry, (samples - 1, 0))
+        padded = torch.nn.functional.pad(dry, (samples - 1, 0))
         most = image_source.largest_batch(
             self.room, mics.shape[1], 0, *constants, length, dry.device.type
         )
-        heard = dry.new_empty(len(dry), mics.shape[1], samples)
-        for at in torch.as_tensor(np.argsort(order, kind="stable"), device=dry.device).split(most):
-            walls = (torch.as_tensor(part)[at.cpu()].to(dry.device) for part in (absorption, order))
-            response = image_source.impulse_responses(
-                self.room, mics[at], source[at], *walls, *constants, length
+        audio = dry.new_empty(len(dry), mics.shape[1], samples)
+        by_order = torch.as_tensor(np.argsort(order, kind="stable"), device=dry.device)
+        for index in by_order.split(most):
+            walls = (torch.as_tensor(x)[index.cpu()].to(dry.device) for x in (absorption, order))
+            rir = image_source.impulse_responses(
+                self.room, mics[index], source[index], *walls, *constants, length
             )
-            heard[at] = image_source.convolve(response, before[at])
-        return heard
+            audio[index] = image_source.convolve(rir, padded[index])
+        return audio
 
-    def _places(self, mics: Tensor, generator: torch.Generator) -> Tensor:
-        """Uniform in the room (B, 3), away from walls and microphones (B, M, 3)."""
+    def _source_positions(self, mics: Tensor, generator: torch.Generator) -> Tensor:
+        """Positions (B, 3) uniform in the room, away from walls and microphones (B, M, 3)."""
         size = (len(mics), TRIES, 3)
         room = torch.as_tensor(self.room, dtype=mics.dtype, device=mics.device)
         draw = torch.rand(size, generator=generator, device=mics.device, dtype=mics.dtype)

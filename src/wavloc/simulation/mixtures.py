@@ -1,8 +1,8 @@
-"""Several sources at once: sums of rendered frames whose sources are in different places.
+"""Several sources at once: sums of simulated frames whose sources are in different places.
 
-Each added frame is made as loud as the first one, on average over the microphones; its noise and
-its reverberation come along. Positions of further sources stand in the table of the frames, in the
-columns ``x_2``, ``y_2``, ``z_2`` and so on; the first is the frames' own.
+Each added frame, with its noise and reverberation, is scaled to the level of the first, averaged
+over the microphones. `Frames.source_position` is the position of the first source; the table of the
+frames holds those of the others, in the columns ``x_2``, ``y_2``, ``z_2`` and so on.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import numpy as np
 
 from wavloc import seeds
 from wavloc.errors import InputError
-from wavloc.frames import Frames, require_alike
+from wavloc.frames import Frames, require_compatible
 
-KIND = "sources"  # of a derived track, as in speech3@sources-2
-DRAWS = 32  # frames that are considered as partner of one frame
+KIND = "sources"  # kind of a derived track: speech3@sources-2
+DRAWS = 32  # candidates drawn for each added source of a frame
 AXES = "xyz"
 
 
@@ -28,11 +28,12 @@ def mixed(
     name: str = "",
     apart_m: float = 0.5,
 ) -> Frames:
-    """Frames in which counts (F,) >= 1 sources sound at once; the others are of ``partners``.
+    """Frames with counts (F,) >= 1 sources each; the added ones come from ``partners``.
 
-    Partners are drawn among those whose sources are at least ``apart_m`` from each other where
-    there are such. The array must be the same in all frames. name: of the frames, enters the seed.
-    The signal of a source is unknown (NaN) where there are several.
+    An added source is drawn at a distance of at least ``apart_m`` metres from the others; if no
+    candidate is that far away, the farthest is taken. All frames must share one array of
+    microphones. name: of the frames, enters the seed. `Frames.source_audio` is NaN where a frame
+    has several sources.
     """
     counts = np.asarray(counts)
     if counts.shape != (len(frames),):
@@ -47,7 +48,7 @@ def mixed(
             f"partners have signals of shape {partners.audio.shape[1:]}, expected "
             f"{frames.audio.shape[1:]} as the frames"
         )
-    require_alike([frames, partners])
+    require_compatible([frames, partners])
     rng = seeds.rng(seed, "mixture", name)
     most = int(counts.max())
     audio = np.array(frames.audio)
@@ -60,34 +61,34 @@ def mixed(
         nearest = np.linalg.norm(offset, axis=-1).min(axis=-1)  # (F, DRAWS)
         nearest = np.minimum(nearest, apart_m)
         chosen = np.take_along_axis(drawn, nearest.argmax(axis=1)[:, None], 1)[:, 0]
-        row = np.flatnonzero(counts > k)
-        places[row, k] = partners.source_position[chosen[row]]
-        sound = np.asarray(partners.audio[chosen[row]])
-        audio[row] += sound * (level[row] / np.maximum(_level(sound), 1e-12))[:, None, None]
+        index = np.flatnonzero(counts > k)
+        places[index, k] = partners.source_position[chosen[index]]
+        added = np.asarray(partners.audio[chosen[index]])
+        audio[index] += added * (level[index] / np.maximum(_level(added), 1e-12))[:, None, None]
     columns = {
         f"{axis}_{k + 1}": places[:, k, a] for k in range(1, most) for a, axis in enumerate(AXES)
     }
-    own = np.array(frames.source_audio)
-    own[counts > 1] = np.nan
-    place = {key: frames.meta[key] for key in ("room", "origin") if key in frames.meta}
+    source_audio = np.array(frames.source_audio)
+    source_audio[counts > 1] = np.nan
+    room = {key: frames.meta[key] for key in ("room", "origin") if key in frames.meta}
     return replace(
         frames,
         audio=audio,
-        source_audio=own,
+        source_audio=source_audio,
         table=frames.table.assign(sources=counts, **columns),
-        meta=place | {"sources": most},
+        meta=room | {"sources": most},
     )
 
 
 def _level(audio: np.ndarray) -> np.ndarray:
-    """Root of the mean power over microphones and time of each frame (F, M, L): (F,)."""
+    """RMS over microphones and time of each frame: (F, M, L) -> (F,)."""
     return np.sqrt(np.square(audio, dtype=np.float64).mean(axis=(1, 2))).astype(np.float32)
 
 
 def positions(frames: Frames) -> np.ndarray:
-    """Positions of all sources (F, K, 3) in metres; NaN where a frame has fewer than K."""
-    found, k = [np.asarray(frames.source_position, np.float64)], 2
+    """Positions (F, K, 3) of all sources in metres; NaN where a frame has fewer than K."""
+    places, k = [np.asarray(frames.source_position, np.float64)], 2
     while f"x_{k}" in frames.table:
-        found.append(frames.table[[f"{axis}_{k}" for axis in AXES]].to_numpy(np.float64))
+        places.append(frames.table[[f"{axis}_{k}" for axis in AXES]].to_numpy(np.float64))
         k += 1
-    return np.stack(found, axis=1)
+    return np.stack(places, axis=1)

@@ -116,9 +116,7 @@ ARRAYS = {
 }
 
 
-def draw_source(
-    rng: np.random.Generator, room: np.ndarray, mics: np.ndarray
-) -> np.ndarray:
+def draw_source(rng: np.random.Generator, room: np.ndarray, mics: np.ndarray) -> np.ndarray:
     """A place (3,) away from walls and microphones."""
     for _ in range(50):
         place = rng.uniform(WALL_M, room - WALL_M)

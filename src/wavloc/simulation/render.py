@@ -1,4 +1,4 @@
-"""Rendering scenes to frames: convolution, occlusion, noise, silence; resumable by chunks."""
+"""Rendering scenes to frames: convolution, occlusion, noise, silence; resumed after a crash."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from tqdm import tqdm
 
 from wavloc import audio, files, frames, provenance, seeds
 from wavloc.datasets.base import Scenes
 from wavloc.errors import InputError
-from wavloc.simulation import rooms
+from wavloc.simulation import image_source, rooms
 
-CHUNK = 64  # frames per stored chunk of an unfinished set: the most that an interruption costs
-SHADOW_GAIN, SHADOW_HZ = 0.35, 1000.0  # what is left of a direct path behind a person
+CHUNK = 64  # frames per stored chunk: the most that an interruption can lose
+SHADOW_GAIN, SHADOW_HZ = 0.35, 1000.0  # attenuation and low-pass of a direct path behind a person
 
 
 def render(
@@ -26,11 +27,11 @@ def render(
     identity: object = None,
     engine: str = "phase_grid",
 ) -> None:
-    """Simulate every frame of ``scenes`` and write a Frames folder at ``out``.
+    """Simulate every frame of ``scenes`` and write the Frames folder ``out``.
 
-    An interrupted run leaves finished chunks beside ``out`` and goes on from them when the same
-    scenes (``identity``: anything JSON that tells them apart) are rendered again. Equal seeds give
-    equal bytes, wherever the work was interrupted. engine: see `render_frames`.
+    An interrupted run leaves its finished chunks beside ``out``; rendering the same scenes again
+    resumes from them. identity: a JSON value that tells scenes apart. Equal seeds give equal bytes,
+    with or without interruption. engine: see `render_frames`.
     """
     out = Path(out)
     mark = provenance.digest([identity, seed, engine, provenance.code_digest(__name__)])
@@ -51,9 +52,7 @@ def render(
 
 @contextlib.contextmanager
 def _one_thread() -> Iterator[None]:
-    """The pipeline is parallel over tracks; and the number of cores must not change the bits."""
-    import torch
-
+    """Run on one thread: the number of cores must not change the result by a bit."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -62,10 +61,10 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _render_chunks(scenes: Scenes, folder: Path, what: str, engine: str) -> list[Path]:
-    """Clean sound of all frames in files of `CHUNK` frames (B, M, L); finished ones are kept."""
+def _render_chunks(scenes: Scenes, folder: Path, name: str, engine: str) -> list[Path]:
+    """Write noiseless audio in files of `CHUNK` frames (B, M, L); existing files are kept."""
     paths = []
-    with tqdm(total=len(scenes), desc=f"simulate {what}", unit="frame", disable=None) as bar:
+    with tqdm(total=len(scenes), desc=f"simulate {name}", unit="frame", disable=None) as bar:
         for first in range(0, len(scenes), CHUNK):
             last = min(first + CHUNK, len(scenes))
             path = folder / f"{first:07d}.npy"
@@ -79,60 +78,50 @@ def _render_chunks(scenes: Scenes, folder: Path, what: str, engine: str) -> list
 
 
 def render_frames(scenes: Scenes, rows: Sequence[int], engine: str = "phase_grid") -> np.ndarray:
-    """Clean microphone signals (B, M, L) of some frames; the source stands still within each.
+    """Noiseless microphone signals (B, M, L) of some frames; the source is fixed within a frame.
 
-    engine: ``phase_grid``, or ``pyroomacoustics``, the reference. Frames of one image order are
-    made together, as many as memory allows.
+    engine: ``phase_grid``, or ``pyroomacoustics``, the reference. Frames of equal image order are
+    rendered together, as many as memory allows.
     """
-    from wavloc.simulation import image_source
-
     rows = np.asarray(rows)
     absorption, order = rooms.sabine(scenes.room, scenes.t60_s[rows], scenes.speed_of_sound)
     if scenes.max_order is not None:
         order = np.minimum(order, scenes.max_order)
     n_mics, constants = scenes.mics.shape[-2], (scenes.sample_rate, scenes.speed_of_sound)
     sound = np.empty((len(rows), n_mics, scenes.samples), np.float32)
-    for one in np.unique(order):
-        alike = np.flatnonzero(order == one)
-        most = image_source.largest_batch(scenes.room, n_mics, int(one), *constants)
-        for first in range(0, len(alike), most):
-            part = alike[first : first + most]
-            sound[part] = _wet(scenes, rows[part], absorption[part], int(one), engine)
+    for group_order in np.unique(order).tolist():
+        group = np.flatnonzero(order == group_order)
+        most = image_source.largest_batch(scenes.room, n_mics, group_order, *constants)
+        for first in range(0, len(group), most):
+            part = group[first : first + most]
+            sound[part] = _reverberant(scenes, rows[part], absorption[part], group_order, engine)
     return sound
 
 
-def _wet(
+def _reverberant(
     scenes: Scenes, rows: np.ndarray, absorption: np.ndarray, order: int, engine: str
 ) -> np.ndarray:
-    """Sound (B, M, L) of frames of one image order.
+    """Audio (B, M, L) of frames of one image order.
 
-    The dry sound before a frame goes in too, as far back as the response reaches, so that the
-    reverberation of earlier speech is in the frame. Sample n of the dry signal reaches a
-    microphone at distance d exactly d fs / c samples later.
+    The dry sound before a frame is included as far back as the RIR reaches, so that the frame
+    contains the reverberation of earlier speech. Sample n of the dry signal reaches a microphone
+    at distance d exactly d fs / c samples later: the delay of the RIR is removed.
     """
-    import torch
-
-    from wavloc.simulation import image_source
-
-    response = _responses(scenes, rows, absorption, order, engine)
+    rir = _impulse_responses(scenes, rows, absorption, order, engine)
     if scenes.occluded is not None and scenes.occluded[rows].any():
-        direct = _responses(scenes, rows, np.ones(len(rows)), 0, engine)
-        response = _shadow(response, direct, scenes.occluded[rows], scenes.sample_rate)
-    history = response.shape[-1] - 1
+        direct = _impulse_responses(scenes, rows, np.ones(len(rows)), 0, engine)
+        rir = _shadow(rir, direct, scenes.occluded[rows], scenes.sample_rate)
+    history = rir.shape[-1] - 1
     dry = _cut(scenes, rows, rooms.DELAY - history, rooms.DELAY + scenes.samples)
-    return image_source.convolve(torch.from_numpy(response), torch.from_numpy(dry)).numpy()
+    return image_source.convolve(torch.from_numpy(rir), torch.from_numpy(dry)).numpy()
 
 
-def _responses(
+def _impulse_responses(
     scenes: Scenes, rows: np.ndarray, absorption: np.ndarray, order: int, engine: str
 ) -> np.ndarray:
-    """Impulse responses (B, M, T) of some frames by an engine, delay still in."""
-    import torch
-
-    from wavloc.simulation import image_source
-
-    alike = scenes.mics.ndim == 2
-    mics = np.repeat(scenes.mics[None], len(rows), axis=0) if alike else scenes.mics[rows]
+    """RIRs (B, M, T) of some frames by an engine, delayed by `rooms.DELAY`."""
+    shared = scenes.mics.ndim == 2
+    mics = np.repeat(scenes.mics[None], len(rows), axis=0) if shared else scenes.mics[rows]
     geometry = mics, scenes.source[rows], absorption
     constants = scenes.sample_rate, scenes.speed_of_sound
     if engine == "pyroomacoustics":
@@ -142,33 +131,32 @@ def _responses(
 
 
 def _cut(scenes: Scenes, rows: np.ndarray, first: int, last: int) -> np.ndarray:
-    """Dry samples first..last - 1 relative to each frame's start (B, last - first), silence
-    outside the frame's own programme.
+    """Dry samples first..last - 1 relative to the start of each frame: (B, last - first).
+
+    Samples outside ``dry_begin``..``dry_end`` of a frame are 0.
     """
-    at = scenes.start[rows, None] + np.arange(first, last)
-    inside = (at >= scenes.dry_begin[rows, None]) & (at < scenes.dry_end[rows, None])
-    return np.where(inside, scenes.dry[np.clip(at, 0, len(scenes.dry) - 1)], np.float32(0))
+    index = scenes.start[rows, None] + np.arange(first, last)
+    inside = (index >= scenes.dry_begin[rows, None]) & (index < scenes.dry_end[rows, None])
+    return np.where(inside, scenes.dry[np.clip(index, 0, len(scenes.dry) - 1)], np.float32(0))
 
 
-def _shadow(
-    response: np.ndarray, direct: np.ndarray, occluded: np.ndarray, rate: int
-) -> np.ndarray:
-    """Replace the direct path of occluded microphones (B, M) by a weaker, low-passed one."""
+def _shadow(rir: np.ndarray, direct: np.ndarray, occluded: np.ndarray, rate: int) -> np.ndarray:
+    """RIRs (B, M, T) with the direct path of occluded microphones (B, M) weaker and low-passed."""
     import scipy.signal  # slow to load, and only carried sources need it
 
     pole = np.exp(-2 * np.pi * SHADOW_HZ / rate)
-    dulled = SHADOW_GAIN * scipy.signal.lfilter([1 - pole], [1, -pole], direct)
-    shadowed = response.copy()
-    shadowed[occluded, : direct.shape[-1]] += (dulled - direct)[occluded]
+    low_passed = SHADOW_GAIN * scipy.signal.lfilter([1 - pole], [1, -pole], direct)
+    shadowed = rir.copy()
+    shadowed[occluded, : direct.shape[-1]] += (low_passed - direct)[occluded]
     return shadowed
 
 
 def _assemble(
     scenes: Scenes, chunks: list[Path], file: Path, seed: int, engine: str
 ) -> frames.Frames:
-    """Put chunks together: gains, noise, silence threshold, table and provenance.
+    """Frames of all chunks: silent frames dropped, gains and noise applied, table and provenance.
 
-    The sound goes to a file that is mapped, so that memory does not grow with the frames.
+    Audio is written to a memory-mapped ``file``, so that memory does not grow with the frames.
     """
     power = np.concatenate([np.square(np.load(path)).mean(axis=-1) for path in chunks])  # (F, M)
     level = power.mean(axis=1)
@@ -178,31 +166,16 @@ def _assemble(
     if len(keep) == 0 or not level[keep].max() > 0:
         raise InputError("all frames are silent: the dry sound given to the simulation is empty")
     reference = level[keep].mean() if scenes.noise_level == "track" else power
-    snr_db = np.broadcast_to(scenes.snr_db.reshape(len(scenes), -1), power.shape)
-    sigma = np.sqrt(reference * 10 ** (-snr_db / 10)).astype(np.float32)
-    gain = 10 ** (np.asarray(scenes.meta.get("gain_db", [0.0])) / 20)
-    shape = (len(keep), scenes.mics.shape[-2], scenes.samples)
-    sound = np.lib.format.open_memmap(file, "w+", np.float32, shape)
-    loaded = -1
-    for row, index in enumerate(keep):  # one stream per frame: any subset can be made again
-        chunk, place = divmod(int(index), CHUNK)
-        if chunk != loaded:
-            clean, loaded = np.load(chunks[chunk]), chunk
-        frame = clean[place]
-        if np.isfinite(snr_db[index]).any():
-            noise = seeds.rng(seed, "noise", scenes.table["track"].iloc[index], int(index))
-            frame += sigma[index, :, None] * noise.standard_normal(frame.shape, dtype=np.float32)
-        sound[row] = frame * gain[:, None].astype(np.float32)
+    sound = _add_noise(scenes, chunks, keep, reference, file, seed)
     parts = [keep[first : first + CHUNK] for first in range(0, len(keep), CHUNK)]
     source = np.concatenate([_cut(scenes, part, 0, scenes.samples) for part in parts])
-    table = scenes.table.iloc[keep].reset_index(drop=True)
     order = rooms.sabine(scenes.room, scenes.t60_s[keep], scenes.speed_of_sound)[1]
     return frames.Frames(
         audio=sound,
         source_audio=source,
         mic_positions=(scenes.mics if scenes.mics.ndim == 2 else scenes.mics[keep]) - scenes.origin,
         source_position=scenes.source[keep] - scenes.origin,
-        table=table,
+        table=scenes.table.iloc[keep].reset_index(drop=True),
         sample_rate=scenes.sample_rate,
         speed_of_sound=scenes.speed_of_sound,
         meta=scenes.meta
@@ -217,3 +190,34 @@ def _assemble(
             "provenance": provenance.stamp(),
         },
     )
+
+
+def _add_noise(
+    scenes: Scenes,
+    chunks: list[Path],
+    keep: np.ndarray,
+    reference: np.ndarray | float,
+    file: Path,
+    seed: int,
+) -> np.ndarray:
+    """Audio of the frames ``keep`` with noise and gains, mapped to ``file``: (F, M, L) float32.
+
+    reference: power that the SNR refers to, (F, M) or one for all frames. The noise of each frame
+    has its own random stream, so that any subset of the frames can be rendered again.
+    """
+    shape = (len(keep), scenes.mics.shape[-2], scenes.samples)
+    snr_db = np.broadcast_to(scenes.snr_db.reshape(len(scenes), -1), (len(scenes), shape[1]))
+    sigma = np.sqrt(reference * 10 ** (-snr_db / 10)).astype(np.float32)
+    gain = 10 ** (np.asarray(scenes.meta.get("gain_db", [0.0])) / 20)
+    sound = np.lib.format.open_memmap(file, "w+", np.float32, shape)
+    loaded = -1
+    for row, index in enumerate(keep):
+        chunk, place = divmod(int(index), CHUNK)
+        if chunk != loaded:
+            clean, loaded = np.load(chunks[chunk]), chunk
+        frame = clean[place]
+        if np.isfinite(snr_db[index]).any():
+            noise = seeds.rng(seed, "noise", scenes.table["track"].iloc[index], int(index))
+            frame += sigma[index, :, None] * noise.standard_normal(frame.shape, dtype=np.float32)
+        sound[row] = frame * gain[:, None].astype(np.float32)
+    return sound

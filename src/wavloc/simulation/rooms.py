@@ -1,8 +1,8 @@
-"""Walls for a nominal T60, and image-source responses with pyroomacoustics, the reference engine.
+"""Wall absorption for a nominal T60, and room impulse responses (RIRs) by pyroomacoustics.
 
-Facts that are easy to get wrong, all handled here and tested: the constant delay of half the
-fractional-delay filter, Sabine's bound, the 10 Hz high-pass, thread count and speed of sound,
-which live in process-wide settings.
+pyroomacoustics is the reference engine. Easy to get wrong, handled here and tested: the constant
+delay of half the fractional-delay filter, Sabine's bound, the 10 Hz high-pass, and the process-wide
+settings for the speed of sound and the number of threads.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from types import ModuleType
 
 import numpy as np
 
-TAPS = 81  # of the pulse that stands for an image between samples
-DELAY = TAPS // 2  # constant delay of every response of either engine, samples
+TAPS = 81  # of the fractional-delay filter
+DELAY = TAPS // 2  # constant delay of every RIR of either engine, samples
 
 
 @functools.cache
 def _library(speed: float) -> ModuleType:
-    """pyroomacoustics with its process-wide settings made ours."""
+    """pyroomacoustics with the process-wide settings that this project needs."""
     import pyroomacoustics
 
     pyroomacoustics.constants.set("c", speed)
     pyroomacoustics.constants.set("frac_delay_length", TAPS)
-    pyroomacoustics.constants.set("num_threads", 1)  # parallel over tracks, not inside one room
-    # The filter acts on each finite response and leaves edges up to 100 Hz; the dry sound is
-    # high-passed instead, once, the same for all microphones.
+    pyroomacoustics.constants.set("num_threads", 1)  # the workflow runs tracks in parallel instead
+    # The high-pass acts on each truncated RIR and leaves artefacts up to 100 Hz. The dry sound is
+    # high-passed instead, once for all microphones.
     pyroomacoustics.constants.set("rir_hpf_enable", False)
     return pyroomacoustics
 
@@ -34,10 +34,10 @@ def _library(speed: float) -> ModuleType:
 def sabine(
     room: np.ndarray, t60_s: np.ndarray | float, speed: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Wall absorption and image order for each nominal T60 (F,) by Sabine's formula.
+    """Wall absorption and image order for each nominal T60 (F,) in seconds, by Sabine's formula.
 
-    Below the bound where absorption would exceed 1 (0.105 s in 7 x 8 x 2 m) the room is anechoic:
-    (1.0, 0), to which the formula tends there. The order lets images arrive until T60.
+    A T60 below the bound at which absorption reaches 1 (0.105 s in 7 x 8 x 2 m) gives an anechoic
+    room: absorption 1, order 0. Otherwise the order covers all images that arrive before T60.
     """
     room = np.asarray(room, float)
     volume = room.prod()
@@ -59,19 +59,19 @@ def impulse_responses(
     sample_rate: int,
     speed: float,
 ) -> np.ndarray:
-    """Responses (B, M, T) of B sources in one room, zero-padded to the longest, delay still in.
+    """RIRs (B, M, T) of B sources in one room, zero-padded to the longest, delayed by `DELAY`.
 
-    mics (B, M, 3), source (B, 3) in metres, absorption (B,). Amplitudes are 1 / distance times the
-    reflections. One room at a time: this is the engine to compare with.
+    mics (B, M, 3), source (B, 3) in metres, absorption (B,). The amplitude of an image is
+    1 / distance times its reflection coefficients. Sources are simulated one by one.
     """
     library = _library(speed)
     ragged = []
-    for heard_at, sounds_at, walls in zip(mics, source, absorption, strict=True):
+    for array, position, energy in zip(mics, source, absorption, strict=True):
         shoebox = library.ShoeBox(
-            room, fs=sample_rate, materials=library.Material(float(walls)), max_order=max_order
+            room, fs=sample_rate, materials=library.Material(float(energy)), max_order=max_order
         )
-        shoebox.add_source(sounds_at)
-        shoebox.add_microphone(heard_at.T)
+        shoebox.add_source(position)
+        shoebox.add_microphone(array.T)
         shoebox.compute_rir()
         ragged += [response[0] for response in shoebox.rir]
     responses = np.zeros((len(ragged), max(map(len, ragged))), np.float32)

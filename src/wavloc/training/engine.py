@@ -1,4 +1,4 @@
-"""The training loop: data resident on the device, fresh noise and shifts, exact resume.
+"""The training loop: data resident on the device, new noise and shifts in every step, exact resume.
 
 Every random draw of a step comes from a generator seeded by (seed, purpose, epoch, step), so a run
 that is killed and started again ends in the same weights, bit for bit on a CPU.
@@ -9,36 +9,64 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
-import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from wavloc import meter, provenance, seeds
+from wavloc.devices import choose_device
 from wavloc.errors import InputError, WorkError
 from wavloc.frames import Frames
-from wavloc.methods.learned.base import LearnedMethod
 from wavloc.simulation import augment, fresh
-from wavloc.training import history, parallel, precision, schedule, state
+from wavloc.training import history, parallel, precision, state
+from wavloc.training.recipe import rate_factor
 
 Batch = dict[str, Tensor]
 
 
+class Trainable(Protocol):
+    """What the loop asks of a method; `wavloc.methods.learned.base` says what each part does."""
+
+    name: str
+    seed: int
+    seed_name: str  # enters every seed
+    options: Any  # a `Recipe`
+    network: Any  # nn.Module
+    training_note: dict[str, Any]
+
+    @property
+    def uses_sound(self) -> bool: ...
+    @property
+    def samples(self) -> int: ...
+    @property
+    def starts_trained(self) -> bool: ...
+    def to(self, device: torch.device) -> Any: ...
+    def parts(self) -> Mapping[str, nn.Module]: ...
+    def parameter_groups(self) -> list[dict[str, Any]]: ...
+    def tensors(self, frames: Frames) -> Batch: ...
+    def hide_source(self, audio: Tensor) -> Tensor: ...
+    def normalise(self, audio: Tensor) -> Tensor: ...
+    def features(self, audio: Tensor) -> Batch: ...
+    def inputs(self, batch: Batch) -> Batch: ...
+    def loss(self, inputs: Batch, generator: torch.Generator | None) -> tuple[Tensor, Batch]: ...
+    def validate(self, inputs: Batch) -> Batch: ...
+
+
 @dataclasses.dataclass
 class Run:
-    """Where and how a training runs; what is trained and by which recipe is the method's matter.
+    """Where and how a training runs; the method says what is trained and by which recipe.
 
-    folder: for the state of an unfinished run, removed by `finish`; save_every_s: seconds
-    between saved states (0: after every epoch). accumulate: parts that a batch passes the network
-    in, for less memory; their gradients add up to that of the batch. Batch statistics, dropout and
-    the masks of chance are then those of each part, as they are of each process of a group.
+    folder: for the state of an unfinished run, removed by `finish`; save_every_s: seconds between
+    saved states (0: after every epoch). accumulate: number of parts in which a batch passes the
+    network, to save memory; their gradients add up to that of the batch. Each part, as each process
+    of a group, has its own batch statistics, dropout and random masks.
     """
 
     folder: Path
@@ -58,16 +86,16 @@ class Run:
         self.torch_device = choose_device(self.device)
         self.group = parallel.Group.joined(self.torch_device)
 
-    def train(self, method: LearnedMethod, train: Frames, valid: Frames) -> None:
+    def train(self, method: Trainable, train: Frames, valid: Frames) -> None:
         """Train ``method.network`` in place; the weights of the best validation epoch are kept."""
         with _deterministic(self.torch_device):
             self._train(method, train, valid)
 
-    def _train(self, method: LearnedMethod, train: Frames, valid: Frames) -> None:
+    def _train(self, method: Trainable, train: Frames, valid: Frames) -> None:
         recipe, device = method.options, self.torch_device
         spent = meter.Meter(device if device.type == "cuda" else None)
         method.to(device)
-        copies = 0 if recipe.fresh else recipe.copies  # a room that is gone has no use for them
+        copies = 0 if recipe.fresh else recipe.copies  # fresh rooms make stored copies useless
         trained = _Data(method, train, device, "train", copies, self.format)
         checked = _Data(method, valid, device, "valid", 1, self.format)
         per_epoch = max(1, len(trained) // recipe.batch)
@@ -84,9 +112,9 @@ class Run:
         resumed = state.load(self.folder, method.network, optimizer)
         if resumed:
             note, best = resumed
-        elif method.start:  # the weights that it starts from are kept where nothing better comes
+        elif method.starts_trained:  # keep these weights unless an epoch is better
             note["best"] = self._validate(method, checked)["criterion"]
-        before = note["cost"]  # of the runs that this one goes on from
+        before = note["cost"]  # of the interrupted runs that this one continues
         network = method.network
         if self.compile:
             method.network = torch.compile(network)
@@ -134,7 +162,7 @@ class Run:
 
     def _epoch(
         self,
-        method: LearnedMethod,
+        method: Trainable,
         data: _Data,
         optimizer: torch.optim.Optimizer,
         epoch: int,
@@ -147,14 +175,14 @@ class Run:
             len(data), generator=_generator(method, torch.device("cpu"), "order", epoch)
         ).to(device)
         method.network.train()
-        own = [self.group.rank] if self.group.rank else []  # the first draws as one alone
+        own = [self.group.rank] if self.group.rank else []  # the first draws as a single process
         total: dict[str, Tensor] = {}
         for step in range(per_epoch):
             torch.manual_seed(_seed(method, "dropout", epoch, step, *own))
             generator = _generator(method, device, "step", epoch, step)
             index = order[step * recipe.batch : (step + 1) * recipe.batch]
             for group in optimizer.param_groups:
-                group["lr"] = recipe.learning_rate * schedule.factor(
+                group["lr"] = recipe.learning_rate * rate_factor(
                     recipe, epoch * per_epoch + step, per_epoch
                 )
             inputs = data.batch(index, epoch, generator, self.group)
@@ -162,11 +190,11 @@ class Run:
                 generator = _generator(method, device, "masks", epoch, step, *own)
             optimizer.zero_grad(set_to_none=True)
             for part, weight in _parts(inputs, self.accumulate):
-                with self._products():
-                    loss, figures = method.loss(part, generator)
-                with precision.products(device, None, self.format.tf32):
+                with self._autocast():
+                    loss, terms = method.loss(part, generator)
+                with precision.autocast(device, None, self.format.tf32):
                     (loss * weight).backward()
-                for name, value in {"loss": loss.detach(), **figures}.items():
+                for name, value in {"loss": loss.detach(), **terms}.items():
                     total[name] = total.get(name, 0) + value * weight
             self.group.average_gradients(method.network)
             optimizer.step()
@@ -185,22 +213,22 @@ class Run:
         return {"learning_rate": optimizer.param_groups[0]["lr"], **mean}
 
     @torch.no_grad()
-    def _validate(self, method: LearnedMethod, data: _Data) -> dict[str, float]:
-        """Mean figures over all validation frames, without masks of chance."""
+    def _validate(self, method: Trainable, data: _Data) -> dict[str, float]:
+        """Mean metrics over all validation frames, with nothing masked at random."""
         method.network.eval()
         total: dict[str, Tensor] = {}
         size = method.options.batch
         for start in range(self.group.rank * size, len(data), self.group.size * size):
             index = torch.arange(start, min(start + size, len(data)), device=self.torch_device)
-            with self._products():
-                figures = method.validate(data.batch(index, 0, None))
-            for name, value in figures.items():
+            with self._autocast():
+                metrics = method.validate(data.batch(index, 0, None))
+            for name, value in metrics.items():
                 total[name] = total.get(name, 0) + value * len(index)
         sums = self.group.summed({name: float(value) for name, value in total.items()})
         return {name: value / len(data) for name, value in sums.items()}
 
-    def _products(self) -> contextlib.AbstractContextManager:
-        return precision.products(self.torch_device, self.format.network, self.format.tf32)
+    def _autocast(self) -> contextlib.AbstractContextManager[None]:
+        return precision.autocast(self.torch_device, self.format.network, self.format.tf32)
 
     def describe(self) -> str:
         """The device in words."""
@@ -209,9 +237,9 @@ class Run:
         return provenance.device()
 
     def divided(self) -> dict[str, int]:
-        """In how many parts and processes a batch was treated, where not in one."""
-        found = {"accumulate": self.accumulate, "processes": self.group.size}
-        return {name: count for name, count in found.items() if count > 1}
+        """Numbers of parts and processes that a batch was divided into, where above one."""
+        counts = {"accumulate": self.accumulate, "processes": self.group.size}
+        return {name: count for name, count in counts.items() if count > 1}
 
     def write(self, folder: Path) -> None:
         """History as csv and plot."""
@@ -225,13 +253,13 @@ class Run:
 class _Data:
     """Frames on the device. With copies, the features of that many augmented copies are kept.
 
-    Sound is augmented anew in every step all the same: shifts common to all microphones leave the
-    delays as they are, and the network cannot learn the sound of a frame by heart.
+    The sound itself is still augmented in every step: a shift common to all microphones leaves the
+    delays as they are, and keeps the network from memorising the sound of a frame.
     """
 
     def __init__(
         self,
-        method: LearnedMethod,
+        method: Trainable,
         frames: Frames,
         device: torch.device,
         role: str,
@@ -245,7 +273,7 @@ class _Data:
         if method.options.fresh and role == "train":
             t60_s = (method.options.fresh_t60_low_s, method.options.fresh_t60_high_s)
             self.rooms = fresh.Rooms.of(frames, t60_s)
-        self.kept = [kept for kept in (self._features_of_all(c) for c in range(copies)) if kept]
+        self.kept = [part for part in (self._features_of_all(c) for c in range(copies)) if part]
 
     def __len__(self) -> int:
         return self.count
@@ -257,17 +285,17 @@ class _Data:
         generator: torch.Generator | None,
         group: parallel.Group = parallel.ALONE,
     ) -> Batch:
-        """Inputs of a process's share of some frames; without generator (validation) always the
-        same.
+        """Inputs of this process's share of some frames; the same ones every time without a
+        generator (validation).
         """
         generator = generator or _generator(self.method, self.device, "valid", int(index[0]))
         if self.kept and not self.method.uses_sound:
             batch = {k: v[index] for k, v in self.tensors.items() if k != "audio"}
         else:
             batch = self._augmented(index, generator)
-        place = group.share(torch.arange(len(index), device=index.device))
-        if len(place) < len(index):
-            batch, index = {name: value[place] for name, value in batch.items()}, index[place]
+        own = group.share(torch.arange(len(index), device=index.device))
+        if len(own) < len(index):
+            batch, index = {name: value[own] for name, value in batch.items()}, index[own]
         if self.kept:
             kept = self.kept[epoch % len(self.kept)]
             batch |= {
@@ -279,17 +307,17 @@ class _Data:
         return self.method.inputs(batch)
 
     def _augmented(self, index: Tensor, generator: torch.Generator) -> Batch:
-        """New rooms or a time shift, normalisation and noise; validation frames keep theirs."""
+        """New rooms or a time shift, normalisation and noise; validation keeps its rooms."""
         method, recipe = self.method, self.method.options
         batch = {name: value[index] for name, value in self.tensors.items()}
         if self.rooms:
             batch["audio"], batch["source"] = self.rooms.simulate(
-                batch["audio"][:, 0], batch["mics"], method.facts.samples, generator
+                batch["audio"][:, 0], batch["mics"], method.samples, generator
             )
-        batch["audio"] = method.shown(batch["audio"])
+        batch["audio"] = method.hide_source(batch["audio"])
         shift = round(recipe.shift_s * self.rate)
         moved = generator if self.role == "train" else None
-        cut = augment.shifted(batch["audio"], method.facts.samples, shift, moved)
+        cut = augment.shifted(batch["audio"], method.samples, shift, moved)
         clean = method.normalise(cut)
         snr_db = (recipe.snr_low_db, recipe.snr_high_db)
         noisy = augment.noisy(clean, snr_db, generator, recipe.noise)
@@ -297,7 +325,7 @@ class _Data:
 
     @torch.no_grad()
     def _features(self, audio: Tensor) -> Batch:
-        with precision.products(self.device, self.format.features, self.format.tf32):
+        with precision.autocast(self.device, self.format.features, self.format.tf32):
             return self.method.features(audio)
 
     def _features_of_all(self, copy: int) -> Batch:
@@ -315,11 +343,11 @@ class _Data:
             for start in range(0, self.count, size):
                 index = torch.arange(start, min(start + size, self.count), device=self.device)
                 generator = _generator(self.method, self.device, f"copy {self.role}", copy, start)
-                found = self._features(self._augmented(index, generator)["audio"])
-                if not found:
+                features = self._features(self._augmented(index, generator)["audio"])
+                if not features:
                     return {}
                 parts.append(
-                    {k: v.half() if v.is_floating_point() else v for k, v in found.items()}
+                    {k: v.half() if v.is_floating_point() else v for k, v in features.items()}
                 )
                 bar.update(len(index))
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
@@ -336,39 +364,26 @@ def _parts(inputs: Batch, count: int) -> Iterator[tuple[Batch, float]]:
         yield {name: value[part] for name, value in inputs.items()}, len(place) / size
 
 
-def choose_device(name: str) -> torch.device:
-    """``auto`` is the GPU if there is one."""
-    if name == "auto":
-        place = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"  # of a group, each its own GPU
-        return torch.device(place if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"device '{name}': {str(error).splitlines()[0]}") from None
-    return device
-
-
-def _optimizer(method: LearnedMethod) -> torch.optim.Optimizer:
+def _optimizer(method: Trainable) -> torch.optim.Optimizer:
     kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[method.options.optimizer]
     return kind(method.parameter_groups(), lr=method.options.learning_rate, fused=True)
 
 
-def _seed(method: LearnedMethod, *axis: str | int) -> int:
-    return int(seeds.sequence(method.seed, method.name, *axis).generate_state(1)[0])
+def _seed(method: Trainable, *axis: str | int) -> int:
+    return int(seeds.sequence(method.seed, method.seed_name, *axis).generate_state(1)[0])
 
 
-def _generator(method: LearnedMethod, device: torch.device, *axis: str | int) -> torch.Generator:
+def _generator(method: Trainable, device: torch.device, *axis: str | int) -> torch.Generator:
     return torch.Generator(device).manual_seed(_seed(method, *axis))
 
 
-def _identity(method: LearnedMethod, train: Frames, valid: Frames) -> str:
-    """Tells one training from another: an unfinished state of anything else is of no use."""
+def _identity(method: Trainable, train: Frames, valid: Frames) -> str:
+    """Digest of all that decides a training, so that only its own state is continued."""
     data = [
         [len(part), np.asarray(part.source_position).sum(), np.asarray(part.audio[0]).sum()]
         for part in (train, valid)
     ]
-    data += [  # weights that it begins with are data as well
+    data += [  # the initial weights
         [name, sum(float(value.double().sum()) for value in part.state_dict().values())]
         for name, part in method.parts().items()
     ]
@@ -385,10 +400,9 @@ def _remove_others(folder: Path) -> None:
 
 @contextlib.contextmanager
 def _deterministic(device: torch.device) -> Iterator[None]:
-    """On a CPU only algorithms that give the same bits every time.
+    """On a CPU use only algorithms that give the same bits every time.
 
-    Memory that nothing was written to is not filled first, which takes a tenth of a step: no
-    operation here reads such memory.
+    Filling uninitialised memory would take a tenth of a step, and no operation here reads it.
     """
     before = torch.are_deterministic_algorithms_enabled()
     filled = torch.utils.deterministic.fill_uninitialized_memory

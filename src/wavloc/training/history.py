@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from wavloc import files
 
@@ -14,26 +15,20 @@ LOSSES = ("train_loss", "loss")
 
 
 def write(folder: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """``history.csv`` (one row per epoch) and ``history.png`` (losses, validation figures)."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
+    """``history.csv`` (one row per epoch) and ``history.png`` (losses, validation metrics)."""
     table = pd.DataFrame(rows)
     files.write_text(folder / "history.csv", table.to_csv(index=False, float_format="%.6g"))
     fixed = {"epoch", "learning_rate", "frames_per_s", "criterion", *LOSSES}
-    figures = [name for name in table if name not in fixed and not name.startswith("train_")]
-    figures = [name for name in figures if not name.startswith("loss_")]
-    plot, axes = plt.subplots(1, 1 + len(figures), figsize=(4 * (1 + len(figures)), 3))
-    axes = [axes] if not figures else list(axes)
+    metrics = [name for name in table if name not in fixed and not name.startswith("train_")]
+    metrics = [name for name in metrics if not name.startswith("loss_")]
+    plot = Figure(figsize=(4 * (1 + len(metrics)), 3))
+    axes = plot.subplots(1, 1 + len(metrics), squeeze=False)[0]
     for name, label in zip(LOSSES, ("training", "validation"), strict=True):
         axes[0].plot(table["epoch"], table[name], label=label)
     axes[0].set(xlabel="epoch", ylabel="loss", yscale="log")
     axes[0].legend()
-    for axis, name in zip(axes[1:], figures, strict=True):
+    for axis, name in zip(axes[1:], metrics, strict=True):
         axis.plot(table["epoch"], table[name])
         axis.set(xlabel="epoch", ylabel=f"validation {name}", ylim=(0, None))
     with files.replacing(folder / "history.png") as temporary:
         plot.savefig(temporary, dpi=100, bbox_inches="tight", metadata={"Software": None})
-    plt.close(plot)

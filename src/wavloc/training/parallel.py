@@ -27,13 +27,13 @@ class Group:
 
     @staticmethod
     def joined(device: torch.device) -> Group:
-        """The group that the launcher's environment tells of, joined; without one, alone."""
+        """Join the group named in the launcher's environment; without one, work alone."""
         size = int(os.environ.get("WORLD_SIZE", "1"))
         if size == 1:
             return Group()
         if not distributed.is_initialized():
             if device.type == "cuda":
-                torch.cuda.set_device(device)  # objects are sent through it too
+                torch.cuda.set_device(device)  # objects pass through it too
             distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
         return Group(distributed.get_rank(), size)
 
@@ -52,32 +52,32 @@ class Group:
 
     def average(self, tensors: Iterable[Tensor]) -> None:
         """Mean over the processes, in place; one message for all tensors."""
-        found = [tensor for tensor in tensors if tensor.is_floating_point()]
-        if self.size == 1 or not found:
+        real = [tensor for tensor in tensors if tensor.is_floating_point()]
+        if self.size == 1 or not real:
             return
-        flat = torch.cat([tensor.detach().flatten() for tensor in found])
+        flat = torch.cat([tensor.detach().flatten() for tensor in real])
         distributed.all_reduce(flat)
         flat /= self.size
-        parts = flat.split([tensor.numel() for tensor in found])
+        parts = flat.split([tensor.numel() for tensor in real])
         with torch.no_grad():
-            for tensor, part in zip(found, parts, strict=True):
+            for tensor, part in zip(real, parts, strict=True):
                 tensor.copy_(part.view_as(tensor))
 
     def average_gradients(self, network: nn.Module) -> None:
-        """A parameter that met no frame of this process counts as zero here."""
+        """As `average`; a parameter that no frame of this process used has a gradient of zero."""
         if self.size == 1:
             return
         for parameter in network.parameters():
             if parameter.requires_grad and parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
-        self.average(p.grad for p in network.parameters() if p.requires_grad)
+        self.average(p.grad for p in network.parameters() if p.grad is not None)
 
-    def summed(self, figures: dict[str, float]) -> dict[str, float]:
+    def summed(self, metrics: dict[str, float]) -> dict[str, float]:
         """Sums over the processes, the same in each."""
         if self.size == 1:
-            return figures
+            return metrics
         parts: list[dict[str, float]] = [{}] * self.size
-        distributed.all_gather_object(parts, figures)
+        distributed.all_gather_object(parts, metrics)
         names = dict.fromkeys(name for part in parts for name in part)
         return {name: sum(part.get(name, 0.0) for part in parts) for name in names}
 
@@ -85,17 +85,17 @@ class Group:
         """The decision of the first process."""
         if self.size == 1:
             return decision
-        told = [decision]
-        distributed.broadcast_object_list(told, src=0)
-        return told[0]
+        sent = [decision]
+        distributed.broadcast_object_list(sent, src=0)
+        return sent[0]
 
     def leave(self) -> None:
-        """Nothing more will be sent."""
+        """Leave the group; nothing is sent any more."""
         if self.size > 1:
             distributed.destroy_process_group()
 
     def wait(self) -> None:
-        """Go on when all processes are here."""
+        """Wait for all processes."""
         if self.size > 1:
             distributed.barrier()
 

@@ -1,7 +1,7 @@
 """Number formats of a training: plain float32, or faster ones where the device has them.
 
 Only the networks and their features run in a faster format. The simulation of fresh rooms stays in
-full float32 (its products lose 1e-3 under TF32), and so do all Fourier transforms.
+full float32 (TF32 would cost it an error of 1e-3), and so do all Fourier transforms.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from wavloc.errors import InputError
 
 
 class Format(NamedTuple):
-    """network, features: type that autocast uses there (None: float32). tf32: on a GPU, products
-    of float32 with 10 bits of mantissa.
+    """network, features: type that autocast uses there (None: float32). tf32: multiply float32
+    numbers with 10 bits of mantissa on a GPU.
     """
 
     network: torch.dtype | None = None
@@ -41,8 +41,8 @@ def format_of(name: str) -> Format:
 
 
 @contextlib.contextmanager
-def products(device: torch.device, dtype: torch.dtype | None, tf32: bool) -> Iterator[None]:
-    """Inside, matrix products and convolutions on ``device`` use that format; then as before."""
+def autocast(device: torch.device, dtype: torch.dtype | None, tf32: bool) -> Iterator[None]:
+    """Compute matrix products and convolutions on ``device`` in that format."""
     before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
     try:

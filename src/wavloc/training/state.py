@@ -45,7 +45,7 @@ def load(
             note = json.loads(stored.metadata()["note"])
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, KeyError, ValueError):
-        return None  # written by a system that died while writing: begin anew
+        return None  # damaged by a crash: start again
     parts: dict[str, dict[str, Tensor]] = {"last": {}, "best": {}, "optimizer": {}}
     for name, value in tensors.items():
         part, _, rest = name.partition(".")

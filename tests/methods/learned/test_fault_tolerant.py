@@ -21,8 +21,8 @@ from wavloc.features.reliability import reliability
 from wavloc.frames import Frames
 from wavloc.geometry import LUVIRA_MICS
 from wavloc.methods import predictions
-from wavloc.methods.learned import attention, fault_tolerant
-from wavloc.methods.learned.base import Facts
+from wavloc.methods.learned import fault_tolerant, layers
+from wavloc.methods.learned.base import DataStats
 from wavloc.methods.learned.encoders import beats, encoders, spectrogram
 from wavloc.methods.learned.ngcc_phat import NGCC
 from wavloc.recordings import suspicious
@@ -102,7 +102,7 @@ def attended(
     query, key, value = (seeded(2, 3, n, 8, seed=n) for n in (4, 20, 21))
     value = value[:, :, :20].clone().requires_grad_()
     key = key.clone().requires_grad_()
-    mixed = attention.sparse_attention(query, key, value, present, share)
+    mixed = layers.sparse_attention(query, key, value, present, share)
     mixed.square().sum().backward()
     return mixed.detach(), key.grad, value.grad
 
@@ -112,7 +112,7 @@ def test_attention_to_everything_is_dense_attention() -> None:
     present[1, 12:] = False
     mixed, *_ = attended(1.0, present)
     query, key, value = (seeded(2, 3, n, 8, seed=n) for n in (4, 20, 21))
-    dense = attention.dense_attention(query, key, value[:, :, :20], present)
+    dense = layers.dense_attention(query, key, value[:, :, :20], present)
     assert (mixed - dense).abs().max() < 1e-6
 
 
@@ -144,13 +144,13 @@ def test_a_frame_without_keys_gives_zeros() -> None:
         assert torch.isfinite(of_key).all()
         assert (of_value == 0).all()
     query = seeded(2, 3, 4, 8)
-    assert (attention.dense_attention(query, query, query, present[:, :4]) == 0).all()
+    assert (layers.dense_attention(query, query, query, present[:, :4]) == 0).all()
 
 
 def test_pairs_that_a_frame_drops_change_nothing() -> None:
     """The least coherent pairs leave before anything is computed from their rows."""
     frames = anechoic_frames(2)
-    method = untrained(frames, keep="frame", share=0.5)
+    method = untrained(frames, keep="frame", top_t=0.5)
     agreement = torch.linspace(0, 1, 55).expand(2, -1)
     rows = seeded(2, 110, 629)
     other = rows.clone()
@@ -221,13 +221,13 @@ def test_nothing_that_is_hidden_leaks() -> None:
     inputs = method.inputs(batch)
     changed = inputs | {"positions": inputs["positions"].clone()}
     changed["positions"][:, 0] = 9.0  # the truth that training holds
-    answers = [method.answer(given)["position"] for given in (inputs, changed)]
+    answers = [method.estimate_batch(given)["position"] for given in (inputs, changed)]
     assert torch.equal(*answers)
     method.network.train()
-    heard = inputs["heard"]
-    located = heard.clone()
-    located[:, 0] = False
-    outputs = [method.reconstruct(g, heard, located).positions for g in (inputs, changed)]
+    has_audio = inputs["has_audio"]
+    known = has_audio.clone()
+    known[:, 0] = False
+    outputs = [method.reconstruct(g, known, has_audio).positions for g in (inputs, changed)]
     assert torch.equal(*outputs)
 
 
@@ -284,7 +284,7 @@ def test_unlabelled_frames_teach_all_but_the_source() -> None:
     ("options", "words"),
     [
         ({"encoder": "hubert"}, "options.encoder: 'hubert', expected one of auto, beats"),
-        ({"share": 0}, "options.share: 0, expected a number from 1e-06 to 1"),
+        ({"top_t": 0}, "options.top_t: 0, expected a number from 1e-06 to 1"),
         ({"alpha": 5}, "options.alpha: 5, expected a number from 0 to 4"),
         ({"coherence": "some"}, "options.coherence: 'some', expected one of adaptive"),
         ({"features": "none"}, "options.features: 'none', expected one of ngcc, gcc"),
@@ -297,12 +297,12 @@ def test_bad_options_are_named(options: dict, words: str) -> None:
 
 
 def test_numbers_of_parameters_at_published_sizes() -> None:
-    facts = Facts(11, 2048, 16000, 343.0, 314, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    stats = DataStats(11, 2048, 16000, 343.0, 314, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
     method = fault_tolerant.Method({"encoder": "logmel"})
-    method.facts = facts
+    method.stats = stats
     with torch.device("meta"):  # sizes without numbers
-        method.encoder, method.ngcc = encoders.Encoder("logmel"), NGCC()
-        method.network = method.build(facts)
+        method.encoder.encoder, method.correlations.ngcc = encoders.Encoder("logmel"), NGCC()
+        method.network = method.build(stats)
         assert method.parameters == 10_279_175 + 888_193
         for kind, expected in (
             ("beats", 90_311_792),
@@ -326,15 +326,15 @@ def test_it_can_learn_64_frames_by_heart_and_leaves_its_encoder_alone(tmp_path: 
     options |= {"snr_low_db": 60, "snr_high_db": 60, "shift_s": 0.0}
     frames = anechoic_frames(64, mics=LUVIRA_MICS[:6])
     method = fault_tolerant.Method(options)
-    method.encoder = encoders.Encoder("random", width=4)
+    method.encoder.encoder = encoders.Encoder("random", width=4)
     method.prepare(frames)
-    before = {k: v.clone() for k, v in method.encoder.state_dict().items()}
+    before = {k: v.clone() for k, v in method.encoder.loaded.state_dict().items()}
     run = Run(tmp_path, save_every_s=1e9)
     run.train(method, frames, frames)
     error = np.linalg.norm(method.predict(frames).position - frames.source_position, axis=1)
     assert error.mean() < 0.10
     assert run.rows[0]["mae_m"] > 1.0
-    after = method.encoder.state_dict()
+    after = method.encoder.loaded.state_dict()
     assert all(torch.equal(value, after[name]) for name, value in before.items())
 
 

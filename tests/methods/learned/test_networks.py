@@ -9,20 +9,21 @@ import pytest
 import torch
 
 from helpers.frames import anechoic_frames
+from helpers.networks import with_model
 from wavloc.checkpoints import parity
 from wavloc.features import gcc_torch as correlation
-from wavloc.methods.learned import dinn, gnn, masking, multilat_ngcc, wav2pos
-from wavloc.methods.learned.base import Facts, LearnedMethod
+from wavloc.methods.learned import dinn, gnn, masking, multilat_ngcc, ngcc_phat, wav2pos
+from wavloc.methods.learned.base import DataStats, LearnedMethod
+from wavloc.methods.learned.dinn import DINN
+from wavloc.methods.learned.gnn import RelationNet, pair_correlations
 from wavloc.methods.learned.layers import MaskedBatchNorm
-from wavloc.methods.learned.networks.dinn import DINN
-from wavloc.methods.learned.networks.gnn import RelationNet, pair_rows
-from wavloc.methods.learned.networks.wav2pos import Wav2Pos, losses
 from wavloc.methods.learned.ngcc_phat import NGCC
+from wavloc.methods.learned.wav2pos import Wav2Pos, losses
 from wavloc.setups import Setup
 from wavloc.simulation import augment
 
 SMALL = {
-    "width": 32,
+    "embed_dim": 32,
     "encoder_depth": 1,
     "decoder_depth": 1,
     "pair_hidden": 32,
@@ -77,8 +78,8 @@ def test_parity_notices_a_wrong_weight(shared: Path, tmp_path: Path) -> None:
     [
         (lambda: NGCC(), 888_193),
         (lambda: Wav2Pos(), 9_758_342),
-        (lambda: Wav2Pos(row=0), 8_516_486),
-        (lambda: Wav2Pos(row=0, max_pooling=False), 8_254_342),
+        (lambda: Wav2Pos(lags=0), 8_516_486),
+        (lambda: Wav2Pos(lags=0, max_pooling=False), 8_254_342),
         (lambda: DINN(11), 3_573_831),
         (lambda: DINN(5), 3_549_405),
         (lambda: RelationNet(), 2_211_253),
@@ -90,7 +91,7 @@ def test_published_numbers_of_parameters(network, expected: int) -> None:
 
 @pytest.mark.parametrize("mics", [6, 11])
 def test_parameters_of_the_methods_as_published(mics: int) -> None:
-    facts = Facts(mics, 2048, 16000, 343.0, 314, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    stats = DataStats(mics, 2048, 16000, 343.0, 314, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
     for options, expected in (
         ({}, 10_646_535),
         ({"features": "gcc"}, 9_758_342),
@@ -98,9 +99,9 @@ def test_parameters_of_the_methods_as_published(mics: int) -> None:
         ({"features": "none", "max_pooling": False, "pairwise_encoding": False}, 8_254_342),
     ):
         method = wav2pos.Method(options)
-        method.facts, method.network = facts, method.build(facts)
+        method.stats, method.network = stats, method.build(stats)
         if not options:
-            method.ngcc = multilat_ngcc.Method().build(facts)
+            method.correlations.ngcc = ngcc_phat.Method().build(stats)
         assert method.parameters == expected
 
 
@@ -154,7 +155,7 @@ def test_silence_gives_finite_features() -> None:
         NGCC(channels=4, taps=63).eval().all_pairs(torch.zeros(1, 3, 256), 9)
     ).all()
     assert (correlation.gcc_phat(torch.zeros(1, 3, 256), 9) == 0).all()
-    assert (pair_rows(torch.zeros(1, 3, 256), 32) == 0).all()
+    assert (pair_correlations(torch.zeros(1, 3, 256), 32) == 0).all()
 
 
 def test_features_in_training_mode_are_refused() -> None:
@@ -172,7 +173,7 @@ def scene(batch: int = 2, mics: int = 6, samples: int = 128) -> tuple[torch.Tens
 
 
 def small_network(**changes) -> Wav2Pos:
-    sizes = {"samples": 128, "width": 16, "encoder_depth": 2, "decoder_depth": 2, "row": 21}
+    sizes = {"samples": 128, "embed_dim": 16, "encoder_depth": 2, "decoder_depth": 2, "lags": 21}
     sizes |= {"pair_hidden": 16, "head_hidden": (16, 16), "coordinate_hidden": 8} | changes
     return shake(Wav2Pos(**sizes))
 
@@ -180,7 +181,7 @@ def small_network(**changes) -> Wav2Pos:
 def answer(network: Wav2Pos, audio, positions, masks=None):
     known, heard = masks or masking.nothing_masked(*(audio.shape[0], audio.shape[1] - 1), "cpu")
     sound = audio.masked_fill(~heard[..., None], 0)
-    rows = correlation.gcc_features(sound, 10) if network.row else None
+    rows = correlation.gcc_features(sound, 10) if network.lags else None
     with torch.no_grad():
         return network(audio, positions, heard, known, rows)
 
@@ -298,15 +299,15 @@ def test_masks_of_the_public_code_break_them_as_measured() -> None:
 
 
 def test_masking_microphones_of_the_gnn_is_removing_them() -> None:
-    network = shake(RelationNet(row=64, width=16))
+    network = shake(RelationNet(lags=64, hidden_dim=16))
     audio, positions = scene(2, 6)
     audio, positions = audio[:, 1:], positions[:, 1:]
     present = torch.tensor([1, 1, 0, 1, 0, 1], dtype=torch.bool).expand(2, 6)
     with torch.no_grad():
-        masked = network(pair_rows(audio, 64), positions, present)
+        masked = network(pair_correlations(audio, 64), positions, present)
         kept = [0, 1, 3, 5]
         everyone = torch.ones(2, 4, dtype=torch.bool)
-        removed = network(pair_rows(audio[:, kept], 64), positions[:, kept], everyone)
+        removed = network(pair_correlations(audio[:, kept], 64), positions[:, kept], everyone)
     assert torch.allclose(masked, removed, atol=1e-5)
 
 
@@ -316,10 +317,12 @@ def test_only_all_pairs_make_the_gnn_permutation_invariant() -> None:
     order, present = torch.tensor([3, 0, 5, 1, 4, 2]), torch.ones(2, 6, dtype=torch.bool)
     changes = []
     for every in (True, False):
-        network = shake(RelationNet(row=64, width=16, all_pairs=every))
+        network = shake(RelationNet(lags=64, hidden_dim=16, all_pairs=every))
         with torch.no_grad():
-            plain = network(pair_rows(audio, 64, every), positions, present)
-            mixed = network(pair_rows(audio[:, order], 64, every), positions[:, order], present)
+            plain = network(pair_correlations(audio, 64, every), positions, present)
+            mixed = network(
+                pair_correlations(audio[:, order], 64, every), positions[:, order], present
+            )
         changes.append(float((plain - mixed).abs().max()))
     assert changes[0] < 1e-5 < 1e-3 < changes[1]
 
@@ -381,9 +384,9 @@ def test_noise_has_the_stated_level(colour: str) -> None:
 def untrained(module, options: dict, frames) -> LearnedMethod:
     method = module.Method(options)
     if module is wav2pos and method.options.features == "ngcc":
-        method.ngcc = NGCC(channels=4, taps=63).eval()
-    method.prepare(frames)
-    shake(method.network)
+        method.correlations.ngcc = NGCC(channels=4, taps=63).eval()
+    with_model(method, frames)
+    shake(getattr(method, "model", method).network)
     return method
 
 
@@ -423,8 +426,9 @@ def test_wav2pos_takes_missing_signals_and_positions() -> None:
     ("module", "options"),
     [
         (dinn, {"channels": [4, 4, 4, 4], "recurrent": 8}),
-        (gnn, {"width": 8, "row": 64}),
-        (multilat_ngcc, {"channels": 4, "taps": 63}),
+        (gnn, {"hidden_dim": 8, "lags": 64}),
+        (multilat_ngcc, {"solver": "multilat"}),
+        (multilat_ngcc, {"solver": "multilat_plus"}),
         (wav2pos, SMALL),
     ],
 )
@@ -432,10 +436,11 @@ def test_saved_models_answer_the_same(module, options: dict, tmp_path: Path) -> 
     frames = anechoic_frames(4)
     method = untrained(module, options, frames)
     method.save(tmp_path / "model")
-    loaded = module.Method.load(tmp_path / "model")
+    loaded = module.Method.load(tmp_path / "model", options)
     expected, found = method.predict(frames), loaded.predict(frames)
     assert np.array_equal(expected.position, found.position, equal_nan=True)
-    assert loaded.parameters == method.parameters
+    models = [getattr(part, "model", part) for part in (loaded, method)]
+    assert models[0].parameters == models[1].parameters
 
 
 def test_dinn_refuses_another_number_of_microphones() -> None:

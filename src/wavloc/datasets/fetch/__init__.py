@@ -1,8 +1,7 @@
-"""Data that others publish: downloaded, checked and unpacked once, for all runs that share a cache.
+"""Published data sets: downloaded, checked and unpacked once for all runs that share a cache.
 
-``<cache>/downloads/<name>/`` keeps the archives, each with its checksum beside it (as ``sha256sum
--c`` reads it); ``<cache>/<name>/<archive>/`` what is in them, ``<cache>/<name>/manifest.json`` what
-was fetched from where.
+``<cache>/downloads/<name>/`` holds the archives, each with a checksum file for ``sha256sum -c``;
+``<cache>/<name>/<archive>/`` holds their content and ``<cache>/<name>/manifest.json`` describes it.
 """
 
 from __future__ import annotations
@@ -19,25 +18,26 @@ from wavloc.datasets.fetch.archives import GIB, DamagedArchive
 from wavloc.datasets.fetch.http import Network, download
 from wavloc.errors import InputError, WorkError
 
-SEAL = ".archive.json"  # in an unpacked folder: which archive it is
+SEAL = ".archive.json"  # in an unpacked folder: checksums of its archive
 
 
 @dataclasses.dataclass(frozen=True)
 class Download:
-    """An entry of the config: where a data set is published, or where it lies on this machine."""
+    """A config entry: where a data set is published, or where it is on this machine."""
 
-    archives: Mapping[str, str | None]  # file name -> "sha256:..." or "md5:..."; None: first use
-    urls: tuple[str, ...]  # folders that have the archives; the first that answers is taken
-    page: str = ""  # for people
+    # File name -> "sha256:..." or "md5:..."; None: whatever the first download gives.
+    archives: Mapping[str, str | None]
+    urls: tuple[str, ...]  # addresses of folders with the archives, tried in turn
+    page: str = ""  # web page for people
     licence: str = "not stated"
     user: str = ""
     password: str = ""
-    max_gib: float = 50.0  # unpacked, each archive
-    root: str = ""  # folder with the archives or their content: nothing is downloaded
+    max_gib: float = 50.0  # bound on the unpacked size of each archive
+    root: str = ""  # local folder with the archives or their content; nothing is downloaded
 
 
 def read_entry(name: str, entry: Mapping[str, Any]) -> Download:
-    """Check the entry of a download; what is wrong is named."""
+    """Make a `Download` from its config entry; `InputError` names what is wrong with it."""
     where = f"download '{name}'"
     known = {field.name for field in dataclasses.fields(Download)}
     for key in entry:
@@ -59,7 +59,7 @@ def read_entry(name: str, entry: Mapping[str, Any]) -> Download:
 
 
 def is_fetched(name: str, entry: Mapping[str, Any]) -> bool:
-    """Whether the data go into the cache; not where a root has their content already."""
+    """Whether the data go into the cache; False if ``root`` has their unpacked content."""
     source = read_entry(name, entry)
     return not source.root or any(
         (Path(source.root) / archive).is_file() for archive in source.archives
@@ -67,7 +67,7 @@ def is_fetched(name: str, entry: Mapping[str, Any]) -> bool:
 
 
 def folder_of(name: str, entry: Mapping[str, Any], cache: Path) -> Path:
-    """Where the data lie or will: in the cache, or at a root that has their content."""
+    """Folder of the unpacked data, which need not exist yet: in the cache, or at ``root``."""
     source = read_entry(name, entry)
     root = Path(source.root)
     if is_fetched(name, entry):
@@ -81,9 +81,9 @@ def folder_of(name: str, entry: Mapping[str, Any], cache: Path) -> Path:
 
 
 def fetch(name: str, entry: Mapping[str, Any], cache: Path, network: Network) -> dict[str, Any]:
-    """Make the data of an entry be there and return the manifest.
+    """Download and unpack the missing data of an entry; returns the manifest.
 
-    Only what is missing is fetched. Of two runs at once one waits for the other.
+    Of two runs at the same time, one waits for the other.
     """
     source = read_entry(name, entry)
     folder = folder_of(name, entry, cache)
@@ -107,45 +107,47 @@ def fetch(name: str, entry: Mapping[str, Any], cache: Path, network: Network) ->
 def _unpacked(
     source: Download, archive: str, downloads: Path, folder: Path, network: Network
 ) -> dict[str, Any]:
-    """Unpack an archive unless it is; one that turns out damaged is fetched once more."""
+    """Seal of an unpacked archive; unpacks it if needed, and fetches a damaged one once more."""
     target = folder / archive.partition(".")[0]
-    for half in folder.glob(f".{target.name}.*"):  # of a run that was killed while unpacking
-        shutil.rmtree(half)
+    for leftover in folder.glob(f".{target.name}.*"):  # of a run that was killed while unpacking
+        shutil.rmtree(leftover)
     expected = source.archives[archive]
     if (target / SEAL).is_file():
         seal = files.read_json(target / SEAL)
         if expected in (None, *seal["checksums"]):
             return seal
-    for last in (False, True):
+    for retry in ("", " (fetched twice)"):
         path = _obtain(source, archive, downloads, network)
-        ours = path.parent == downloads
-        folder.mkdir(parents=True, exist_ok=True)
-        archives.require_space(folder, archives.unpacked_bytes(path), f"unpacking {archive}")
         try:
-            with files.replacing_folder(target, {SEAL}, None) as temporary:
-                count = archives.unpack(path, temporary, int(source.max_gib * GIB))
-                sha256 = files.sha256(path)
-                checksums = {f"sha256:{sha256}", expected or f"sha256:{sha256}"}
-                seal = {
-                    "checksums": sorted(checksums),
-                    "bytes": path.stat().st_size,
-                    "files": count,
-                }
-                files.write_json(temporary / SEAL, seal)
+            seal, sha256 = _unpack(path, target, expected, source.max_gib)
             break
         except DamagedArchive as error:
-            if last or not ours or network.offline:
-                again = " (fetched twice)" if last else ""
-                raise WorkError(f"{error}{again}") from None
+            if retry or path.parent != downloads or network.offline:
+                raise WorkError(f"{error}{retry}") from None
             path.unlink()
-    # What came on first use is what has to come ever after.
-    files.write_text(_record(downloads, archive), f"{sha256}  {archive}\n")
+    # Later downloads must have the checksum of the first one.
+    files.write_text(_checksum_file(downloads, archive), f"{sha256}  {archive}\n")
     return seal
 
 
+def _unpack(
+    path: Path, target: Path, expected: str | None, max_gib: float
+) -> tuple[dict[str, Any], str]:
+    """Unpack the archive ``path`` into the folder ``target``; returns its seal and SHA-256."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    archives.require_space(target.parent, archives.unpacked_bytes(path), f"unpacking {path.name}")
+    with files.replacing_folder(target, {SEAL}, None) as temporary:
+        count = archives.unpack(path, temporary, int(max_gib * GIB))
+        sha256 = files.sha256(path)
+        checksums = sorted({f"sha256:{sha256}", expected or f"sha256:{sha256}"})
+        seal = {"checksums": checksums, "bytes": path.stat().st_size, "files": count}
+        files.write_json(temporary / SEAL, seal)
+    return seal, sha256
+
+
 def _obtain(source: Download, archive: str, downloads: Path, network: Network) -> Path:
-    """Path of an archive with the right checksum: from root, from the cache, or downloaded."""
-    expected = source.archives[archive] or _recorded(downloads, archive)
+    """Path of an archive with the right checksum: at ``root``, in the cache, or downloaded."""
+    expected = source.archives[archive] or _first_checksum(downloads, archive)
     own = Path(source.root) / archive
     if source.root and own.is_file():
         if not _fits(own, expected):
@@ -165,24 +167,23 @@ def _obtain(source: Download, archive: str, downloads: Path, network: Network) -
         download(urls, path, expected, auth, network)
     except WorkError as error:
         if expected and not source.archives[archive]:
-            raise WorkError(
-                f"{error} (the checksum is that of the first use, {_record(downloads, archive)})"
-            ) from None
+            first = _checksum_file(downloads, archive)
+            raise WorkError(f"{error} (the checksum is that of the first use, {first})") from None
         raise
     return path
 
 
 def _fits(path: Path, expected: str | None) -> bool:
-    """Whether a file has the checksum ``algorithm:digest``; None fits all."""
+    """Whether a file has the checksum ``algorithm:digest``; None fits any file."""
     algorithm, _, digest = (expected or "").partition(":")
     return not expected or files.checksum(path, algorithm) == digest.lower()
 
 
-def _record(downloads: Path, archive: str) -> Path:
+def _checksum_file(downloads: Path, archive: str) -> Path:
     return downloads / f"{archive}.sha256"
 
 
-def _recorded(downloads: Path, archive: str) -> str | None:
-    """Checksum of the first use, if there was one."""
-    path = _record(downloads, archive)
+def _first_checksum(downloads: Path, archive: str) -> str | None:
+    """Checksum of the first download, if there was one."""
+    path = _checksum_file(downloads, archive)
     return f"sha256:{path.read_text().partition(' ')[0]}" if path.is_file() else None

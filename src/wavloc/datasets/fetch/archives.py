@@ -1,4 +1,4 @@
-"""Unpacking what somebody else packed: nothing outside the folder, no links, a bound on size."""
+"""Unpacking untrusted archives: nothing outside the folder, no links, a bound on the size."""
 
 from __future__ import annotations
 
@@ -18,11 +18,19 @@ from wavloc.errors import WorkError
 
 GIB = 2**30
 _BLOCK = 2**20
-_DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError)
+_DAMAGE: tuple[type[Exception], ...] = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    NotImplementedError,  # unknown compression
+    RuntimeError,  # encrypted
+)
 
 
 class DamagedArchive(WorkError):
-    """An archive that cannot be read to its end: truncated, corrupt, or no archive at all."""
+    """An archive that cannot be read to its end: truncated, corrupt, or not an archive."""
 
 
 @dataclasses.dataclass
@@ -30,16 +38,17 @@ class _Member:
     name: str
     size: int
     folder: bool
-    plain: bool  # a folder or an ordinary file: no link, no device
+    plain: bool  # a folder or a regular file, not a link or a device
     open: Callable[[], IO[bytes]]
 
 
 def unpack(archive: Path, folder: Path, most_bytes: int = 50 * GIB) -> int:
-    """Unpack a zip or tar archive into ``folder``, over what is there; returns files written.
+    """Unpack a zip or tar archive into ``folder`` and return the number of files written.
 
-    Members that lead out of the folder, links, devices and more than ``most_bytes`` in all are a
-    `WorkError`, damage is a `DamagedArchive`; both name archive and member. The caller removes
-    what was written until then (`files.replacing`), where nothing may be left of it.
+    Existing files are overwritten. Members that lead out of the folder, links, devices and more
+    than ``most_bytes`` in all are a `WorkError`, damage is a `DamagedArchive`; both name archive
+    and member. Files written before an error stay; the caller removes them
+    (`files.replacing_folder`).
     """
     name, count, written = "", 0, 0
     try:
@@ -64,8 +73,6 @@ def unpack(archive: Path, folder: Path, most_bytes: int = 50 * GIB) -> int:
             count, written = count + 1, written + copied
     except _DAMAGE as error:
         raise DamagedArchive(_damaged(archive, name, error)) from None
-    except (NotImplementedError, RuntimeError) as error:  # encrypted, unknown compression
-        raise DamagedArchive(_damaged(archive, name, error)) from None
     except OSError as error:
         if error.errno is None:  # gzip.BadGzipFile
             raise DamagedArchive(_damaged(archive, name, error)) from None
@@ -78,7 +85,7 @@ def unpack(archive: Path, folder: Path, most_bytes: int = 50 * GIB) -> int:
 
 
 def unpacked_bytes(archive: Path) -> int:
-    """What an archive states to hold, in bytes; for a tar its own size, a damaged zip 0."""
+    """Unpacked size in bytes as a zip states it; for a tar its own size, for a damaged zip 0."""
     if not _is_zip(archive):
         return archive.stat().st_size
     try:
@@ -88,21 +95,22 @@ def unpacked_bytes(archive: Path) -> int:
         return 0
 
 
-def require_space(folder: Path, needed: int, what: str) -> None:
-    """Raise `WorkError` unless ``needed`` bytes are free where ``folder`` is."""
+def require_space(folder: Path, needed: int, purpose: str) -> None:
+    """Raise `WorkError` unless ``needed`` bytes are free on the disk of ``folder``."""
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise WorkError(
-            f"not enough disk space for {what}: {needed / GIB:.2f} GiB needed, "
+            f"not enough disk space for {purpose}: {needed / GIB:.2f} GiB needed, "
             f"{free / GIB:.2f} GiB free in {folder}"
         )
 
 
 def _is_zip(archive: Path) -> bool:
-    return archive.suffix.lower() in (".zip", ".whl")  # by name: damage must not change the kind
+    return archive.suffix.lower() in (".zip", ".whl")  # a damaged zip must not pass for a tar
 
 
 def _members(archive: Path) -> Iterator[_Member]:
+    """Members of a zip or tar archive."""
     if _is_zip(archive):
         with zipfile.ZipFile(archive) as opened:
             for info in opened.infolist():
@@ -129,6 +137,7 @@ def _members(archive: Path) -> Iterator[_Member]:
 
 
 def _safe(archive: Path, member: _Member) -> PurePosixPath:
+    """Path of a member inside the folder; an unsafe member is a `WorkError`."""
     path = PurePosixPath(member.name.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or ":" in member.name:
         raise WorkError(f"{archive}: unsafe member {member.name!r}, not unpacked")
@@ -140,7 +149,7 @@ def _safe(archive: Path, member: _Member) -> PurePosixPath:
 
 
 def _copy(source: IO[bytes], sink: IO[bytes], most: int) -> int:
-    """Copy up to one byte more than ``most``: a member that states too little is found out."""
+    """Copy up to ``most`` + 1 bytes, so that a member larger than stated is noticed."""
     copied = 0
     while block := source.read(min(_BLOCK, most + 1 - copied)):
         sink.write(block)

@@ -1,7 +1,7 @@
-"""Dry sound for the simulations: speech and music from several sources behind one container.
+"""Dry sound for the simulations: speech and music from several sources.
 
-A source is a module of this folder with ``collect(kind, options, cache, seed)`` that returns the
-items and what is to be told about them.
+A source is a module of this folder with ``collect(kind, options, cache, seed)``, which returns
+the items and the metadata of a corpus.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from wavloc.datasets.sound import corpus
 from wavloc.errors import InputError
 
-# (kind, source) -> module; each has collect(kind, options, cache, seed) -> (items, meta).
+# (kind, source) -> module.
 SOURCES = {
     ("speech", "embedded"): "embedded_speech",
     ("speech", "librispeech"): "librispeech",
@@ -34,12 +34,12 @@ def prepare(
     cache: str | Path,
     seed: int = 0,
 ) -> None:
-    """Collect dry sound of a kind (speech, music) from a source into a corpus folder ``out``.
+    """Collect dry sound of a kind (speech, music) from a source into the corpus folder ``out``.
 
-    cache: folder for what is fetched or synthesised once and shared by all runs.
+    cache: folder of fetched and synthesised files, shared by all runs.
     """
     if (kind, source) not in SOURCES:
-        known = sorted(name for own, name in SOURCES if own == kind)
+        known = sorted(name for other, name in SOURCES if other == kind)
         raise InputError(f"{kind} source '{source}' is unknown, expected one of {', '.join(known)}")
     collect = importlib.import_module(f"{__name__}.{SOURCES[kind, source]}").collect
     items, meta = collect(kind, dict(options), Path(cache), seed)

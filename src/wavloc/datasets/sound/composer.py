@@ -1,7 +1,7 @@
 """Compositions for the embedded music: seeded, in eight styles, always with percussion.
 
-Percussion matters: tonal music alone has next to no broadband energy and is far harder to localize
-than the recorded songs that it stands in for.
+Percussion matters: tonal music alone has little broadband energy and is far harder to localize
+than the recorded songs that it replaces.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from wavloc import seeds
 
 LEAD, BASS, PAD, DRUMS = 0, 1, 2, 9  # MIDI channels; 9 is the drum kit
-# General-MIDI programs (from 0) of lead, bass and pad.
+# General MIDI programs (counted from 0) of lead, bass and pad.
 STYLES = {
     "rock": (29, 33, 18),
     "funk": (27, 36, 7),
@@ -33,7 +33,7 @@ SCALES = {
 LOOPS = ((0, 4, 5, 3), (0, 3, 4, 3), (0, 5, 3, 4), (0, 6, 3, 0), (1, 4, 0, 5))  # scale degrees
 KICK, SNARE, CLOSED_HAT, OPEN_HAT, CRASH = 36, 38, 42, 46, 49
 OFTEN, SELDOM = (42, 44, 54, 69, 70, 82), (37, 38, 39, 40, 61, 62, 63, 64)
-BAR = 16  # sixteenth notes; all times below count these
+BAR = 16  # sixteenth notes, the unit of time below
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -49,7 +49,7 @@ class Note:
 
 @dataclasses.dataclass(frozen=True)
 class Song:
-    """A composition: notes by start time; programs of the channels `LEAD`, `BASS` and `PAD`."""
+    """A composition. notes: by start time; programs: of the channels `LEAD`, `BASS` and `PAD`."""
 
     style: str
     title: str
@@ -59,7 +59,7 @@ class Song:
 
 
 def compose(number: int, seconds: float, seed: int) -> Song:
-    """Song ``number`` of at least ``seconds`` (whole bars); styles go round, the rest is drawn."""
+    """Song ``number``, in whole bars of at least ``seconds`` in all; the styles take turns."""
     rng = seeds.rng(seed, "embedded song", number)
     order = seeds.rng(seed, "embedded styles").permutation(sorted(STYLES)).tolist()
     style = order[number % len(order)]
@@ -81,8 +81,8 @@ def compose(number: int, seconds: float, seed: int) -> Song:
     ]
     timed = tuple(
         sorted(
-            Note(at * step, length * step, channel, int(pitch), int(np.clip(velocity, 1, 127)))
-            for at, length, channel, pitch, velocity in notes
+            Note(start * step, length * step, channel, int(pitch), int(np.clip(velocity, 1, 127)))
+            for start, length, channel, pitch, velocity in notes
         )
     )
     name = ("C", "C sharp", "D", "E flat", "E", "F", "F sharp", "G", "A flat", "A", "B flat", "B")
@@ -97,24 +97,24 @@ _Event = tuple[float, float, int, int, float]
 def _lead(
     bars: int, scale: np.ndarray, chords: list[tuple], rng: np.random.Generator
 ) -> list[_Event]:
-    """A random walk on the scale, with rests, that meets the chord on the strong beats."""
+    """A random walk on the scale, with rests, on a note of the chord at the strong beats."""
     events: list[_Event] = []
-    place, at = 7 * 6 + int(rng.integers(7)), 0
-    while at < bars * BAR:
+    degree, start = 7 * 6 + int(rng.integers(7)), 0
+    while start < bars * BAR:
         length = int(rng.choice([1, 2, 3, 4, 8], p=[0.2, 0.4, 0.1, 0.2, 0.1]))
-        place = int(np.clip(place + rng.integers(-3, 4), 7 * 5, 7 * 7 + 3))
-        if at % 8 == 0:
-            classes = {pitch % 12 for pitch in chords[at // BAR]}
+        degree = int(np.clip(degree + rng.integers(-3, 4), 7 * 5, 7 * 7 + 3))
+        if start % 8 == 0:
+            classes = {pitch % 12 for pitch in chords[start // BAR]}
             in_chord = [k for k in range(7 * 5, 7 * 7 + 4) if scale[k] % 12 in classes]
-            place = min(in_chord, key=lambda k: abs(k - place))
+            degree = min(in_chord, key=lambda k: abs(k - degree))
         if rng.random() >= 0.15:
-            events.append((at, 0.9 * length, LEAD, scale[place], rng.integers(85, 115)))
-        at += length
+            events.append((start, 0.9 * length, LEAD, scale[degree], rng.integers(85, 115)))
+        start += length
     return events
 
 
 def _bass(chords: list[tuple], rng: np.random.Generator) -> list[_Event]:
-    """Root and fifth, two octaves below the chord, in a rhythm that is drawn once."""
+    """Root and fifth, two octaves below the chord, in one random rhythm for the whole song."""
     starts = [0, *(k for k in range(2, BAR, 2) if rng.random() < 0.5)]
     events: list[_Event] = []
     for bar, chord in enumerate(chords):
@@ -126,7 +126,7 @@ def _bass(chords: list[tuple], rng: np.random.Generator) -> list[_Event]:
 
 
 def _pad(chords: list[tuple], rng: np.random.Generator) -> list[_Event]:
-    """Chords, held for a bar or strummed; which one is drawn once."""
+    """Chords, held for a bar or strummed, the same way for the whole song."""
     hits = [(0, BAR)] if rng.random() < 0.5 else [(0, 4), (4, 3), (7, 3), (10, 6)]
     return [
         (bar * BAR + start + 0.15 * k, 0.9 * length, PAD, pitch, rng.integers(60, 80))
@@ -160,9 +160,9 @@ def _extra_percussion(bars: int, rng: np.random.Generator) -> list[_Event]:
     """Hats and shakers on most sixteenths, sticks, claps and congas on some."""
     events: list[_Event] = []
     often, seldom = int(rng.choice(OFTEN)), rng.choice(SELDOM, 2)
-    for at in range(bars * BAR):
+    for start in range(bars * BAR):
         if rng.random() < 0.9:
-            events.append((at, 1, DRUMS, often, rng.integers(60, 95)))
+            events.append((start, 1, DRUMS, often, rng.integers(60, 95)))
         if rng.random() < 0.2:
-            events.append((at, 1, DRUMS, rng.choice(seldom), rng.integers(60, 100)))
+            events.append((start, 1, DRUMS, rng.choice(seldom), rng.integers(60, 100)))
     return events

@@ -1,4 +1,4 @@
-"""Dry sound on disk: a folder of items (utterances or songs) at 16 kHz, for every source alike."""
+"""Dry sound on disk: a folder of items (utterances or songs) at 16 kHz."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from wavloc import files
 from wavloc.audio import SAMPLE_RATE
 from wavloc.errors import InputError
 
-CONTENT = ("meta.json", "items.parquet", "audio.npy")  # of a folder
+CONTENT = ("meta.json", "items.parquet", "audio.npy")  # files of a corpus folder
 SPLITS = ("train", "valid", "test")
-RUMBLE_HZ = 50.0  # simulated rooms amplify what lies below
+RUMBLE_HZ = 50.0  # high-pass of dry sound: simulated rooms amplify lower frequencies
 
 
 @dataclasses.dataclass
 class Item:
-    """One utterance or song: samples (n,) float32 at 16 kHz; speaker is the voice or the song."""
+    """One utterance or song: samples (n,) float32 at 16 kHz; speaker: name of the voice or song."""
 
     id: str
     speaker: str
@@ -34,8 +34,9 @@ class Item:
 class Corpus:
     """Items of one kind of sound.
 
-    items: one row each (id, kind, speaker, split, title, start_sample, n_samples); samples: all
-    items one after the other (1-D float32, memory-mapped); meta: source, versions, licences.
+    items: one row per item (id, kind, speaker, split, title, start_sample, n_samples).
+    samples: (n,) float32, memory-mapped; all items one after the other.
+    meta: source, versions, licences.
     """
 
     items: pd.DataFrame
@@ -44,7 +45,7 @@ class Corpus:
 
     @classmethod
     def load(cls, folder: str | Path) -> Corpus:
-        """Open a corpus folder; a missing or damaged part is an `InputError` that names it."""
+        """Open a corpus folder; `InputError` if a file is missing or damaged."""
         folder = Path(folder)
         meta = files.read_json(folder / "meta.json")
         try:
@@ -64,7 +65,7 @@ class Corpus:
         return self.samples[start : start + int(row["n_samples"])]
 
     def select(self, split: str) -> Corpus:
-        """Items of one split; none at all is an `InputError`."""
+        """Items of one split; `InputError` if there are none."""
         chosen = self.items[self.items["split"] == split].reset_index(drop=True)
         if chosen.empty:
             raise InputError(
@@ -75,7 +76,7 @@ class Corpus:
 
 
 def write(out: str | Path, kind: str, items: Iterable[Item], meta: Mapping[str, Any]) -> None:
-    """Write a corpus folder, all or nothing. No items at all is an `InputError`."""
+    """Write a corpus folder atomically; `InputError` if there are no items."""
     rows, pieces, start = [], [], 0
     for item in items:
         rows.append(

@@ -1,4 +1,4 @@
-"""Music from own compositions, played by a SoundFont synthesiser from pip packages."""
+"""Music: our compositions, played by a SoundFont synthesiser from pip packages."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ LICENCE = (
 def collect(
     kind: str, options: dict[str, Any], cache: Path, seed: int
 ) -> tuple[list[Item], dict[str, Any]]:
-    """Songs and what they were made of.
+    """Songs, and metadata with packages, checksums and licence.
 
-    options: songs (2), seconds (60, of each). The first run fetches two small pip packages.
+    options: songs (2), seconds (60, per song). The first run fetches two small pip packages.
     """
     songs, seconds = int(options.get("songs", 2)), float(options.get("seconds", 60))
     if songs < 1 or seconds < 1:
@@ -35,19 +35,19 @@ def collect(
             f"sound.music has songs={songs}, seconds={seconds:g}; expected at least 1 of each"
         )
     soundfont, synthesizer = packages.soundfont(cache), packages.synthesizer(cache)
-    items, made = [], {}
+    items, described = [], {}
     for number in tqdm(range(songs), desc="play music", unit="song", disable=None, leave=False):
         song = composer.compose(number, seconds, seed)
         name = f"song{number}"
         sound = render(song, seconds, synthesizer, soundfont)
         items.append(Item(name, name, "train", sound, title=song.title))
-        made[name] = {"title": song.title, "tempo": song.tempo, "notes": len(song.notes)}
+        described[name] = {"title": song.title, "tempo": song.tempo, "notes": len(song.notes)}
     return items, {
         "packages": [packages.SYNTHESIZER_PIN, packages.SOUNDFONT_PIN],
         "soundfont_sha256": packages.SOUNDFONT_SHA256,
         "synthesizer_sha256": packages.native_sha256(cache),
         "licence": LICENCE,
-        "songs": made,
+        "songs": described,
     }
 
 
@@ -66,11 +66,11 @@ def render(
     stereo = np.zeros((count, 2), np.float32)
     memory = memoryview(stereo).cast("B")
     done = 0
-    for at, start, note in _switches(song, count):
-        if at > done:
-            synth.generate(at - done, buffer=memory[8 * done : 8 * at])
-            done = at
-        if start:
+    for sample, on, note in _switches(song, count):
+        if sample > done:
+            synth.generate(sample - done, buffer=memory[8 * done : 8 * sample])
+            done = sample
+        if on:
             synth.noteon(note.channel, note.key, note.velocity)
         else:
             synth.noteoff(note.channel, note.key)
@@ -83,9 +83,9 @@ def render(
 
 
 def _switches(song: composer.Song, count: int) -> list[tuple[int, bool, composer.Note]]:
-    """(sample at 48 kHz, on or off, note) in time before ``count``; off goes before on."""
-    found = []
+    """(sample at 48 kHz, on, note) in time order, before ``count``; off comes before on."""
+    switches = []
     for note in song.notes:
-        found.append((round(note.start_s * RENDER_RATE), True, note))
-        found.append((round((note.start_s + note.length_s) * RENDER_RATE), False, note))
-    return sorted(switch for switch in found if switch[0] < count)
+        switches.append((round(note.start_s * RENDER_RATE), True, note))
+        switches.append((round((note.start_s + note.length_s) * RENDER_RATE), False, note))
+    return sorted(switch for switch in switches if switch[0] < count)

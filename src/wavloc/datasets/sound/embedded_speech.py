@@ -1,7 +1,7 @@
-"""Synthesised speech of many voices with no download beyond the pip package hibari-tts.
+"""Synthesised speech of many voices; needs only the pip package hibari-tts.
 
-The sentences are written once, in the folder layout of LibriSpeech, and then read by the reader of
-LibriSpeech: from the waveform on, synthesised and recorded speech take the same path.
+The utterances are synthesised once into the folder layout of LibriSpeech and then read like
+LibriSpeech, so that synthesised and recorded speech are processed alike.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from wavloc.datasets.sound.sentences import sentences
 from wavloc.errors import InputError
 
 RECIPE = 1  # part of the cache's name: raise it when the sound of a voice changes
-MIN_SECONDS = 1.0  # after trimming; the voices are ours, so nearly all sentences may stay
+MIN_SECONDS = 1.0  # after trimming; keeps nearly all sentences
 FIRST_SPEAKER = 1001
 CHAPTER = "1"
 LICENCE = (
@@ -33,10 +33,10 @@ LICENCE = (
 def collect(
     kind: str, options: dict[str, Any], cache: Path, seed: int
 ) -> tuple[list[Item], dict[str, Any]]:
-    """Items and counts of the synthesised utterances.
+    """Items and metadata of the synthesised utterances; those in the cache are not made again.
 
     options: voices (16; half of them train, a quarter each valid and test), utterances_per_voice
-    (12), min_seconds (1.0, after trimming). What is in the cache already is not made again.
+    (12), min_seconds (1.0, after trimming).
     """
     split_of = split_voices(int(options.get("voices", 16)))
     per_voice = int(options.get("utterances_per_voice", 12))
@@ -50,7 +50,7 @@ def collect(
     items, meta = librispeech.read(
         librispeech.utterances(folder),
         float(options.get("min_seconds", MIN_SECONDS)),
-        librispeech.fixed_split(split_of),
+        lambda speakers: split_of,
     )
     meta |= {
         "package": voices.PACKAGE,
@@ -63,9 +63,9 @@ def collect(
 
 
 def split_voices(count: int) -> dict[str, str]:
-    """Speaker number -> split: a quarter valid, a quarter test, at least one of each split.
+    """Speaker number -> split: a quarter valid, a quarter test, and at least one of each split.
 
-    Voices alternate between low and high, and so the splits change after every second one.
+    Voices alternate between low and high, so splits are assigned to two consecutive voices.
     """
     if count < 3:
         raise InputError(f"sound.speech.voices is {count}, expected at least 3, one per split")
@@ -74,16 +74,16 @@ def split_voices(count: int) -> dict[str, str]:
     pattern = ("train", "train", "valid", "valid", "train", "train", "test", "test")
     split_of = {}
     for index in range(count):
-        wanted = pattern[index % len(pattern)]
-        if not left[wanted]:
-            wanted = max(left, key=left.__getitem__)
-        left[wanted] -= 1
-        split_of[str(FIRST_SPEAKER + index)] = wanted
+        split = pattern[index % len(pattern)]
+        if not left[split]:
+            split = max(left, key=left.__getitem__)
+        left[split] -= 1
+        split_of[str(FIRST_SPEAKER + index)] = split
     return split_of
 
 
 def plan(split_of: dict[str, str], per_voice: int, seed: int) -> dict[str, list[str]]:
-    """Sentences of each speaker; they repeat within a split only once all have been used."""
+    """Sentences of each speaker; a split repeats a sentence only after it has used all."""
     order = {
         split: seeds.rng(seed, "embedded sentences", split).permutation(sentences(split)).tolist()
         for split in SPLITS
@@ -98,16 +98,16 @@ def plan(split_of: dict[str, str], per_voice: int, seed: int) -> dict[str, list[
 
 
 def _digest(grid: list[voices.Voice], per_voice: int, seed: int) -> str:
-    """Name of the cache: everything that the sound depends on, but for the processor."""
-    words = [sentences(split) for split in SPLITS]
-    stated = [RECIPE, voices.VERSION, seed, per_voice, *map(dataclasses.astuple, grid), words]
-    return provenance.digest(stated)
+    """Digest of everything that the sound depends on, except the processor."""
+    texts = [sentences(split) for split in SPLITS]
+    parts = [RECIPE, voices.VERSION, seed, per_voice, *map(dataclasses.astuple, grid), texts]
+    return provenance.digest(parts)
 
 
 def _synthesise(
     folder: Path, grid: dict[str, voices.Voice], texts: dict[str, list[str]], seed: int
 ) -> None:
-    """Write the utterances that are not in the folder yet."""
+    """Synthesise the utterances that are not in the folder yet."""
     missing = [
         (speaker, number)
         for speaker in grid

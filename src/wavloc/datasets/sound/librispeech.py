@@ -1,4 +1,4 @@
-"""Speech in the folder layout of LibriSpeech (Panayotov et al. 2015): any subset, or a part of one.
+"""Speech in the folder layout of LibriSpeech (Panayotov et al. 2015), complete or in part.
 
 ``<root>/[LibriSpeech/][<subset>/]<speaker>/<chapter>/<speaker>-<chapter>-<number>.flac``;
 transcripts and SPEAKERS.TXT are not needed.
@@ -7,31 +7,33 @@ transcripts and SPEAKERS.TXT are not needed.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import soundfile
 from tqdm import tqdm
 
-from wavloc import audio
+from wavloc import audio, files
 from wavloc.datasets.sound.corpus import RUMBLE_HZ, SPLITS, Item
 from wavloc.errors import InputError
 
-# The wav2pos paper's split of test-clean; the three validation ids are named in its public code.
+# The wav2pos paper's split of test-clean; the validation speakers are those of its public code.
 TEST_SPEAKERS = {"61", "121", "237"}
 VALID_SPEAKERS = {"260", "672", "908"}
-MIN_RECORDING_S = 1.0  # paper: shorter recordings are discarded
+MIN_RECORDING_S = 1.0  # shorter recordings are dropped (paper)
 
 
 def collect(
     kind: str, options: dict[str, Any], cache: Path, seed: int
 ) -> tuple[list[Item], dict[str, Any]]:
-    """Items and counts of all usable utterances below ``options['root']``.
+    """Items and metadata of all usable utterances below ``options['root']``.
 
-    options: root (folder), subset (such as test-clean; all that is there), expect (files, speakers:
-    what a complete copy has; not checked), min_seconds (2.0, after trimming), test_fraction and
-    valid_fraction of speakers (0.2, 0.1; only where the paper's speakers are not there).
+    options: root (folder), subset (such as test-clean; default: all), expect (number of files and
+    speakers of a complete copy; default: not checked), min_seconds (2.0, after trimming),
+    test_fraction and valid_fraction of the speakers (0.2, 0.1; not used if the paper's test
+    speakers are among them).
     """
     root = Path(options["root"])
     paths = utterances(root, str(options.get("subset", "")))
@@ -48,20 +50,24 @@ def collect(
 
 
 def _check_complete(root: Path, paths: list[Path], expect: Mapping[str, int]) -> None:
-    """Raise `InputError` unless there are as many files and speakers as there should be."""
-    there = {"files": len(paths), "speakers": len({path.parts[-3] for path in paths})}
-    for what, count in expect.items():
-        if what not in there:
-            raise InputError(f"sound.speech.expect: unknown key '{what}', expected {list(there)}")
-        if there[what] != count:
+    """Raise `InputError` unless the numbers of files and speakers are the expected ones."""
+    counts = {"files": len(paths), "speakers": len({path.parts[-3] for path in paths})}
+    for key, expected in expect.items():
+        if key not in counts:
+            raise InputError(f"sound.speech.expect: unknown key '{key}', expected {list(counts)}")
+        if counts[key] != expected:
             raise InputError(
-                f"{root}: {there[what]} {what}, expected {count} (sound.speech.expect): not a "
+                f"{root}: {counts[key]} {key}, expected {expected} (sound.speech.expect): not a "
                 "complete copy?"
             )
 
 
-def read(paths: list[Path], min_seconds: float, split: Any) -> tuple[list[Item], dict[str, Any]]:
-    """Read, trim and high-pass every utterance; ``split`` maps speakers to their split names."""
+def read(
+    paths: list[Path],
+    min_seconds: float,
+    split: Callable[[list[str]], Mapping[str, str]],
+) -> tuple[list[Item], dict[str, Any]]:
+    """Read, trim and high-pass all utterances; ``split(speakers)`` gives speaker -> split."""
     split_of = split(sorted({path.parts[-3] for path in paths}))
     items, short, trimmed_short = [], 0, 0
     for path in tqdm(paths, desc="read speech", unit="file", disable=None, leave=False):
@@ -95,32 +101,33 @@ def read(paths: list[Path], min_seconds: float, split: Any) -> tuple[list[Item],
 
 
 def utterances(root: Path, subset: str = "") -> list[Path]:
-    """All utterance files below a root, or of one subset there, in a fixed order; none is an
-    `InputError`.
+    """Utterance files below a root, or of one subset of it, in a fixed order.
+
+    `InputError` if there are none.
     """
     if not root.is_dir():
         raise InputError(f"{root}: no such LibriSpeech folder")
-    found = [
+    paths = [
         path
         for path in root.rglob("*.flac")
         if path.parts[-3].isdigit()
         and path.stem.startswith(f"{path.parts[-3]}-{path.parts[-2]}-")
         and subset in ("", *path.parts)
     ]
-    if not found:
+    if not paths:
         raise InputError(
             f"{root}: no utterances found, expected {f'{subset}/' * bool(subset)}<speaker>/"
             "<chapter>/<speaker>-<chapter>-<number>.flac somewhere below"
         )
-    return sorted(found, key=lambda path: (int(path.parts[-3]), path.stem))
+    return sorted(paths, key=lambda path: (int(path.parts[-3]), path.stem))
 
 
 def split_speakers(speakers: list[str], test: float, valid: float) -> dict[str, str]:
-    """Split of each speaker: the paper's where its speakers are there, else by a hash of the id."""
+    """Speaker -> split: the paper's if all its test speakers exist, else by a hash of the id."""
     if set(speakers) >= TEST_SPEAKERS:
         named = dict.fromkeys(TEST_SPEAKERS, "test") | dict.fromkeys(VALID_SPEAKERS, "valid")
         return {speaker: named.get(speaker, "train") for speaker in speakers}
-    # Ranking by hash gives exact shares; the hash keeps the choice apart from order and sex.
+    # The hash makes the choice independent of the numbering; ranking gives exact fractions.
     ranked = sorted(speakers, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
     n_test = max(1, round(test * len(ranked)))
     n_valid = max(1, round(valid * len(ranked)))
@@ -130,9 +137,9 @@ def split_speakers(speakers: list[str], test: float, valid: float) -> dict[str, 
 
 
 def trim(samples: np.ndarray, below_db: float = 20.0) -> np.ndarray:
-    """Drop leading, trailing and inner silence: frames ``below_db`` under the loudest one.
+    """Drop silence anywhere in (n,): frames ``below_db`` or more below the loudest one.
 
-    Frames of 2048 samples every 512, as the public code of the wav2pos paper has it.
+    Frames of 2048 samples every 512, as in the public code of the wav2pos paper.
     """
     size, hop = 2048, 512
     if len(samples) < size:
@@ -147,22 +154,13 @@ def trim(samples: np.ndarray, below_db: float = 20.0) -> np.ndarray:
 
 
 def utterance_path(root: Path, speaker: str, chapter: str, number: int) -> Path:
-    """Where the corpus layout has an utterance."""
+    """Path of an utterance in the layout of LibriSpeech."""
     return root / speaker / chapter / f"{speaker}-{chapter}-{number:04d}.flac"
 
 
 def write_utterance(root: Path, speaker: str, chapter: str, number: int, sound: np.ndarray) -> Path:
-    """Write one utterance (n,) as 16-bit FLAC in the corpus layout, atomically."""
-    import soundfile
-
-    from wavloc import files
-
+    """Write one utterance (n,) atomically as 16-bit FLAC in the layout of LibriSpeech."""
     path = utterance_path(root, speaker, chapter, number)
     with files.replacing(path) as temporary:
         soundfile.write(temporary, sound, audio.SAMPLE_RATE, format="FLAC", subtype="PCM_16")
     return path
-
-
-def fixed_split(given: Mapping[str, str]) -> Any:
-    """A ``split`` for `read` that is stated instead of drawn."""
-    return lambda speakers: {speaker: given[speaker] for speaker in speakers}

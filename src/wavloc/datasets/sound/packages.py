@@ -1,9 +1,9 @@
-"""Data and code out of pip packages that are not ordinary requirements of this one.
+"""Files and modules from wheels that are not ordinary requirements of this package.
 
-pretty_midi is wanted only for the SoundFont inside its wheel, and tinysoundfont states a
-requirement (pyaudio) that cannot be built everywhere and is not needed here; the weights of frozen
-encoders come the same way. Such wheels are fetched once, by pip and without dependencies, and what
-is wanted is put into the cache; nothing is installed.
+Only the SoundFont inside the wheel of pretty_midi is needed, and tinysoundfont requires pyaudio,
+which is not needed here and cannot be built everywhere. The weights of frozen encoders come from
+wheels too. pip downloads these wheels once, without dependencies, and the needed part goes into the
+cache; nothing is installed.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ SOUNDFONT_PIN = "pretty_midi==0.2.11.post0"
 SOUNDFONT_MEMBER = "pretty_midi/TimGM6mb.sf2"
 SOUNDFONT_SHA256 = "82475b91a76de15cb28a104707d3247ba932e228bada3f47bba63c6b31aaf7a1"
 SYNTHESIZER_PIN = "tinysoundfont==0.3.7"
-_PATIENCE_S = 300
+_TIMEOUT_S = 300
 _SILENT_CURE = "use --config music=synthetic (or music=folder)"
 
 
 def soundfont(cache: Path) -> Path:
-    """Path of the General-MIDI SoundFont TimGM6mb.sf2, fetched if it is not in the cache.
+    """Path of the General MIDI SoundFont TimGM6mb.sf2, fetched if it is not in the cache.
 
-    A file with another checksum is an `InputError`, one that cannot be had a `WorkError`.
+    A wrong checksum is an `InputError`, a failed download a `WorkError`.
     """
     path = cache / "packages" / "TimGM6mb.sf2"
     return member(SOUNDFONT_PIN, SOUNDFONT_MEMBER, SOUNDFONT_SHA256, path, _SILENT_CURE)
 
 
 def member(pin: str, name: str, sha256: str, path: Path, cure: str) -> Path:
-    """One file ``name`` out of the wheel of ``name==version``, kept at ``path`` in the cache.
+    """Path of the file ``name`` from the wheel ``pin``, fetched if ``path`` does not exist.
 
-    cure: what else the user may do where it cannot be had (`WorkError`); another checksum than
-    ``sha256`` is an `InputError`.
+    A failed download is a `WorkError` that tells the ``cure``; a checksum other than ``sha256`` is
+    an `InputError`.
     """
     with files.lock(path.parent / ".lock"):
         if not path.is_file():
@@ -49,11 +49,11 @@ def member(pin: str, name: str, sha256: str, path: Path, cure: str) -> Path:
             with tempfile.TemporaryDirectory() as folder:
                 wheel = fetch(pin, Path(folder), cure)
                 archives.unpack(wheel, Path(folder) / "unpacked")
-                found = Path(folder) / "unpacked" / name
-                if not found.is_file():
+                unpacked = Path(folder) / "unpacked" / name
+                if not unpacked.is_file():
                     raise WorkError(f"{wheel.name} has no {name}")
                 with files.replacing(path) as temporary:
-                    temporary.write_bytes(found.read_bytes())
+                    temporary.write_bytes(unpacked.read_bytes())
     digest = files.sha256(path)
     if digest != sha256:
         raise InputError(
@@ -64,7 +64,7 @@ def member(pin: str, name: str, sha256: str, path: Path, cure: str) -> Path:
 
 
 def synthesizer(cache: Path) -> ModuleType:
-    """The module tinysoundfont, from a wheel that is fetched if it is not in the cache."""
+    """The module tinysoundfont; its wheel is fetched if it is not in the cache."""
     folder = synthesizer_folder(cache)
     with files.lock(cache / "packages" / ".lock"):
         if not folder.is_dir():
@@ -87,25 +87,25 @@ def synthesizer(cache: Path) -> ModuleType:
 
 
 def synthesizer_folder(cache: Path) -> Path:
-    """Where the wheel of this Python and this processor is unpacked."""
+    """Folder of the unpacked wheel for this Python and processor."""
     name, version = SYNTHESIZER_PIN.split("==")
     tag = f"{sys.implementation.cache_tag}-{platform.machine()}"
     return (cache / "packages" / f"{name}-{version}-{tag}").resolve()
 
 
 def native_sha256(cache: Path) -> str:
-    """Checksum of the synthesiser's native library: stated in the corpus, not enforced."""
-    found = sorted((synthesizer_folder(cache) / "tinysoundfont").glob("_tinysoundfont.*"))
-    return files.sha256(found[0]) if found else "unknown"
+    """Checksum of the synthesiser's native library, for the record."""
+    paths = sorted((synthesizer_folder(cache) / "tinysoundfont").glob("_tinysoundfont.*"))
+    return files.sha256(paths[0]) if paths else "unknown"
 
 
 def fetch(pin: str, folder: Path, cure: str) -> Path:
-    """Download the wheel of ``name==version`` with pip; ``cure``: what else the user may do."""
+    """Download the wheel ``name==version`` with pip; a `WorkError` tells the ``cure``."""
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--no-input"]
-    # Only wheels: for a source archive pip would run its setup script.
+    # Wheels only: pip would run the setup script of a source archive.
     command += ["--disable-pip-version-check", "--only-binary=:all:", "--dest", str(folder), pin]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE_S)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S)
         lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
         reason = lines[-1].removeprefix("ERROR: ") if lines else f"pip ended with {done.returncode}"
     except (OSError, subprocess.TimeoutExpired) as error:

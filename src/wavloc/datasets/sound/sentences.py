@@ -1,7 +1,7 @@
-"""English sentences for the synthesised speech: a small grammar with words of its own per split.
+"""English sentences for the synthesised speech: a small grammar with separate phrases per split.
 
-A sentence is subject + what is done + where or when. The three splits share no such part, so that
-no sentence (and few words) of the test voices was ever heard in training.
+A sentence is a subject, a predicate and an adverbial of place or time. The splits share no phrase,
+so that no sentence and few words of the test occur in training.
 """
 
 from __future__ import annotations
@@ -44,5 +44,5 @@ _PARTS: dict[str, tuple[str, str, str]] = {
 
 def sentences(split: str) -> list[str]:
     """All sentences of a split (train: 1728, valid and test: 729 each) in a fixed order."""
-    subjects, deeds, places = (part.split("|") for part in _PARTS[split])
-    return [" ".join(words) + "." for words in itertools.product(subjects, deeds, places)]
+    parts = (part.split("|") for part in _PARTS[split])
+    return [" ".join(phrases) + "." for phrases in itertools.product(*parts)]

@@ -1,7 +1,7 @@
-"""Speech-like and music-like sound from NumPy alone: for tests and the smoke profile.
+"""Speech-like and music-like sound, synthesised quickly for tests and the smoke profile.
 
-Neither speaks nor sings, but has what localization depends on: voiced harmonics with formants,
-noise bursts, pauses and syllables at 4 Hz; tones, plucks and percussion with a beat.
+The sound has the properties that localization depends on. Speech: voiced harmonics with formants,
+noise bursts, pauses, syllables at 4 Hz. Music: plucked tones and percussion with a beat.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from wavloc.datasets.sound.corpus import RUMBLE_HZ, Item
 def collect(
     kind: str, options: dict[str, Any], cache: Path, seed: int
 ) -> tuple[list[Item], dict[str, Any]]:
-    """Utterances of some voices, or songs.
+    """Utterances of some voices, or songs, and their licence.
 
     options for speech: voices (6), utterances_per_voice (4); for music: songs (2), seconds (20).
     """
@@ -34,11 +34,9 @@ def _speech(options: dict[str, Any], seed: int) -> list[Item]:
     splits = ["test"] * held_out + ["valid"] * held_out + ["train"] * max(1, voices - 2 * held_out)
     items = []
     for voice in range(voices):
-        own = seeds.rng(seed, "synthetic voice", voice)
-        pitch, formants = (
-            own.uniform(90, 250),
-            own.uniform([300, 900, 2000, 3200], [800, 1800, 3000, 4500]),
-        )
+        rng = seeds.rng(seed, "synthetic voice", voice)
+        pitch = rng.uniform(90, 250)
+        formants = rng.uniform([300, 900, 2000, 3200], [800, 1800, 3000, 4500])
         for number in range(int(options.get("utterances_per_voice", 4))):
             rng = seeds.rng(seed, "synthetic utterance", voice, number)
             sound = utterance(rng.uniform(2.2, 3.5), pitch, formants, rng)
@@ -49,7 +47,7 @@ def _speech(options: dict[str, Any], seed: int) -> list[Item]:
 def utterance(
     seconds: float, pitch_hz: float, formants_hz: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """Speech-like sound (n,): pulses through resonators, noise between, 4 syllables a second."""
+    """Speech-like sound (n,): pulses through resonators and noise, about 4 syllables a second."""
     count = int(seconds * SAMPLE_RATE)
     time = np.arange(count) / SAMPLE_RATE
     glide = pitch_hz * (
@@ -81,28 +79,28 @@ def _music(options: dict[str, Any], seed: int) -> list[Item]:
 
 
 def band(seconds: float, rng: np.random.Generator) -> np.ndarray:
-    """Music-like sound (n,): plucked strings, a bass and a drum pattern on a common beat."""
+    """Music-like sound (n,): plucked strings, a bass and drums on a common beat."""
     count = int(seconds * SAMPLE_RATE)
     step = int(SAMPLE_RATE * 60 / rng.uniform(84, 132) / 4)  # sixteenth notes
     scale = 220 * 2 ** (np.array([0, 2, 4, 7, 9, 12, 14, 16]) / 12)
     sound = np.zeros(count + SAMPLE_RATE)
-    for k, at in enumerate(range(0, count, step)):
+    for k, start in enumerate(range(0, count, step)):
         if rng.random() < 0.6:
-            _add(sound, at, 0.5 * pluck(rng.choice(scale), rng))
+            _add(sound, start, 0.5 * pluck(rng.choice(scale), rng))
         if k % 8 == 0:
-            _add(sound, at, 0.5 * pluck(rng.choice(scale) / 4, rng))
-        if k % 8 == 0:
-            _add(sound, at, _kick())
+            _add(sound, start, 0.5 * pluck(rng.choice(scale) / 4, rng))
+            _add(sound, start, _kick())
         if k % 8 == 4:
-            _add(sound, at, 0.6 * rng.standard_normal(2400) * np.exp(-np.arange(2400) / 500))
+            snare = 0.6 * rng.standard_normal(2400) * np.exp(-np.arange(2400) / 500)
+            _add(sound, start, snare)
         if rng.random() < 0.9:
             hat = np.diff(rng.standard_normal(1201)) * np.exp(-np.arange(1200) / 200)
-            _add(sound, at, 0.25 * hat)
+            _add(sound, start, 0.25 * hat)
     return _finish(sound[:count])
 
 
 def pluck(hz: float, rng: np.random.Generator) -> np.ndarray:
-    """A plucked string (Karplus and Strong 1983) of one second, (n,)."""
+    """One second (n,) of a plucked string (Karplus and Strong 1983)."""
     period = max(2, round(SAMPLE_RATE / hz))
     burst = np.zeros(SAMPLE_RATE)
     burst[:period] = rng.uniform(-1, 1, period)
@@ -116,11 +114,12 @@ def _kick() -> np.ndarray:
     return np.sin(2 * np.pi * (60 * time + 10 * (1 - np.exp(-30 * time)))) * np.exp(-time * 15)
 
 
-def _add(sound: np.ndarray, at: int, note: np.ndarray) -> None:
-    end = min(at + len(note), len(sound))
-    sound[at:end] += note[: end - at]
+def _add(sound: np.ndarray, start: int, note: np.ndarray) -> None:
+    end = min(start + len(note), len(sound))
+    sound[start:end] += note[: end - start]
 
 
 def _finish(sound: np.ndarray) -> np.ndarray:
+    """High-pass sound (n,) and scale its peak to 0.7."""
     sound = highpass(sound, RUMBLE_HZ, SAMPLE_RATE)
     return (0.7 * sound / np.abs(sound).max()).astype(np.float32)

@@ -1,9 +1,9 @@
-"""Many voices out of the one that the hibari-tts wheel carries.
+"""Many voices from the single voice of hibari-tts.
 
-The network of hibari-tts states, for every 12.5 ms, a spectrum in three branches (harmonics on a
-pulse train, noise, and a part with a phase of its own) and the pitch. A new voice changes these
-before the waveform is made: pitch and its range, the length of the vocal tract (all spectra
-stretched along frequency), tempo and spectral tilt.
+Every 12.5 ms, the network of hibari-tts gives the pitch and a spectrum in three branches: harmonics
+on a pulse train, noise, and a part with free phase. A new voice changes these before the waveform
+is synthesised: pitch and its range, the length of the vocal tract (all spectra are stretched along
+frequency), tempo and spectral tilt.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import importlib.util
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +23,19 @@ from wavloc.errors import InputError
 
 PACKAGE, VERSION = "hibari-tts", "0.2.1"
 MODEL_SHA256 = "5f70741d4e900f4e85d0037498736cc1b3e1b9a63a13546a5da1e63abf4fccd8"
-# (low, high) of pitch factor, tract factor, tempo, tilt in dB/kHz, pitch range.
+# (low, high) of the fields of `Voice`.
 LOW_VOICES = ((0.45, 0.80), (0.76, 0.96), (0.75, 1.3), (-3.0, 2.5), (0.5, 1.5))
 HIGH_VOICES = ((0.82, 1.35), (0.90, 1.20), (0.75, 1.3), (-3.0, 2.5), (0.5, 1.5))
 CANDIDATES = 60
-VOICED_HZ = 40.0  # hibari's own threshold: below, a frame is unvoiced
-TILT_UP_TO_KHZ = 4.0  # flat above: a tilt up to 8 kHz would leave a bright voice all hisses
-AUDIBLE = 0.005  # -43 dB of the peak: the network's own pauses at both ends lie below
+VOICED_HZ = 40.0  # hibari's threshold: a frame with a lower pitch is unvoiced
+TILT_UP_TO_KHZ = 4.0  # flat above: a tilt up to 8 kHz would make a bright voice hiss
+AUDIBLE = 0.005  # -43 dB of the peak; the pauses that the network adds are softer
 _BIN_KHZ = 0.02
 
 
 @dataclasses.dataclass(frozen=True)
 class Voice:
-    """Changes of the native voice: factors of pitch, frequency, tempo, pitch range; tilt dB/kHz."""
+    """Changes of the native voice: factors, and a spectral tilt."""
 
     pitch: float
     tract: float
@@ -46,7 +47,7 @@ class Voice:
 def grid(count: int, seed: int) -> list[Voice]:
     """``count`` voices that differ as much as possible, low and high ones in turn.
 
-    Of the candidates of each register those are kept, one by one, that are farthest from all kept.
+    Random candidates of each register are chosen one by one, by `farthest_points`.
     """
     registers = []
     for name, limits in (("low", LOW_VOICES), ("high", HIGH_VOICES)):
@@ -59,7 +60,7 @@ def grid(count: int, seed: int) -> list[Voice]:
 
 
 def farthest_points(points: np.ndarray, count: int) -> list[int]:
-    """Rows of points (n, d): first the one farthest from the mean, then farthest from the kept."""
+    """Indices into points (n, d): the farthest from the mean, then the farthest from the chosen."""
     distance = np.linalg.norm(points - points.mean(axis=0), axis=1)
     chosen = [int(distance.argmax())]
     distance = np.full(len(points), np.inf)
@@ -70,7 +71,7 @@ def farthest_points(points: np.ndarray, count: int) -> list[int]:
 
 
 def check_model() -> Path:
-    """Path of the acoustic model in the installed package; another one is an `InputError`."""
+    """Path of the acoustic model in the installed package; `InputError` for another version."""
     cure = f"install the pinned package: pip install {PACKAGE}=={VERSION}"
     try:
         version = importlib.metadata.version(PACKAGE)
@@ -84,23 +85,23 @@ def check_model() -> Path:
         raise InputError(f"{PACKAGE} is {version}, expected {VERSION}; {cure}")
     if not path.is_file():
         raise InputError(f"{path}: no such file; {cure}")
-    found = files.sha256(path)
-    if found != MODEL_SHA256:
-        raise InputError(f"{path}: sha256 {found}, expected {MODEL_SHA256}; {cure}")
+    digest = files.sha256(path)
+    if digest != MODEL_SHA256:
+        raise InputError(f"{path}: sha256 {digest}, expected {MODEL_SHA256}; {cure}")
     return path
 
 
 class Speaker:
-    """Synthesiser of any `Voice`; loads the model (0.5 s), never touches the network."""
+    """Synthesiser of any `Voice`; loading the model takes 0.5 s, and nothing is downloaded."""
 
     def __init__(self) -> None:
-        import hibari
+        import hibari  # only needed for embedded speech
 
-        # The path of the wheel's model is given, so that nothing is looked up or downloaded.
+        # With an explicit path, hibari neither looks for a model nor downloads one.
         self._tts: Any = hibari.Hibari(voice="heart", model=str(check_model()), threads=1)
 
     def say(self, text: str, voice: Voice, rng: np.random.Generator) -> np.ndarray:
-        """Sound (n,) float32 at 16 kHz of one sentence, peak 0.7, without pauses around it."""
+        """One sentence (n,) float32 at 16 kHz, peak 0.7, without pauses at both ends."""
         from hibari import dsp
 
         (phonemes,) = self._tts.phonemize(text)
@@ -108,27 +109,27 @@ class Speaker:
             "ids": np.array([self._tts.ids(phonemes)], np.int64),
             "speed": np.array([voice.tempo], np.float32),
         }
-        lh, th, ln, lr, _, pitch = (part[0] for part in self._tts.sess.run(None, feed))
-        spectrum = change(dsp, voice, (lh, th, ln, lr), pitch, rng)
+        *branches, _, pitch = (part[0] for part in self._tts.sess.run(None, feed))
+        spectrum = change(dsp, voice, branches, pitch, rng)
         sound = audio.resample(dsp.ola(spectrum), dsp.SR, audio.SAMPLE_RATE)
         sound = 0.7 * sound / np.abs(sound).max()
-        heard = np.flatnonzero(np.abs(sound) > AUDIBLE)
-        return sound[heard[0] : heard[-1] + 1].astype(np.float32)
+        audible = np.flatnonzero(np.abs(sound) > AUDIBLE)
+        return sound[audible[0] : audible[-1] + 1].astype(np.float32)
 
 
 def change(
     dsp: Any,
     voice: Voice,
-    branches: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
+    branches: Sequence[np.ndarray],
     pitch_hz: np.ndarray,
     rng: np.random.Generator,
 ) -> np.ndarray:
     """Complex spectrum (601, frames) of a voice.
 
     branches: log magnitude and phase argument of the harmonics, log magnitude of the noise, log
-    magnitude of the free-phase part, each (601, frames); pitch_hz: (frames,). The phase of the
-    free-phase part is dropped, as it still follows the old pitch; its power, smoothed over the
-    harmonics, goes to the pulses (voiced, below about 4 kHz) and to the noise (elsewhere).
+    magnitude of the free-phase part, each (601, frames). pitch_hz: (frames,). The phase of the
+    free-phase part follows the old pitch and is dropped; its power, smoothed over the harmonics,
+    is added to the pulses (where voiced, below about 4 kHz) and to the noise (elsewhere).
     """
     bins = np.arange(len(branches[0]))
     harmonic, free, noise = (
@@ -151,7 +152,7 @@ def change(
 
 
 def change_pitch(pitch_hz: np.ndarray, voice: Voice) -> np.ndarray:
-    """Scale the pitch (frames,) of voiced frames and its excursions about their mean logarithm."""
+    """Scale the pitch (frames,) of voiced frames and its deviations from the mean logarithm."""
     voiced = pitch_hz > VOICED_HZ
     if not voiced.any():
         return pitch_hz
@@ -162,13 +163,16 @@ def change_pitch(pitch_hz: np.ndarray, voice: Voice) -> np.ndarray:
 
 
 def stretch(spectrum: np.ndarray, factor: float, nearest: bool = False) -> np.ndarray:
-    """Move what lies at bin b of (bins, frames) to bin b * factor; the last bin goes on above."""
+    """Stretch (bins, frames) along frequency, bin b to b * factor; the last bin is repeated.
+
+    Interpolates linearly, or takes the ``nearest`` bin.
+    """
     last = len(spectrum) - 1
-    at = np.minimum(np.arange(len(spectrum)) / factor, last)
+    source = np.minimum(np.arange(len(spectrum)) / factor, last)
     if nearest:
-        return spectrum[np.rint(at).astype(int)]
-    low = np.minimum(at.astype(int), last - 1)
-    weight = (at - low).astype(np.float32)[:, None]
+        return spectrum[np.rint(source).astype(int)]
+    low = np.minimum(source.astype(int), last - 1)
+    weight = (source - low).astype(np.float32)[:, None]
     return (1 - weight) * spectrum[low] + weight * spectrum[low + 1]
 
 

@@ -1,3 +1,1 @@
-"""Eight takes of a carried loudspeaker: what the real recordings and their twin have in common,
-and how the recordings are read.
-"""
+"""Takes of a carried loudspeaker: what LuViRA and its twin share, and reading recordings."""

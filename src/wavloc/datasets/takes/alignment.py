@@ -1,4 +1,4 @@
-"""When motion capture began in the time of the audio, and whether sound and positions agree."""
+"""The offset between audio and motion capture, and whether audio and positions agree."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from wavloc.geometry import distances
 STEP_S = 0.05
 BAND_HZ = (300.0, 4000.0)
 MOMENTS, WINDOW = 80, 2048
-CLEARLY = 1.1  # times as coherent: when another offset is taken to be better
+CLEARLY = 1.1  # a better offset is at least this many times as coherent
 
 
 def pulse(sync: np.ndarray, rate: int) -> float | None:
-    """Seconds from the start of a sync channel (n,) to its start signal; None if it has none.
+    """Time in seconds of the start signal in a sync channel (n,); None if there is none.
 
-    The signal begins where the channel first leaves its median by half of the most it ever does.
+    The signal begins where the deviation from the median first exceeds half of its maximum.
     """
-    away = np.abs(sync - np.median(sync))
-    if not away.max() > 0:
+    deviation = np.abs(sync - np.median(sync))
+    if not deviation.max() > 0:
         return None
-    return int(np.argmax(away > away.max() / 2)) / rate
+    return int(np.argmax(deviation > deviation.max() / 2)) / rate
 
 
 def coherence(
@@ -33,12 +33,14 @@ def coherence(
     offsets_s: np.ndarray,
     speed_of_sound: float,
 ) -> np.ndarray:
-    """How well the sound (M, n) fits the track (T, 3) if it began at each of the offsets (K,).
+    """How well the audio (M, n) fits the track (T, 3) for each offset of the capture: (K,).
 
-    The phase transform of all pairs at the delays that the track predicts, averaged over pairs,
-    frequencies and the loudest moments: 1 = one perfect wave, 0 = no relation.
+    The GCC-PHAT of all pairs at the delays that the track predicts, averaged over pairs,
+    frequencies and the loudest moments: 1 = perfectly coherent, 0 = unrelated. NaN where too few
+    moments have a position.
     """
-    mics, audio = mics[known := np.isfinite(mics).all(axis=1)], audio[known]
+    located = np.isfinite(mics).all(axis=1)
+    mics, audio = mics[located], audio[located]
     start = np.arange(0, audio.shape[1] - WINDOW + 1, WINDOW)
     windows = np.lib.stride_tricks.sliding_window_view(audio, WINDOW, axis=1)[:, start]
     power = np.square(windows).mean(axis=(0, 2))
@@ -49,17 +51,17 @@ def coherence(
     spectra /= np.maximum(np.abs(spectra), 1e-12)
     middle_s = (start[loud] + WINDOW / 2) / SAMPLE_RATE
     turn = 2j * np.pi * hz[band] / speed_of_sound
-    found = np.full(len(offsets_s), np.nan)
+    fit = np.full(len(offsets_s), np.nan)
     for k, offset in enumerate(offsets_s):
         source = trajectory.at(middle_s - offset, time_s, track, max_gap_s=0.5)
-        here = np.isfinite(source).all(axis=1)
-        if here.sum() < max(3, len(loud) // 4):
+        known = np.isfinite(source).all(axis=1)
+        if known.sum() < max(3, len(loud) // 4):
             continue
-        phase = np.exp(turn * distances(source[here], mics).T[..., None])
-        beam = np.square(np.abs((spectra[:, here] * phase).sum(axis=0))).mean()
+        phase = np.exp(turn * distances(source[known], mics).T[..., None])
+        beam = np.square(np.abs((spectra[:, known] * phase).sum(axis=0))).mean()
         count = len(mics)
-        found[k] = (beam - count) / (count * (count - 1))
-    return found
+        fit[k] = (beam - count) / (count * (count - 1))
+    return fit
 
 
 def better_offset(
@@ -73,8 +75,8 @@ def better_offset(
 ) -> float | None:
     """An offset within ``reach_s`` that fits clearly better than ``offset_s``, or None.
 
-    "Clearly" means more than `STEP_S` away and a tenth more coherent: a loudspeaker that stands
-    still fits any offset.
+    Clearly better: more than `STEP_S` away and `CLEARLY` times as coherent, because a loudspeaker
+    at rest fits any offset.
     """
     steps = round(reach_s / STEP_S)
     offsets = offset_s + STEP_S * np.arange(-steps, steps + 1)

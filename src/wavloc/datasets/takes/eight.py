@@ -1,8 +1,8 @@
 """Eight takes, music1..4 and speech1..4, their splits and their simulated extension.
 
-Eight more tracks, music1_sim..speech4_sim, are the wav2pos paper's extension for training: the
-sound of the take frame by frame, each frame from a random place in a room with a T60 of its own.
-They are clean (no noise, no gains, nobody in the way); what spoils them is added in training.
+Eight more tracks, music1_sim..speech4_sim, extend the training data as in the wav2pos paper: the
+sound of the take is rendered frame by frame, each frame with its own random source position and
+T60. They have no noise, gain errors or occlusion; training adds noise.
 """
 
 from __future__ import annotations
@@ -16,26 +16,33 @@ import pandas as pd
 
 from wavloc import seeds
 from wavloc.audio import SAMPLE_RATE
-from wavloc.datasets.base import Dataset, Scenes, Split, require_positive, require_room
+from wavloc.datasets.base import (
+    Dataset,
+    Scenes,
+    Split,
+    draw_source,
+    require_positive,
+    require_room,
+)
 from wavloc.errors import InputError
 from wavloc.frames import FRAME_SAMPLES
 
-SIM = "_sim"  # ending of the extension's tracks
-SIM_WALL_M, SIM_MIC_M = 0.3, 0.4  # how near a simulated source comes to wall, floor, ceiling; mic
+SIM = "_sim"  # ending of the names of simulated tracks
+SIM_WALL_M, SIM_MIC_M = 0.3, 0.4  # least distance of a simulated source to room surfaces, to mics
 
 
 @dataclasses.dataclass(frozen=True)
 class TakeOptions:
-    """Frames and extension; lengths in metres and seconds."""
+    """Sizes of the frames and of the extension; metres and seconds unless stated."""
 
     hop: int = 1024  # samples between frame starts
     margin: int = 800  # samples stored on both sides of a frame: the paper's +-0.05 s shift
     max_order: int = 0  # cap on the image order, 0 = Sabine's
-    silence_db: float = 30.0  # frames this far below the 95th percentile of power are dropped
+    silence_db: float = 30.0  # drop frames this far below the 95th percentile of power
     room: tuple[float, ...] = (7.0, 8.0, 2.0)
     shift: tuple[float, ...] = (3.60, 4.53, 0.0)  # room = LuViRA coordinates + shift
     sim_share: float = 1.0  # simulated frames per frame of a take
-    sim_t60_low_s: float = 0.0  # simulated frames draw their T60 uniformly between the two
+    sim_t60_low_s: float = 0.0  # bounds of the uniform nominal T60 of simulated frames
     sim_t60_high_s: float = 0.4
 
 
@@ -52,8 +59,9 @@ class EightTakes(Dataset):
     def splits(self) -> dict[str, Split]:
         """Four splits: both takes of one number are for testing, the other six for training.
 
-        The extension of a training take trains too, that of a test take is not used at all: it has
-        the same programme. No utterance is in two takes; a song is, as in the real data.
+        The extension of a training take is also used for training; that of a test take is not
+        used, because it has the sound of the test. Two takes share a song, as in the real data,
+        but never an utterance.
         """
         splits = {}
         for number in "1234":
@@ -64,11 +72,11 @@ class EightTakes(Dataset):
 
     @property
     def samples(self) -> int:
-        """Stored samples of a frame, with the margins."""
+        """Stored samples per frame, including the margins."""
         return FRAME_SAMPLES + 2 * self.options.margin
 
     def check_options(self) -> None:
-        """Raise `InputError` for sizes that make no frames."""
+        """Raise `InputError` for options that cannot give frames."""
         options, where = self.options, f"datasets.{self.name}.options"
         require_room(self.name, options.room)
         require_positive(
@@ -86,7 +94,7 @@ class EightTakes(Dataset):
             )
 
     def grid(self, track: str, total: int) -> tuple[np.ndarray, pd.DataFrame]:
-        """First samples (F,) and table of the frames that fit in a take of ``total`` samples."""
+        """First samples (F,) and table of the frames that fit into ``total`` samples of a take."""
         start = np.arange(0, total - self.samples + 1, self.options.hop)
         table = pd.DataFrame(
             {
@@ -101,7 +109,10 @@ class EightTakes(Dataset):
         return start, table
 
     def scenes_of(self, dry: np.ndarray, mics: np.ndarray, part: Mapping[str, Any]) -> Scenes:
-        """What to simulate for a take or its extension: dry (n,), mics (M, 3) in the room."""
+        """Scenes of a take or its extension: dry sound (n,), mics (M, 3) in room coordinates.
+
+        part: the fields of `Scenes` in which takes and extensions differ.
+        """
         frames = len(part["start"])
         scenes = Scenes(
             room=np.array(self.options.room),
@@ -122,19 +133,19 @@ class EightTakes(Dataset):
     def extension(
         self, track: str, start: np.ndarray, table: pd.DataFrame, mics: np.ndarray
     ) -> dict[str, Any]:
-        """What is particular to the extension of a take: place and T60 of each frame.
+        """Fields of `Scenes` for the extension of a take: source position and T60 of each frame.
 
-        start (F,), table: the frames of the take; mics (M, 3) in room coordinates. Every frame has
-        a stream of its own and keeps its draws when the share changes. A share above 1 takes every
-        frame of the take again, at another place.
+        start (F,), table: the frames of the take; mics (M, 3) in room coordinates. Each frame has
+        its own random stream and keeps its draws if ``sim_share`` changes. A share above 1 uses
+        every frame of the take more than once, at different positions.
         """
         order = seeds.rng(self.seed, self.name, track, "share").permutation(len(start))
         count = max(1, round(self.options.sim_share * len(start)))
-        turn, at = np.divmod(np.arange(count), len(start))
-        chosen, turn = np.array(sorted(zip(order[at], turn, strict=True))).T
+        repeat, position = np.divmod(np.arange(count), len(start))
+        chosen, repeat = np.array(sorted(zip(order[position], repeat, strict=True))).T
         draws = [
             self._draw(seeds.rng(self.seed, self.name, track, int(k), int(t)), mics)
-            for k, t in zip(chosen, turn, strict=True)
+            for k, t in zip(chosen, repeat, strict=True)
         ]
         t60_s = np.array([t60 for _, t60 in draws])
         return {
@@ -151,12 +162,12 @@ class EightTakes(Dataset):
         """Source position (3,) in room coordinates (m), uniform, and nominal T60 in seconds."""
         options = self.options
         t60_s = float(rng.uniform(options.sim_t60_low_s, options.sim_t60_high_s))
-        high = np.array(options.room) - SIM_WALL_M
-        for _ in range(100 if (high > SIM_WALL_M).all() else 0):
-            source = rng.uniform(SIM_WALL_M, high)
-            if np.linalg.norm(mics - source, axis=1).min() >= SIM_MIC_M:
-                return source, t60_s
-        raise InputError(
-            f"datasets.{self.name}.options.room: {list(options.room)} m has no place at least "
-            f"{SIM_WALL_M} m from the walls and {SIM_MIC_M} m from every microphone in 100 draws"
-        )
+        low, high = np.full(3, SIM_WALL_M), np.array(options.room) - SIM_WALL_M
+        source = draw_source(rng, low, high, mics, SIM_MIC_M)
+        if source is None:
+            raise InputError(
+                f"datasets.{self.name}.options.room: {list(options.room)} m has no place at least "
+                f"{SIM_WALL_M} m from the walls and {SIM_MIC_M} m from every microphone in 100 "
+                "draws"
+            )
+        return source, t60_s

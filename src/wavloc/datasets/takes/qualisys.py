@@ -1,7 +1,8 @@
 """Tab-separated exports of a Qualisys motion capture system.
 
-Lines of ``KEY <tab> values``, perhaps a line of column names, then a line for each moment. Lengths
-are millimetres in the file and metres here; a marker that was not seen stands there as 0.
+Lines of ``KEY <tab> values``, optionally a line of column names, then one line per moment. Lengths
+are millimetres in the file and metres here; a marker that was not seen is 0 in the file and NaN
+here.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from wavloc.datasets.takes import trajectory
 from wavloc.errors import InputError
 
 _MISSING = {"", "nan", "null", "-"}
@@ -20,7 +22,7 @@ _MISSING = {"", "nan", "null", "-"}
 
 @dataclasses.dataclass
 class Capture:
-    """time_s (T,) from the file's own zero; markers: name -> (T, 3) metres, NaN = not seen."""
+    """time_s: (T,) seconds as in the file; markers: name -> (T, 3) metres, NaN = not seen."""
 
     time_s: np.ndarray
     markers: dict[str, np.ndarray]
@@ -28,41 +30,32 @@ class Capture:
 
 
 def read(path: Path) -> Capture:
-    """Read an export. What is wrong is an `InputError` with file, line and cell."""
+    """Read an export; an unusable one is an `InputError` that names file, line and cell."""
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not readable as text ({error})") from None
-    keys, first = _head(lines)
+    keys, first = _header(lines)
     names = [name for name in keys.get("MARKER_NAMES", []) if name]
     if not names:
         raise InputError(f"{path}, line {first}: no MARKER_NAMES above the data")
     if first >= len(lines):
         raise InputError(f"{path}: no data below line {first}")
     columns, first = _columns(path, lines, first, names)
-    cells = [line.split("\t") for line in lines[first:]]
-    while cells and not any(cell.strip() for cell in cells[-1]):
-        cells.pop()
-    warnings = []
-    needed = max(columns.values()) + 1
-    if len(cells) > 1 and len(cells[-1]) < needed:
-        cells.pop()
-        warnings.append(f"{path}: the last line is cut off and was left out")
-    for number, row in enumerate(cells, start=first + 1):
-        if len(row) < needed:
-            raise InputError(f"{path}, line {number}: {len(row)} cells, expected {needed}")
-    wanted = sorted(columns.values())
-    values, skipped = _numbers(path, [[row[k] for k in wanted] for row in cells], first, wanted)
+    warnings: list[str] = []
+    cells = _cells(path, lines[first:], first, max(columns.values()) + 1, warnings)
+    used = sorted(columns.values())
+    values, skipped = _numbers(path, [[row[k] for k in used] for row in cells], first, used)
     if skipped:
         warnings.append(f"{path}: the first {skipped} moments are no numbers and were left out")
-    column = {name: values[:, wanted.index(k)] for name, k in columns.items()}
+    column = {name: values[:, used.index(k)] for name, k in columns.items()}
     _check_count(path, keys, len(cells))
     if "Time" in column:
         time_s = column["Time"]
     else:
         rate = _number(path, keys, "FREQUENCY")
         time_s = (np.arange(len(values)) + skipped) / rate
-    _check_time(path, time_s, first + skipped)
+    trajectory.require_increasing(time_s, path, first + skipped + 1)
     markers = {}
     for name in names:
         place = np.stack([column[f"{name} {axis}"] for axis in "XYZ"], axis=1) / 1000
@@ -71,8 +64,8 @@ def read(path: Path) -> Capture:
     return Capture(time_s, markers, warnings)
 
 
-def _head(lines: list[str]) -> tuple[dict[str, list[str]], int]:
-    """Keys with their values, and the number of lines they take."""
+def _header(lines: list[str]) -> tuple[dict[str, list[str]], int]:
+    """Keys with their values, and the number of header lines."""
     keys: dict[str, list[str]] = {}
     for number, line in enumerate(lines):
         key, *values = (cell.strip() for cell in line.split("\t"))
@@ -85,15 +78,15 @@ def _head(lines: list[str]) -> tuple[dict[str, list[str]], int]:
 def _columns(
     path: Path, lines: list[str], first: int, names: list[str]
 ) -> tuple[dict[str, int], int]:
-    """Column of the time and of each coordinate, and the first line of data."""
+    """Column numbers of the time and of each coordinate, and the number of the first data line."""
     wanted = [f"{name} {axis}" for name in names for axis in "XYZ"]
     cells = [cell.strip() for cell in lines[first].split("\t")]
     if any(cell.endswith(" X") for cell in cells):
-        found = {name: k for k, name in enumerate(cells)}
-        missing = [name for name in wanted if name not in found]
+        number = {name: k for k, name in enumerate(cells)}
+        missing = [name for name in wanted if name not in number]
         if missing:
             raise InputError(f"{path}, line {first + 1}: no column '{missing[0]}'")
-        return {name: found[name] for name in [*wanted, "Time"] if name in found}, first + 1
+        return {name: number[name] for name in [*wanted, "Time"] if name in number}, first + 1
     extra = len(cells) - len(wanted)
     if extra not in (0, 2):  # with or without the columns Frame and Time
         raise InputError(
@@ -104,12 +97,28 @@ def _columns(
     return columns | ({"Time": 1} if extra else {}), first
 
 
-def _numbers(
-    path: Path, cells: list[list[str]], first: int, wanted: list[int]
-) -> tuple[np.ndarray, int]:
-    """Values (T, columns), NaN where the cell says that nothing is known; moments left out.
+def _cells(
+    path: Path, lines: list[str], first: int, needed: int, warnings: list[str]
+) -> list[list[str]]:
+    """Cells of the data lines; an incomplete last line is dropped, any other is an `InputError`."""
+    cells = [line.split("\t") for line in lines]
+    while cells and not any(cell.strip() for cell in cells[-1]):
+        cells.pop()
+    if len(cells) > 1 and len(cells[-1]) < needed:
+        cells.pop()
+        warnings.append(f"{path}: the last line is cut off and was left out")
+    for number, row in enumerate(cells, start=first + 1):
+        if len(row) < needed:
+            raise InputError(f"{path}, line {number}: {len(row)} cells, expected {needed}")
+    return cells
 
-    Moments at the very beginning may be anything; later ones must be numbers.
+
+def _numbers(
+    path: Path, cells: list[list[str]], first: int, columns: list[int]
+) -> tuple[np.ndarray, int]:
+    """Values (T, columns), NaN where a cell is empty, and the number of moments skipped.
+
+    Moments at the very beginning that are no numbers are skipped; later ones are an `InputError`.
     """
     texts = pd.DataFrame(cells, dtype=object).apply(lambda column: column.str.strip())
     values = texts.apply(pd.to_numeric, errors="coerce").to_numpy(float)
@@ -119,13 +128,14 @@ def _numbers(
     if wrong[skipped:].any() or skipped == len(wrong):
         row, column = np.argwhere(bad)[0 if skipped == len(wrong) else bad[:skipped].sum()]
         raise InputError(
-            f"{path}, line {first + row + 1}, cell {wanted[column] + 1}: '{cells[row][column]}', "
+            f"{path}, line {first + row + 1}, cell {columns[column] + 1}: '{cells[row][column]}', "
             "expected a number"
         )
     return values[skipped:], skipped
 
 
 def _number(path: Path, keys: dict[str, list[str]], key: str) -> float:
+    """A positive number of the header."""
     value = (keys.get(key) or [""])[0]
     try:
         number = float(value)
@@ -137,17 +147,8 @@ def _number(path: Path, keys: dict[str, list[str]], key: str) -> float:
 
 
 def _check_count(path: Path, keys: dict[str, list[str]], rows: int) -> None:
+    """Raise `InputError` if the number of moments is not the stated one."""
     if "NO_OF_FRAMES" in keys:
         stated = _number(path, keys, "NO_OF_FRAMES")
         if abs(stated - rows) > 1:
             raise InputError(f"{path}: {rows} moments, but NO_OF_FRAMES is {stated:g} (truncated?)")
-
-
-def _check_time(path: Path, time_s: np.ndarray, first: int) -> None:
-    back = np.flatnonzero(~(np.diff(time_s) > 0))
-    if len(back):
-        row = int(back[0])
-        raise InputError(
-            f"{path}, line {first + row + 2}: time {time_s[row + 1]:g} s after {time_s[row]:g} s, "
-            "expected time stamps that increase"
-        )

@@ -1,36 +1,51 @@
-"""Positions out of motion capture: microphones, the loudspeaker, and where it was at a given time.
+"""Positions from motion capture: the microphones, and the loudspeaker at any time.
 
 Metres and seconds; a missing position is NaN.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from scipy.interpolate import CubicSpline
 
-RIGID_M = 0.02  # a marker farther than this from where the rigid body has it was mistaken
+from wavloc.errors import InputError
+
+RIGID_M = 0.02  # markers whose distances differ from the usual ones by more are misidentified
+
+
+def require_increasing(time_s: np.ndarray, path: Path, first_line: int) -> None:
+    """Raise `InputError` unless the times (T,) increase; they begin at ``first_line`` of a file."""
+    back = np.flatnonzero(~(np.diff(time_s) > 0))
+    if len(back):
+        row = int(back[0]) + 1
+        raise InputError(
+            f"{path}, line {first_line + row}: time {time_s[row]:g} s after {time_s[row - 1]:g} s, "
+            "expected time stamps that increase"
+        )
 
 
 def microphone(right: np.ndarray | None, left: np.ndarray | None) -> np.ndarray:
-    """Position (3,) of a microphone between its two markers (T, 3): the median over time.
+    """Position (3,) of a microphone: the median over time of the middle of its markers (T, 3).
 
-    One marker stands in for both where the other is never seen; NaN if neither is.
+    If one marker is never seen, the other one is used; NaN if neither is seen.
     """
     markers = [m for m in (right, left) if m is not None and np.isfinite(m).all(axis=1).any()]
     if not markers:
         return np.full(3, np.nan)
-    middle = np.mean(markers, axis=0)  # NaN where either is missing
+    middle = np.mean(markers, axis=0)  # NaN if either is missing
     middle = middle[np.isfinite(middle).all(axis=1)]
     return np.median(middle, axis=0) if len(middle) else np.nanmedian(markers[0], axis=0)
 
 
 def loudspeaker(markers: np.ndarray) -> np.ndarray:
-    """Position of the loudspeaker (T, 3) from its four markers (T, 4, 3), which are a rigid body.
+    """Position (T, 3) of the loudspeaker from its four markers (T, 4, 3), which form a rigid body.
 
-    As in the public code around the data set: of the markers, a is the one far from the others, b
-    the one farthest from a, n the one nearest to a; the position is the fourth, projected onto the
-    plane through the three. Where one marker is missing, the body is fitted to the other three
-    (Kabsch 1976). Frames with fewer, or with one out of its place in the body, are missing.
+    As in the public code of the data set: a is the marker far from the others, b the one farthest
+    from a, n the one nearest to a; the position is the fourth marker projected onto the plane
+    through a, b and n. If one marker is missing, the body is fitted to the other three (Kabsch
+    1976). Moments with fewer markers, or with a misidentified one, are NaN.
     """
     seen = np.isfinite(markers).all(axis=2)  # (T, 4)
     position = np.full((len(markers), 3), np.nan)
@@ -47,15 +62,16 @@ def loudspeaker(markers: np.ndarray) -> np.ndarray:
     position[full] = _projected(markers[full], usual)
     typical = full[off[full].sum(axis=(1, 2)).argmin()]
     for lost in range(4):
-        rows = np.flatnonzero((seen.sum(axis=1) == 3) & ~seen[:, lost] & rigid)
+        times = np.flatnonzero((seen.sum(axis=1) == 3) & ~seen[:, lost] & rigid)
         others = [k for k in range(4) if k != lost]
-        position[rows] = _fitted(
-            markers[typical, others], position[typical], markers[rows][:, others]
+        position[times] = _fitted(
+            markers[typical, others], position[typical], markers[times][:, others]
         )
     return position
 
 
 def _spans(markers: np.ndarray) -> np.ndarray:
+    """Distances (T, 4, 4) between the markers (T, 4, 3)."""
     return np.linalg.norm(markers[:, :, None] - markers[:, None], axis=-1)
 
 
@@ -73,32 +89,31 @@ def _projected(markers: np.ndarray, spans: np.ndarray) -> np.ndarray:
 
 
 def _fitted(body: np.ndarray, point: np.ndarray, markers: np.ndarray) -> np.ndarray:
-    """Where ``point`` of a rigid ``body`` (3, 3) is when its markers are at (T, 3, 3): (T, 3)."""
+    """Position (T, 3) of a ``point`` of the rigid ``body`` (3, 3) given its markers (T, 3, 3)."""
     centre = markers.mean(axis=1, keepdims=True)
     covariance = np.einsum("ki,tkj->tij", body - body.mean(axis=0), markers - centre)
     left, _, right = np.linalg.svd(covariance)
     mirror = np.ones((len(markers), 3))
     mirror[:, 2] = np.sign(np.linalg.det(left) * np.linalg.det(right))
-    turned = np.einsum("i,tij,tj,tjk->tk", point - body.mean(axis=0), left, mirror, right)
-    return centre[:, 0] + turned
+    rotated = np.einsum("i,tij,tj,tjk->tk", point - body.mean(axis=0), left, mirror, right)
+    return centre[:, 0] + rotated
 
 
 def at(times: np.ndarray, time_s: np.ndarray, track: np.ndarray, max_gap_s: float) -> np.ndarray:
-    """Positions (F, 3) of a track (T, 3) with NaN gaps, sampled at ``time_s``, at other ``times``.
+    """Positions (F, 3) at ``times`` of a track (T, 3) with NaN gaps, sampled at ``time_s``.
 
-    Cubic between the samples: a straight line over 0.1 s cuts the corner of a step by millimetres.
-    NaN before the first sample, after the last, and between two samples that lie farther apart
-    than ``max_gap_s``.
+    Cubic interpolation: a straight line over 0.1 s would be off by millimetres in a step. NaN
+    before the first sample, after the last, and between samples more than ``max_gap_s`` apart.
     """
     known = np.isfinite(track).all(axis=1)
-    found = np.full((len(times), 3), np.nan)
+    position = np.full((len(times), 3), np.nan)
     time_s, track = time_s[known], track[known]
-    # Rounding of time stamps must not open a gap of exactly the length that is allowed.
+    # The tolerance lets rounded time stamps pass a gap of exactly ``max_gap_s``.
     breaks = np.flatnonzero(np.diff(time_s) > max_gap_s + 1e-6) + 1
     for piece in np.split(np.arange(len(time_s)), breaks):
         if len(piece) < 2:
             continue
         inside = (times >= time_s[piece[0]]) & (times <= time_s[piece[-1]])
         if inside.any():
-            found[inside] = CubicSpline(time_s[piece], track[piece])(times[inside])
-    return found
+            position[inside] = CubicSpline(time_s[piece], track[piece])(times[inside])
+    return position

@@ -1,4 +1,4 @@
-"""Control: always the middle of the microphones. The floor that every method must beat."""
+"""Control: always the middle of the microphones. Every method must do better."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Method(Base):
     control = True
     min_mics = 1
 
-    def locate(self, frames: Frames, setup: Setup) -> Predictions:
+    def estimate(self, frames: Frames, setup: Setup) -> Predictions:
         mics = frames.mics()
         position = (np.nanmin(mics, axis=1) + np.nanmax(mics, axis=1)) / 2
         return Predictions(position, np.full(len(frames), "ok", dtype=object))

@@ -1,4 +1,4 @@
-"""Linear least squares over all pairs, unknown source position and distances."""
+"""Linear least squares over all pairs for the position and the distances of the source."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import dataclasses
 
 import numpy as np
 
-from wavloc.methods.classical.solvers import robust
 from wavloc.methods.classical.solvers.delay_method import DelayMethod
+from wavloc.methods.classical.solvers.modes import status_and_covariance
 from wavloc.methods.classical.solvers.problem import build
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """Not robust: one wrong delay moves the answer."""
+    """Not robust: one wrong delay moves the position."""
 
     peaks: int = 1
     exponent: float = 0.8
     low_hz: float = 200.0
     high_hz: float = 7500.0
     oversample: int = 4
-    apart: float = 5.0  # samples between candidates
-    width_m: float = 0.10  # for status and covariance
+    min_distance: float = 5.0  # samples between candidates
+    inlier_m: float = 0.10  # for status and covariance
     block: int = 16
 
 
@@ -43,22 +43,22 @@ def solve(
     delays = delays if delays.ndim == 2 else delays[..., 0]
     problem = build(delays, mics, sample_rate, speed)
     count, n_mics = len(problem), problem.mics.shape[1]
-    place = np.broadcast_to(problem.mics, (count, n_mics, 3))
+    mics = np.broadcast_to(problem.mics, (count, n_mics, 3))
     i, j = problem.first, problem.second
-    x = np.where(problem.present[..., 0], problem.ranges[..., 0], 0.0)
+    present = problem.present[..., 0]
+    x = np.where(present, problem.ranges[..., 0], 0.0)
     matrix = np.zeros((count, len(i), 3 + n_mics))
-    matrix[..., :3] = 2 * (place[:, i] - place[:, j])
+    matrix[..., :3] = 2 * (mics[:, i] - mics[:, j])
     matrix[:, np.arange(len(i)), 3 + j] = 2 * x
-    square = np.square(place).sum(axis=-1)
+    square = np.square(mics).sum(axis=-1)
     right = square[:, i] - square[:, j] - x**2
-    there = problem.present[..., 0]
-    matrix, right = matrix * there[..., None], right * there
+    matrix, right = matrix * present[..., None], right * present
     solution = np.matmul(np.linalg.pinv(matrix, rcond=1e-9), right[..., None])[..., 0]
     position = solution[:, :3].copy()
-    position[there.sum(axis=1) < 4] = np.nan
-    status, covariance = robust.verdict(problem, position.copy(), options.width_m)
+    position[present.sum(axis=1) < 4] = np.nan
+    status, covariance = status_and_covariance(problem, position.copy(), options.inlier_m)
     status[~np.isfinite(position).all(axis=1)] = "too_few_entries"
-    # Every answer is kept: a method that has no notion of support must not gain by refusing.
+    # Every position is kept: without a notion of support nothing may be gained by refusing.
     status[status == "no_hypothesis"] = "low_support"
     return position, status, covariance
 

@@ -1,4 +1,8 @@
-"""Multilateration with starts from a TDOA map and from RANSAC, and a choice by likelihood."""
+"""Multilateration with starts from a TDOA map and from RANSAC, and a choice by likelihood.
+
+Where the sound itself is given, the GCC at all lags decides between candidates: in reverberation
+its sum at a position tells more than its few peaks do.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,13 @@ import dataclasses
 import numpy as np
 
 from wavloc.features import delays as measured
-from wavloc.features import gcc
+from wavloc.features.gcc import find_peaks
 from wavloc.frames import Frames
-from wavloc.methods.classical.solvers import ransac, robust, steered, tdoa_map
-from wavloc.methods.classical.solvers.delay_method import DelayMethod
-from wavloc.methods.classical.solvers.problem import Problem, build, cost
+from wavloc.methods.base import Method as Base
+from wavloc.methods.classical.solvers import modes, ransac, steered, tdoa_map
+from wavloc.methods.classical.solvers.problem import Problem, build, cost, from_frames, keep_lowest
+from wavloc.methods.predictions import Predictions
+from wavloc.setups import Setup
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +29,7 @@ class Options:
     low_hz: float = 100.0
     high_hz: float = 7500.0
     oversample: int = 4
-    apart: float = 5.0  # samples between candidates
+    min_distance: float = 5.0  # samples between candidates
     starts: int = 8  # from the map
     spacing_m: float = 0.25  # of the map
     kernel_m: float = 0.25  # half-width of the kernel around each delay
@@ -31,12 +37,12 @@ class Options:
     draws_single: int = 40  # where they have one
     kept: int = 8  # best draws that are refined
     finalists: int = 16  # candidates that are compared by likelihood
-    rank_shares: tuple[float, ...] = (0.5, 0.25, 0.15, 0.1)  # prior of each candidate
+    rank_priors: tuple[float, ...] = (0.5, 0.25, 0.15, 0.1)  # prior of each candidate
     power_spacing_m: float = 0.16  # of the grid of steered power
     power_starts: int = 160  # its cells that are followed
     climb_m: float = 0.0125  # first step of the climb to the highest steered power
-    settle_m: float = 0.04  # how far a pair's own peak may be from that place
-    width_m: float = 0.10  # inlier threshold and truncation of the score
+    peak_inlier_m: float = 0.04  # how far the peak of a pair may be from the maximum of the power
+    inlier_m: float = 0.10  # inlier threshold and truncation of the cost
     margin_m: float = 0.5  # search box around the microphones if the room is unknown ...
     floor_m: float = 1.0  # ... and below the lowest one
     block: int = 16  # frames solved together; fits the cache
@@ -60,63 +66,56 @@ def solve(
     problem = build(delays, mics, sample_rate, speed, options.margin_m, options.floor_m, bounds)
     position = np.empty((len(problem), 3))
     for start in range(0, len(problem), options.block):
-        block = slice(start, start + options.block)
-        position[block] = _solve_block(problem[block], options, seed)
-    status, covariance = robust.verdict(problem, position, options.width_m)
+        block = problem[start : start + options.block]
+        points = candidates(block, options, seed)
+        position[start : start + options.block] = modes.best_mode(
+            block, points, options.inlier_m, options.finalists, options.rank_priors
+        )
+    status, covariance = modes.status_and_covariance(problem, position, options.inlier_m)
     return position, status, covariance
 
 
-def _solve_block(problem: Problem, options: Options, seed: int) -> np.ndarray:
-    points = candidates(problem, options, seed)
-    return robust.finish(problem, points, options.width_m, options.finalists, options.rank_shares)
-
-
 def candidates(problem: Problem, options: Options, seed: int) -> np.ndarray:
-    """Positions (n, K, 3) worth a closer look: cells of the TDOA map and RANSAC draws."""
+    """Candidate positions (n, K, 3): cells of the TDOA map and RANSAC draws."""
     cells = tdoa_map.starts(problem, options.spacing_m, options.kernel_m, options.starts)
     count = options.draws if problem.ranges.shape[2] > 1 else options.draws_single
-    drawn = ransac.hypotheses(problem, count, seed, options.rank_shares)
-    drawn = ransac.best(drawn, cost(problem, drawn, 2 * options.width_m), options.kept)
-    # Cells and half of the draws are pulled to the mode around them; the draws themselves stay
+    drawn = ransac.hypotheses(problem, count, seed, options.rank_priors)
+    drawn = keep_lowest(drawn, cost(problem, drawn, 2 * options.inlier_m), options.kept)
+    # Cells and half of the draws are moved to the mode around them; the draws themselves stay
     # candidates too, since two sets of delays can meet a few centimetres apart.
-    pulled = robust.pull(problem, np.concatenate([cells, drawn[:, ::2]], axis=1), options.width_m)
-    return np.concatenate([pulled, drawn], axis=1)
+    coarse = np.concatenate([cells, drawn[:, ::2]], axis=1)
+    refined = modes.refine_starts(problem, coarse, options.inlier_m)
+    return np.concatenate([refined, drawn], axis=1)
 
 
-class Method(DelayMethod):
-    """GCC-PHAT peaks; TDOA map and RANSAC starts; least squares on probable inliers.
+def solve_frames(
+    frames: Frames, block: slice, options: Options, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """As `solve` for some frames; the steered power chooses between candidates."""
+    gcc, limit = measured.correlate(frames, block, options)
+    delays = find_peaks(gcc, limit, options.peaks, options.oversample, options.min_distance)[0]
+    problem = from_frames(frames, block, delays, options.margin_m, options.floor_m)
+    gcc = measured.mask_impossible(gcc, limit, options.oversample)
+    step = steered.metres_per_lag(frames, options.oversample)
+    maxima = steered.coarse_to_fine(
+        problem, gcc, step, options.power_spacing_m, options.power_starts, options.climb_m
+    )
+    points = np.concatenate([candidates(problem, options, seed), maxima], axis=1)
+    position = steered.maximum(problem, gcc, step, problem.clip(points), options.climb_m)
+    position = steered.refine_on_peaks(problem, gcc, step, position, options.peak_inlier_m)
+    return position, *modes.status_and_covariance(problem, position, options.peak_inlier_m)
 
-    Where the sound itself is at hand, the correlations at all lags decide between candidates: in
-    reverberation their sum at a position tells far more than the few peaks do.
-    """
+
+class Method(Base):
+    """GCC-PHAT peaks; TDOA map and RANSAC starts; steered power; least squares on the peaks."""
 
     label = "Multilat+"
     reference = "wavloc; after the RANSAC of Berg et al. 2024 (Multilat)"
+    input_types = "GCC-PHAT"
     Options = Options
-    solver = staticmethod(solve)
 
-    def locate_block(
-        self, frames: Frames, block: slice
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        options = self.options
-        rows, limit = measured.rows(frames, block, options)
-        delays = gcc.find_peaks(rows, limit, options.peaks, options.oversample, options.apart)[0]
-        rows = measured.possible(rows, limit, options.oversample)
-        problem = build(
-            delays,
-            measured.positions(frames, block),
-            frames.sample_rate,
-            frames.speed_of_sound,
-            options.margin_m,
-            options.floor_m,
-            frames.room_bounds,
+    def estimate(self, frames: Frames, setup: Setup) -> Predictions:
+        options, seed = self.options, self.seed
+        return self.in_blocks(
+            frames, options.block, lambda block: solve_frames(frames, block, options, seed)
         )
-        step = frames.speed_of_sound / frames.sample_rate / options.oversample
-        places = steered.coarse_to_fine(
-            problem, rows, step, options.power_spacing_m, options.power_starts, options.climb_m
-        )
-        points = np.concatenate([candidates(problem, options, self.seed), places], axis=1)
-        points = np.clip(points, problem.low[:, None], problem.high[:, None])
-        position = steered.top(problem, rows, step, points, options.climb_m)
-        position = steered.settle(problem, rows, step, position, options.settle_m)
-        return position, *robust.verdict(problem, position, options.settle_m)

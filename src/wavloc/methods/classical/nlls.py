@@ -6,26 +6,26 @@ import dataclasses
 
 import numpy as np
 
-from wavloc.methods.classical.solvers import robust
 from wavloc.methods.classical.solvers.delay_method import DelayMethod
+from wavloc.methods.classical.solvers.modes import status_and_covariance
 from wavloc.methods.classical.solvers.problem import build
 from wavloc.methods.classical.solvers.refine import cauchy, refine, soft_l1
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """Scales in metres; robust up to about 40 % wrong delays, collapses beyond."""
+    """Robust up to about 40 % wrong delays; fails beyond."""
 
     peaks: int = 1
     exponent: float = 0.8
     low_hz: float = 200.0
     high_hz: float = 7500.0
     oversample: int = 4
-    apart: float = 5.0  # samples between candidates
-    soft_m: float = 0.3
-    cauchy_m: float = 0.05
+    min_distance: float = 5.0  # samples between candidates
+    soft_m: float = 0.3  # scale of the soft-L1 loss
+    cauchy_m: float = 0.05  # of the Cauchy loss
     steps: int = 15  # of each loss
-    width_m: float = 0.10  # for status and covariance
+    inlier_m: float = 0.10  # for status and covariance
     block: int = 16
 
 
@@ -45,14 +45,9 @@ def solve(
     mics = np.broadcast_to(mics, (len(problem), *mics.shape[-2:]))
     start = np.nanmean(mics, axis=1)[:, None]
     losses = [soft_l1(options.soft_m)] * options.steps + [cauchy(options.cauchy_m)] * options.steps
-    position = refine(problem, start, [present(loss) for loss in losses])[:, 0]
-    status, covariance = robust.verdict(problem, position, options.width_m)
+    position = refine(problem, start, losses)[:, 0]
+    status, covariance = status_and_covariance(problem, position, options.inlier_m)
     return position, status, covariance
-
-
-def present(loss):
-    """The loss without missing delays, which lie beyond any residual of a real one."""
-    return lambda residual: np.where(np.abs(residual) < 1e5, loss(residual), 0.0)
 
 
 class Method(DelayMethod):

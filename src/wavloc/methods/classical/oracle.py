@@ -1,4 +1,4 @@
-"""Control: least squares on the true delays, whole samples or exact. The ceiling of a table."""
+"""Control: least squares on the true delays, exact or in whole samples. The ceiling of a table."""
 
 from __future__ import annotations
 
@@ -10,17 +10,15 @@ from wavloc.frames import Frames
 from wavloc.geometry import tdoa
 from wavloc.methods.base import Method as Base
 from wavloc.methods.classical.solvers.problem import build
-from wavloc.methods.classical.solvers.refine import refine
+from wavloc.methods.classical.solvers.refine import ordinary, refine
 from wavloc.methods.predictions import Predictions
 from wavloc.setups import Setup
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """How the true delays are given."""
-
-    round_samples: bool = False  # to whole samples, as integer correlation lags are
-    steps: int = 30
+    round_samples: bool = False  # delays in whole samples, as peaks of a GCC
+    steps: int = 30  # of least squares
 
 
 class Method(Base):
@@ -33,7 +31,7 @@ class Method(Base):
     needs_truth = True
     Options = Options
 
-    def locate(self, frames: Frames, setup: Setup) -> Predictions:
+    def estimate(self, frames: Frames, setup: Setup) -> Predictions:
         mics = frames.mics()
         delays = tdoa(
             np.asarray(frames.source_position), mics, frames.sample_rate, frames.speed_of_sound
@@ -41,13 +39,9 @@ class Method(Base):
         if self.options.round_samples:
             delays = np.rint(delays)
         problem = build(delays, mics, frames.sample_rate, frames.speed_of_sound)
-
-        def plain(residual: np.ndarray) -> np.ndarray:
-            return (np.abs(residual) < 1e5).astype(float)
-
         start = np.nanmean(mics, axis=1)[:, None]
-        position = refine(problem, start, [plain] * self.options.steps)[:, 0]
+        position = refine(problem, start, [ordinary] * self.options.steps)[:, 0]
         status = np.full(len(frames), "ok", dtype=object)
-        lost = ~problem.present.any(axis=(1, 2))
-        position[lost], status[lost] = np.nan, "too_few_entries"
+        failed = ~problem.present.any(axis=(1, 2))
+        position[failed], status[failed] = np.nan, "too_few_entries"
         return Predictions(position, status)

@@ -1,7 +1,7 @@
-"""SRP-PHAT for several sources: find the strongest, take its peaks away, find the next one.
+"""SRP-PHAT for several sources: locate the strongest, remove its peaks, locate the next one.
 
-The de-emphasis of Brutti, Omologo and Svaizer 2010: what the found source explains of each pair's
-correlation is set to zero, so that its own side lobes do not hide a weaker source.
+The de-emphasis of Brutti, Omologo and Svaizer 2010: the GCC of each pair is set to zero around the
+delay of a located source, so that its side lobes do not hide a weaker one.
 """
 
 from __future__ import annotations
@@ -11,64 +11,79 @@ import dataclasses
 import numpy as np
 
 from wavloc.frames import Frames
+from wavloc.methods.base import Method as Base
 from wavloc.methods.classical import srp_phat
-from wavloc.methods.classical.solvers import robust, steered
+from wavloc.methods.classical.solvers import steered
+from wavloc.methods.classical.solvers.modes import status_and_covariance
 from wavloc.methods.classical.solvers.problem import Problem
 from wavloc.methods.predictions import Predictions
 from wavloc.setups import Setup
 
 
 @dataclasses.dataclass(frozen=True)
-class Options(srp_phat.Options):
-    """As SRP-PHAT; the threshold was chosen on simulated training rooms."""
+class Options:
+    """As in `srp_phat`; the threshold was chosen on simulated training rooms."""
 
-    sources: int = 3  # that are looked for
-    threshold: float = 0.5  # power of a further source over that of the first
-    hidden_m: float = 0.1  # of delays around those of a found source
+    exponent: float = 0.75
+    low_hz: float = 100.0
+    high_hz: float = 7500.0
+    oversample: int = 4
+    spacing_m: float = 0.16
+    finest_m: float = 0.0125
+    starts: int = 160
+    margin_m: float = 0.5
+    floor_m: float = 1.0
+    inlier_m: float = 0.04
+    block: int = 8
+    sources: int = 3  # located in each frame
+    threshold: float = 0.5  # power relative to the strongest source that gives certainty 0.5
+    hidden_m: float = 0.1  # half-width of the range differences set to zero
 
 
-class Method(srp_phat.Method):
-    """As many steered power maxima as there may be sources, each after the last was removed."""
+def solve(
+    frames: Frames, block: slice, options: Options
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Positions (B, K, 3) metres of some frames, power (B, K) of each, status (B,) of the first."""
+    problem, gcc, step = srp_phat.correlate(frames, block, options)
+    positions, powers = [], []
+    for number in range(options.sources):
+        maximum = srp_phat.strongest(problem, gcc, step, options)
+        powers.append(steered.power(problem, gcc, step, maximum[:, None])[:, 0])
+        position = steered.refine_on_peaks(problem, gcc, step, maximum, options.inlier_m)
+        positions.append(position)
+        if number == 0:  # while the problem holds the peaks of this source
+            status, _ = status_and_covariance(problem, position, options.inlier_m)
+        gcc = deemphasize(problem, gcc, step, maximum, options.hidden_m)
+    return np.stack(positions, axis=1), np.stack(powers, axis=1), status
+
+
+def deemphasize(
+    problem: Problem, gcc: np.ndarray, step: float, position: np.ndarray, hidden_m: float
+) -> np.ndarray:
+    """gcc (n, P, L), zero within ``hidden_m`` of the range differences of a position (n, 3)."""
+    lag = problem.differences(position[:, None])[:, 0] / step  # (n, P)
+    lags = np.arange(gcc.shape[-1]) - gcc.shape[-1] // 2
+    return np.where(np.abs(lags - lag[..., None]) * step < hidden_m, 0, gcc)
+
+
+class Method(Base):
+    """One maximum of the steered power per source, each after the last one was removed."""
 
     label = "SRP-PHAT, several"
     reference = "Brutti, Omologo and Svaizer 2010"
+    input_types = "GCC-PHAT"
     Options = Options
 
-    def locate(self, frames: Frames, setup: Setup) -> Predictions:
+    def estimate(self, frames: Frames, setup: Setup) -> Predictions:
         shape = (len(frames), self.options.sources)
-        places, power = np.full((*shape, 3), np.nan), np.zeros(shape)
+        positions, power = np.full((*shape, 3), np.nan), np.zeros(shape)
 
         def of_block(block: slice) -> tuple[np.ndarray, np.ndarray]:
-            places[block], power[block], status = self.several(frames, block)
-            return places[block, 0], status
+            positions[block], power[block], status = solve(frames, block, self.options)
+            return positions[block, 0], status
 
-        found = self.in_blocks(frames, self.options.block, of_block)
-        share = np.maximum(power, 0) / np.maximum(power[:, :1], 1e-12)
-        found.positions = places
-        found.certainty = share / (share + self.options.threshold)
-        return found
-
-    def several(self, frames: Frames, block: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Positions (B, K, 3) of some frames, the power (B, K) that each had, and the status (B,)
-        of the first.
-        """
-        options = self.options
-        rows, problem, step = srp_phat.correlated(frames, block, options)
-        places, power = [], []
-        for _ in range(options.sources):  # each depends on what the last one left
-            position = srp_phat.strongest(problem, rows, step, options)
-            power.append(steered.power(problem, rows, step, position[:, None])[:, 0])
-            places.append(steered.settle(problem, rows, step, position, options.width_m))
-            if len(places) == 1:  # the problem holds the peaks of the last one that was settled
-                status, _ = robust.verdict(problem, places[0], options.width_m)
-            rows = without(problem, rows, step, position, options.hidden_m)
-        return np.stack(places, axis=1), np.stack(power, axis=1), status
-
-
-def without(
-    problem: Problem, rows: np.ndarray, step: float, position: np.ndarray, width: float
-) -> np.ndarray:
-    """Rows (n, P, L), zero within ``width`` metres of the delays of a position (n, 3)."""
-    lag = problem.differences(position[:, None])[:, 0] / step  # (n, P)
-    at = np.arange(rows.shape[-1]) - rows.shape[-1] // 2
-    return np.where(np.abs(at - lag[..., None]) * step < width, 0, rows)
+        predictions = self.in_blocks(frames, self.options.block, of_block)
+        relative = np.maximum(power, 0) / np.maximum(power[:, :1], 1e-12)
+        predictions.positions = positions
+        predictions.certainty = relative / (relative + self.options.threshold)
+        return predictions

@@ -9,7 +9,7 @@ import dataclasses
 
 import numpy as np
 
-from wavloc.methods.classical.solvers import robust, tdoa_map
+from wavloc.methods.classical.solvers import modes, tdoa_map
 from wavloc.methods.classical.solvers.delay_method import DelayMethod
 from wavloc.methods.classical.solvers.problem import build
 
@@ -23,13 +23,13 @@ class Options:
     low_hz: float = 200.0
     high_hz: float = 7500.0
     oversample: int = 4
-    apart: float = 5.0  # samples between candidates
+    min_distance: float = 5.0  # samples between candidates
     starts: int = 10
     spacing_m: float = 0.25
     kernel_m: float = 0.25
     finalists: int = 8
-    rank_shares: tuple[float, ...] = (0.5, 0.25, 0.15, 0.1)
-    width_m: float = 0.10
+    rank_priors: tuple[float, ...] = (0.5, 0.25, 0.15, 0.1)
+    inlier_m: float = 0.10
     margin_m: float = 0.5
     floor_m: float = 1.0
     block: int = 16
@@ -51,14 +51,11 @@ def solve(
     for start in range(0, len(problem), options.block):
         block = problem[start : start + options.block]
         cells = tdoa_map.starts(block, options.spacing_m, options.kernel_m, options.starts)
-        position[start : start + options.block] = robust.finish(
-            block,
-            robust.pull(block, cells, options.width_m),
-            options.width_m,
-            options.finalists,
-            options.rank_shares,
+        points = modes.refine_starts(block, cells, options.inlier_m)
+        position[start : start + options.block] = modes.best_mode(
+            block, points, options.inlier_m, options.finalists, options.rank_priors
         )
-    status, covariance = robust.verdict(problem, position, options.width_m)
+    status, covariance = modes.status_and_covariance(problem, position, options.inlier_m)
     return position, status, covariance
 
 

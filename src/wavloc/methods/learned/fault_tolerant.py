@@ -1,34 +1,48 @@
 """Microphone-fault-tolerant localization (Yang et al. 2025): frozen encoder, coherent pairs, masks.
 
-Builds on wav2pos: the same masks, normalisation and pretrained NGCC-PHAT. The paper names BEATs as
-the encoder; its checkpoint is taken where a path is given (`encoder_file`), else an encoder whose
-weights lie in a pip package. Which one it was stands in the model folder and in the tables.
+A masked autoencoder with the masks, the normalisation and the pretrained NGCC-PHAT of wav2pos, and
+a reliability for each microphone. The paper names BEATs as the encoder; its checkpoint is used
+where a path is given (`encoder_file`), else an encoder whose weights come from a pip package. The
+model folder and the tables name the encoder. Index 0 is the source, 1 .. M are the microphones.
+What the paper leaves open is chosen here: docs/deviations.md.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
-from wavloc.errors import InputError
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from wavloc import seeds
+from wavloc.features import coherence
+from wavloc.features.gcc_torch import ordered_pairs, pair_index
+from wavloc.features.reliability import reliability
 from wavloc.frames import Frames
-from wavloc.methods.learned import wav2pos
-from wavloc.methods.learned.base import Facts, Recipe
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor, nn
-
-    from wavloc.methods.learned.encoders.encoders import Encoder
-    from wavloc.methods.learned.networks.fault_tolerant import FaultTolerant
+from wavloc.methods.learned import masking
+from wavloc.methods.learned.base import Batch, DataStats, LearnedMethod
+from wavloc.methods.learned.encoders import encoders
+from wavloc.methods.learned.layers import (
+    Block,
+    CrossAttention,
+    MaskedBatchNorm,
+    PositionHead,
+    at_least_one,
+    masked_max,
+    reconstruction_losses,
+    strongest,
+)
+from wavloc.methods.learned.ngcc_phat import PairCorrelations
+from wavloc.training.recipe import Recipe
 
 
 @dataclasses.dataclass(frozen=True)
 class Options(Recipe):
     """Our choices where the paper is silent: sizes and recipe as in wav2pos."""
 
-    width: int = 256
+    embed_dim: int = 256
     encoder_depth: int = 4
     decoder_depth: int = 4
     heads: int = 4
@@ -41,200 +55,385 @@ class Options(Recipe):
     coherence: str = "adaptive"  # or magnitude_squared, phase, none
     alpha: float = 1.0  # power of the coherence; 0 = all pairs alike
     alpha_learned: bool = False
-    share: float = 0.3  # of pairs that are kept (top-T); 1 = dense attention
+    top_t: float = 0.3  # fraction of pairs that are kept; 1 = dense attention
     keep: str = "query"  # by each query its largest weights, or by the frame the most coherent
     masking: str = "random"  # or none (setup 1a)
     mask_most: int = 3  # microphones that lose position or signal, each
     mask_shared: int = 5  # microphones that keep both
     mask_source: float = 0.5  # probability that the signal of the source is known
-    unlabelled: float = 0.0  # share of training frames whose source position is not shown
+    unlabelled: float = 0.0  # fraction of training frames whose source position is not used
     max_lag: int = 0  # samples; 0 = what the training array allows
     audio_weight: float = 0.1  # of the reconstruction of signals
     mic_weight: float = 1.0  # of the positions of masked microphones
     source_weight: float = 1.0  # of the position of the source
 
 
-class Method(wav2pos.Method):
-    """Tokens of signals, positions and pairs; sparse attention to coherent pairs; masks."""
+class Output(NamedTuple):
+    """positions (B, S + M, 3) normalised; audio (B, S + M, N) standardised; of S > 1 sources also
+    ``presence`` (B, S), the logit of each being one.
+    """
+
+    positions: Tensor
+    audio: Tensor
+    presence: Tensor | None = None
+
+
+class PairTokens(nn.Module):
+    """Correlation of a pair and the tokens of its ends to one token per ordered pair."""
+
+    def __init__(self, embed_dim: int, lags: int, hidden: int):
+        super().__init__()
+        self.of_row = nn.Linear(lags, hidden)
+        self.of_first = nn.Linear(embed_dim, hidden, bias=False)
+        self.of_second = nn.Linear(embed_dim, hidden, bias=False)  # direction matters
+        self.norm, self.out = MaskedBatchNorm(hidden), nn.Linear(hidden, embed_dim)
+        self.out_norm = nn.LayerNorm(embed_dim)
+
+    def forward(self, tokens: Tensor, ends: Tensor, gcc: Tensor, counted: Tensor) -> Tensor:
+        """tokens (B, K, embed_dim), ends (2, B, P) of pairs, gcc (B, P, lags), counted (B, P)."""
+        i, j = ends
+        hidden = _taken(self.of_first(tokens), i) + _taken(self.of_second(tokens), j)
+        hidden = hidden + self.of_row(gcc.to(tokens.dtype))
+        return self.out_norm(self.out(functional.gelu(self.norm(hidden, counted))))
+
+
+def _taken(values: Tensor, place: Tensor) -> Tensor:
+    """Vectors of values (B, K, n) at places (B, P) of each frame: (B, P, n)."""
+    return values.gather(1, place[..., None].expand(-1, -1, values.shape[-1]))
+
+
+def message(embed_dim: int) -> nn.Sequential:
+    """Message of a token to its partner: from signal to position of a microphone, or back."""
+    return nn.Sequential(
+        nn.Linear(embed_dim, embed_dim), nn.GELU(), nn.Linear(embed_dim, embed_dim)
+    )
+
+
+class FaultTolerant(nn.Module):
+    """Three streams: acoustic, coordinate and joint.
+
+    The acoustic stream has one embedding of a frozen encoder per signal, the coordinate stream one
+    token per position and one per pair of signals (its correlation, weighted by coherence). The
+    joint stream lets signals and positions attend to each other, then both to the pairs, and
+    reconstructs what is masked. All tokens stay in place; unknown ones are learned and are no keys,
+    so a frame may miss anything. The position of the source is never known: a learned query stands
+    for it. Sizes are those of wav2pos; the paper leaves them open (docs/deviations.md).
+    """
+
+    def __init__(
+        self,
+        embedding: int,
+        samples: int = 2048,
+        embed_dim: int = 256,
+        encoder_depth: int = 4,
+        decoder_depth: int = 4,
+        heads: int = 4,
+        lags: int = 629,
+        pair_hidden: int = 512,
+        head_hidden: tuple[int, int] = (512, 256),
+        top_t: float = 0.3,
+        keep: str = "query",
+        alpha: float = 1.0,
+        alpha_learned: bool = False,
+        sources: int = 1,
+    ):
+        """embedding: numbers per signal of the frozen encoder. lags: of a correlation function.
+        sources: learned queries, S in what follows.
+
+        top_t: fraction of the pairs that each ``query`` and head keeps (its largest weights), or
+        the ``frame`` (the most coherent), before anything is computed from them.
+        """
+        super().__init__()
+        self.top_t, self.keep, self.sources = top_t, keep, sources
+        self.audio_in = nn.Sequential(nn.Linear(embedding, embed_dim), nn.LayerNorm(embed_dim))
+        self.position_in = nn.Sequential(
+            nn.Linear(3, embed_dim),
+            nn.GELU(),
+            nn.Linear(embed_dim, embed_dim),
+            nn.LayerNorm(embed_dim),
+        )
+        self.source_query = nn.Parameter(torch.empty(sources, embed_dim))
+        for name in (
+            "unknown_position", "unknown_audio",
+            "mask_position", "mask_audio", "decoder_audio", "decoder_position",
+        ):  # fmt: skip
+            self.register_parameter(name, nn.Parameter(torch.empty(embed_dim)))
+        self.of_audio, self.of_position = message(embed_dim), message(embed_dim)
+        self.position_to_audio = CrossAttention(embed_dim, heads)
+        self.audio_to_position = CrossAttention(embed_dim, heads)
+        self.position_norm, self.audio_norm = nn.LayerNorm(embed_dim), nn.LayerNorm(embed_dim)
+        self.pairs = PairTokens(embed_dim, lags, pair_hidden)
+        self.alpha = nn.Parameter(torch.tensor(float(alpha)), requires_grad=alpha_learned)
+        self.to_pairs = CrossAttention(embed_dim, heads, top_t if keep == "query" else 1.0)
+        self.joint_norm, self.mlp_norm = nn.LayerNorm(embed_dim), nn.LayerNorm(embed_dim)
+        self.mlp = nn.Sequential(
+            nn.Linear(embed_dim, 4 * embed_dim), nn.GELU(), nn.Linear(4 * embed_dim, embed_dim)
+        )
+        self.encoder = nn.ModuleList(Block(embed_dim, heads) for _ in range(encoder_depth))
+        self.decoder = nn.ModuleList(Block(embed_dim, heads) for _ in range(decoder_depth))
+        self.encoder_norm, self.decoder_norm = nn.LayerNorm(embed_dim), nn.LayerNorm(embed_dim)
+        self.of_audio_again, self.of_position_again = message(embed_dim), message(embed_dim)
+        self.audio_out = nn.Linear(embed_dim, samples)  # the audio inverse mapper
+        self.source_head = PositionHead(3 * embed_dim, head_hidden)
+        self.mic_head = PositionHead(embed_dim, head_hidden)
+        self.presence = nn.Linear(3 * embed_dim, 1) if sources > 1 else None
+        self._initialise()
+
+    def _initialise(self) -> None:
+        """Linear layers N(0, 0.02) and zero bias, tokens N(0, 0.02), as in wav2pos."""
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.normal_(module.weight, std=0.02)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        for parameter in self.parameters(recurse=False):
+            if parameter.ndim:
+                nn.init.normal_(parameter, std=0.02)
+
+    def forward(
+        self,
+        embedding: Tensor,
+        positions: Tensor,
+        audio_known: Tensor,
+        position_known: Tensor,
+        gcc: Tensor,
+        agreement: Tensor,
+    ) -> Output:
+        """Reconstruct everything from what is known.
+
+        embedding (B, S + M, embedding) and positions (B, S + M, 3), arbitrary where not known;
+        audio_known, position_known (B, S + M) bool, the source's position never known; correlations
+        ``gcc`` of ordered pairs and their coherence ``agreement`` (pairs i < j), of all channels or
+        of the M microphones alone.
+        """
+        count, sources = positions.shape[1], self.sources
+        present = position_known.clone()
+        present[:, :sources] = True  # the queries count as known positions
+        known = torch.cat([present, audio_known], dim=1)
+        position, audio = self._embedded(embedding, positions, audio_known, position_known)
+        position, audio = self._fused(position, audio, present, audio_known)
+        pairs, counted = self.pair_tokens(position, gcc, agreement, audio_known)
+        tokens = torch.cat([position, audio], dim=1)
+        tokens = self.joint_norm(tokens + self.to_pairs(tokens, pairs, counted))
+        tokens = tokens + self.mlp(self.mlp_norm(tokens))
+
+        for block in self.encoder:
+            tokens = block(tokens, known)
+        encoded = self.encoder_norm(tokens)
+
+        mask = torch.stack([self.mask_position, self.mask_audio]).repeat_interleave(count, dim=0)
+        tokens = torch.where(known[..., None], encoded, mask.to(encoded.dtype))
+        position, audio = tokens[:, :count], tokens[:, count:]
+        messages = [self.of_audio_again(audio), self.of_position_again(position)]
+        modality = torch.stack([self.decoder_position, self.decoder_audio])
+        tokens = tokens + torch.cat(messages, dim=1) + modality.repeat_interleave(count, dim=0)
+        for block in self.decoder:
+            tokens = block(tokens)
+        decoded = self.decoder_norm(tokens)
+
+        pooled = masked_max(encoded, known, dim=1)
+        delays = masked_max(pairs, counted, dim=1) if pairs.shape[1] else torch.zeros_like(pooled)
+        delays = torch.where(counted.any(1, keepdim=True), delays, 0)
+        context = torch.cat([pooled, delays], dim=-1)[:, None].expand(-1, sources, -1)
+        context = torch.cat([decoded[:, :sources], context], dim=-1)
+        mics = self.mic_head(decoded[:, sources:count])
+        return Output(
+            torch.cat([self.source_head(context), mics], dim=1),
+            self.audio_out(decoded[:, count:]),
+            None if self.presence is None else self.presence(context)[..., 0],
+        )
+
+    def _embedded(
+        self, embedding: Tensor, positions: Tensor, audio_known: Tensor, position_known: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Tokens (B, S + M, embed_dim) of positions and of signals, learned ones where unknown."""
+        has_position, has_audio = position_known[..., None], audio_known[..., None]
+        position = self.position_in(positions.masked_fill(~has_position, 0))
+        unknown = self.unknown_position.expand(positions.shape[1] - self.sources, -1)
+        unknown = torch.cat([self.source_query, unknown])
+        audio = self.audio_in(embedding.masked_fill(~has_audio, 0))
+        return (
+            torch.where(has_position, position, unknown.to(position.dtype)),
+            torch.where(has_audio, audio, self.unknown_audio.to(audio.dtype)),
+        )
+
+    def _fused(
+        self, position: Tensor, audio: Tensor, position_present: Tensor, audio_present: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Positions and signals after messages to their partners and attention to the others."""
+        position, audio = position + self.of_audio(audio), audio + self.of_position(position)
+        of_positions = self.audio_to_position(audio, position, position_present)
+        of_signals = self.position_to_audio(position, audio, at_least_one(audio_present))
+        return self.position_norm(position + of_signals), self.audio_norm(audio + of_positions)
+
+    def pair_tokens(
+        self, position: Tensor, gcc: Tensor, agreement: Tensor, audio_known: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Weighted tokens of the kept ordered pairs (B, P, embed_dim), and which exist (B, P).
+
+        position: fused tokens of positions, which describe the ends of a pair.
+        """
+        count = position.shape[1]
+        first = 0 if gcc.shape[1] == count * (count - 1) else self.sources
+        has_audio, tokens = audio_known[:, first:], position[:, first:]
+        ends = ordered_pairs(tokens.shape[1], tokens.device)
+        counted = has_audio[:, ends[0]] & has_audio[:, ends[1]]
+        agreement = agreement.float()
+        ends = ends[:, None].expand(-1, len(gcc), -1)
+        if self.keep == "frame":  # the incoherent pairs cost nothing from here on
+            place, counted = strongest(agreement, counted[:, ::2], self.top_t)
+            agreement, counted = agreement.gather(1, place), counted.repeat_interleave(2, dim=1)
+            place = torch.stack([2 * place, 2 * place + 1], dim=-1).flatten(1)
+            ends, gcc = ends.gather(2, place.expand(2, -1, -1)), _taken(gcc, place)
+        agreement = agreement.repeat_interleave(2, dim=1)
+        weight = coherence.weights(agreement, counted, self.alpha.clamp(0, 4))
+        pairs = self.pairs(tokens, ends, gcc, counted)
+        return pairs * weight[..., None].to(pairs.dtype), counted
+
+
+# What follows is shared with the method for several sources.
+
+
+def check(method: LearnedMethod[Any]) -> None:
+    """Raise `InputError` for options that cannot be."""
+    method.check_choice("features", ("ngcc", "gcc"))
+    method.check_choice("masking", ("none", "random"))
+    method.check_choice("coherence", coherence.KINDS)
+    method.check_choice("keep", ("query", "frame"))
+    method.check_choice("encoder", encoders.KINDS)
+    for key, low, high in (("top_t", 1e-6, 1), ("alpha", 0, 4), ("unlabelled", 0, 0.99)):
+        if not low <= getattr(method.options, key) <= high:
+            raise method.option_error(key, f"a number from {low:g} to {high:g}")
+    if method.options.keep == "frame" and method.options.coherence == "none":
+        raise method.option_error("coherence", "a metric to choose the pairs by (keep: frame)")
+
+
+def build_network(
+    options: Any, stats: DataStats, encoder: encoders.Encoder, sources: int
+) -> FaultTolerant:
+    """The network, with the encoder in it where that is trained."""
+    names = (
+        *("embed_dim", "encoder_depth", "decoder_depth", "heads", "pair_hidden", "head_hidden"),
+        *("top_t", "keep", "alpha", "alpha_learned"),
+    )
+    sizes = {name: getattr(options, name) for name in names}
+    lags = 2 * stats.max_lag + 1
+    network = FaultTolerant(encoder.dim, samples=stats.samples, lags=lags, sources=sources, **sizes)
+    if options.encoder_trained:  # its optimizer and its best epoch are those of the network
+        network.acoustic = encoder.thaw()
+    return network
+
+
+def features(
+    audio: Tensor,
+    options: Any,
+    stats: DataStats,
+    correlations: PairCorrelations,
+    encoder: encoders.SignalEncoder,
+) -> Batch:
+    """Correlations and coherence of pairs, and embeddings of signals by a frozen encoder."""
+    sound, first = masking.present_signals(audio)
+    gcc = correlations(sound, stats.max_lag)
+    delays = coherence.delays(gcc)
+    agreement = coherence.coherence(sound, delays, options.coherence, stats.sample_rate)
+    found = {"gcc": gcc, "agreement": agreement}
+    if options.encoder_trained:  # its embeddings change from step to step
+        return found
+    return found | {"embedding": encoder.embedded(sound, first)}
+
+
+def labelled(method: LearnedMethod[Any], frames: Frames) -> Tensor:
+    """Frames (F,) whose source position training may use."""
+    draw = seeds.rng(method.seed, method.seed_name, "labelled").random(len(frames))
+    return torch.from_numpy(draw >= method.options.unlabelled)
+
+
+class Method(LearnedMethod[FaultTolerant]):
+    """The fault-tolerant network for one source, and how far each microphone can be relied on."""
 
     label = "Fault-tolerant"
     reference = "Yang et al. 2025"
+    input_types = "raw audio, NGCC-PHAT, coordinates"
     min_mics = 2
+    reconstructs = True
     Options = Options
 
-    def __init__(self, options: Mapping[str, Any] | None = None, name: str = "", seed: int = 0):
-        from wavloc.features.coherence import KINDS
-        from wavloc.methods.learned.encoders import encoders
-
-        super().__init__(options, name, seed)
-        self.check_choice("features", ("ngcc", "gcc"))
-        self.check_choice("masking", ("none", "random"))
-        self.check_choice("coherence", KINDS)
-        self.check_choice("keep", ("query", "frame"))
-        self.check_choice("encoder", encoders.KINDS)
-        for key, low, high in (("share", 1e-6, 1), ("alpha", 0, 4), ("unlabelled", 0, 0.99)):
-            if not low <= getattr(self.options, key) <= high:
-                raise InputError(
-                    f"methods.{self.name}.options.{key}: {getattr(self.options, key)}, "
-                    f"expected a number from {low:g} to {high:g}"
-                )
-        if self.options.keep == "frame" and self.options.coherence == "none":
-            raise InputError(
-                f"methods.{self.name}.options.coherence: 'none', expected a metric to choose the "
-                "pairs of a frame by (keep: frame)"
-            )
-        self.encoder: Encoder | None = None
-
-    # ----------------------------------------------------------------- network
+    def set_up(self) -> None:
+        check(self)
+        self.correlations = PairCorrelations(self.options.features)
+        self.encoder = encoders.SignalEncoder(self.options)
+        self.components = (self.correlations, self.encoder)
 
     @property
     def inputs_note(self) -> str:
-        """With the encoder by name."""
-        from wavloc.methods.learned.encoders.encoders import NAMES
+        return encoders.inputs_note(self.options, self.encoder.loaded)
 
-        rows = {"ngcc": "NGCC-PHAT", "gcc": "GCC-PHAT"}[self.options.features]
-        trained = ", trained" * self.options.encoder_trained
-        return f"raw audio ({NAMES[self.encoder.kind]}{trained}), {rows}, coordinates"
+    def build(self, stats: DataStats) -> FaultTolerant:
+        return build_network(self.options, stats, self.encoder.loaded, sources=1)
 
-    def prepare(self, train: Frames) -> None:
-        from wavloc import seeds
-        from wavloc.methods.learned.encoders import encoders
+    def hide_source(self, audio: Tensor) -> Tensor:
+        """Without the source's signal where all masks hide it."""
+        if self.options.masking == "none" or not self.options.mask_source:
+            audio[:, 0] = float("nan")
+        return audio
 
-        if self.encoder is None:
-            seed = int(seeds.sequence(self.seed, self.name, "encoder").generate_state(1)[0])
-            options = self.options
-            self.encoder = encoders.load(options.encoder, options.encoder_file, self.cache, seed)
-        super().prepare(train)
+    def tensors(self, frames: Frames) -> Batch:
+        return super().tensors(frames) | {"labelled": labelled(self, frames)}
 
-    def build(self, facts: Facts) -> FaultTolerant:
-        from wavloc.methods.learned.networks.fault_tolerant import FaultTolerant
+    def features(self, audio: Tensor) -> Batch:
+        return features(audio, self.options, self.stats, self.correlations, self.encoder)
 
-        network = FaultTolerant(self.encoder.dim, **self.network_sizes(facts))
-        if self.options.encoder_trained:  # of the network: its optimizer and its best epoch
-            network.acoustic = self.encoder.thaw()
-        return network
+    def inputs(self, batch: Batch) -> Batch:
+        keys = ("gcc", "agreement", "embedding", "labelled", "source", "clean")
+        given = {key: batch[key] for key in keys if key in batch}
+        return masking.inputs(batch, self.stats) | given
 
-    def network_sizes(self, facts: Facts) -> dict[str, Any]:
-        """What the network is made with, besides the size of an embedding."""
-        chosen = (
-            *("width", "encoder_depth", "decoder_depth", "heads", "pair_hidden", "head_hidden"),
-            *("share", "keep", "alpha", "alpha_learned"),
-        )
-        sizes = {name: getattr(self.options, name) for name in chosen}
-        return sizes | {"samples": facts.samples, "row": 2 * facts.max_lag + 1}
-
-    def parts(self) -> dict[str, nn.Module]:
-        apart = self.encoder is not None and not self.options.encoder_trained
-        return super().parts() | ({"encoder": self.encoder} if apart else {})
-
-    def sizes(self) -> dict[str, Any]:
-        return super().sizes() | {"encoder": self.encoder.sizes}
-
-    def restore(self, weights: Mapping[str, Tensor], sizes: Mapping[str, Any], where: str) -> None:
-        from wavloc.methods.learned.encoders.encoders import Encoder
-
-        if "encoder" not in sizes:
-            raise InputError(f"{where}: the model folder does not say which encoder it used")
-        self.encoder = Encoder(**sizes["encoder"])
-        super().restore(weights, sizes, where)
-
-    # ----------------------------------------------------------------- data
-
-    def tensors(self, frames: Frames) -> dict[str, Tensor]:
-        """Also ``labelled`` (F,): frames whose source position may be shown in training."""
-        import torch
-
-        from wavloc import seeds
-
-        draw = seeds.rng(self.seed, self.name, "labelled").random(len(frames))
-        labelled = torch.from_numpy(draw >= self.options.unlabelled)
-        return super().tensors(frames) | {"labelled": labelled}
-
-    def features(self, audio: Tensor) -> dict[str, Tensor]:
-        """Correlation rows, coherence of pairs, embeddings of signals by a frozen encoder."""
-        from wavloc.features.coherence import coherence, delays
-
-        rows = super().features(audio)["rows"]
-        sound, first = self.heard(audio)
-        agreement = coherence(sound, delays(rows), self.options.coherence, self.facts.sample_rate)
-        found = {"rows": rows, "agreement": agreement}
-        if self.options.encoder_trained:  # in every step, see `reconstruct`
-            return found
-        return found | {"embedding": self.embedded(sound, first)}
-
-    def embedded(self, sound: Tensor, first: int) -> Tensor:
-        """Embeddings (B, 1 + M, dim) of signals from the ``first`` on; zeros before."""
-        from torch.nn import functional
-
-        return functional.pad(self.encoder(sound), (0, 0, first, 0))
-
-    def inputs(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        found = super().inputs(batch)
-        return found | {k: batch[k] for k in ("agreement", "embedding", "labelled") if k in batch}
-
-    # ----------------------------------------------------------------- training and answer
-
-    def reconstruct(
-        self, inputs: dict[str, Tensor], audio_known: Tensor, position_known: Tensor, **more: Any
-    ) -> Any:
+    def reconstruct(self, inputs: Batch, position_known: Tensor, audio_known: Tensor) -> Output:
+        """The network's output where only some positions and signals (B, M + 1) are known."""
         return self.network(
-            self.embedding_of(inputs),
+            self.encoder.embeddings(inputs),
             inputs["positions"],
             audio_known,
             position_known,
-            inputs["rows"],
+            inputs["gcc"],
             inputs["agreement"],
         )
 
-    def embedding_of(self, inputs: dict[str, Tensor]) -> Tensor:
-        """Embeddings (B, 1 + M, dim), made here where the encoder is trained."""
-        if "embedding" in inputs:
-            return inputs["embedding"]
-        first = 0 if bool(inputs["heard"][:, 0].any()) else 1
-        return self.embedded(inputs["audio"][:, first:], first)
-
-    def loss(
-        self, inputs: dict[str, Tensor], generator: torch.Generator | None
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        import torch
-
-        from wavloc.methods.learned.networks.wav2pos import loss_parts
-
+    def loss(self, inputs: Batch, generator: torch.Generator | None) -> tuple[Tensor, Batch]:
         options, truth = self.options, inputs["positions"]
-        located = torch.isfinite(truth).all(-1)
-        position_known, audio_known = self._masks(inputs["heard"], located, generator)
-        output = self.reconstruct(inputs, audio_known, position_known)
+        position_known, audio_known = masking.draw(options, inputs, generator)
+        output = self.reconstruct(inputs, position_known, audio_known)
         if generator is not None and options.unlabelled:  # semi-supervised: nothing to compare
             truth = truth.clone()
             truth[~inputs["labelled"], 0] = float("nan")
-        sound, source, mics = loss_parts(
-            output, truth, inputs["clean"], audio_known, position_known
+        audio, source, mics = reconstruction_losses(
+            output.positions, output.audio, truth, inputs["clean"], position_known, audio_known
         )
         loss = (
-            options.audio_weight * sound
+            options.audio_weight * audio
             + options.source_weight * source
             + options.mic_weight * mics
         )
-        parts = {"loss_audio": sound, "loss_source": source, "loss_mics": mics}
-        return loss, {name: value.detach() for name, value in parts.items()}
+        terms = {"loss_audio": audio, "loss_source": source, "loss_mics": mics}
+        return loss, {name: value.detach() for name, value in terms.items()}
 
-    def answer(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Positions as wav2pos, and how far each microphone can be relied on."""
-        from wavloc.features.coherence import delays
-        from wavloc.features.gcc_torch import pair_index
-        from wavloc.features.reliability import reliability
-
-        found = super().answer(inputs)
-        heard, delay, agreement = inputs["heard"], delays(inputs["rows"]), inputs["agreement"]
-        if delay.shape[1] == heard.shape[1] * (heard.shape[1] - 1) // 2:  # with the source's pairs
-            of_mics = pair_index(heard.shape[1], heard.device)[0] > 0
+    def estimate_batch(self, inputs: Batch) -> Batch:
+        """Positions, and how far each microphone can be relied on."""
+        position_known, audio_known = masking.granted(inputs)
+        output = self.reconstruct(inputs, position_known, audio_known)
+        estimates = masking.estimates(output.positions, inputs, position_known, self.stats)
+        if self.keep_audio:
+            estimates["audio"] = output.audio
+        delay, agreement = coherence.delays(inputs["gcc"]), inputs["agreement"]
+        if delay.shape[1] == audio_known.shape[1] * (audio_known.shape[1] - 1) // 2:
+            of_mics = pair_index(audio_known.shape[1], delay.device)[0] > 0  # not of the source
             delay, agreement = delay[:, of_mics], agreement[:, of_mics]
-        found["reliability"] = reliability(
+        estimates["reliability"] = reliability(
             delay,
             agreement.float(),
-            found["position"],
-            found["mic_positions"],
-            heard[:, 1:],
-            self.facts.sample_rate / self.facts.speed_of_sound,
+            estimates["position"],
+            estimates["mic_positions"],
+            audio_known[:, 1:],
+            self.stats.sample_rate / self.stats.speed_of_sound,
         )
-        return found
+        return estimates

@@ -1,20 +1,23 @@
 """GNN: a relation network on GCC-PHAT of all pairs and the positions of both microphones.
 
-Grinstein et al. 2023, extended to 3-D as in Berg et al. 2024, Sec. IV.
+Grinstein et al. 2023, extended to 3-D as in Berg et al. 2024, Sec. IV: an MLP on every pair, their
+mean, another MLP.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
 
-from wavloc.methods.learned.base import Facts, LearnedMethod, Recipe
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
 
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
+from wavloc.features import gcc_torch as correlation
+from wavloc.methods.learned.base import Batch, DataStats, LearnedMethod
+from wavloc.training.recipe import Recipe
 
-    from wavloc.methods.learned.networks.gnn import RelationNet
+EPS = 1e-7
+LOWEST_PEAK = 1e-6  # of a correlation that is divided by its maximum
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,16 +30,70 @@ class Options(Recipe):
     weight_decay: float = 0.0
     schedule: str = "steps"
     milestones: tuple[float, ...] = (0.01, 0.03, 0.2)
-    row: int = 1024  # lags of a correlation row
-    width: int = 625
+    lags: int = 1024  # of a correlation function
+    hidden_dim: int = 625
     all_pairs: bool = False  # both directions of each pair: permutation invariant
     zero_pad: bool = False  # linear instead of circular correlation
-    he: bool = False  # first weights after He et al. 2015; the public code has the library's
+    he: bool = False  # initial weights after He et al. 2015; the public code has the library's
     fewest_mics: int = 0  # training uses a random subset of this many or more; 0 = always all
 
 
-class Method(LearnedMethod):
-    """Pairs i < j; the mean over pairs; positions relative to the training centre."""
+def _mlp(inputs: int, hidden_dim: int) -> list[nn.Module]:
+    return [nn.Linear(inputs, hidden_dim), nn.ReLU(), nn.Linear(hidden_dim, hidden_dim), nn.ReLU()]
+
+
+class RelationNet(nn.Module):
+    """Published sizes are the defaults: 2,211,253 parameters."""
+
+    def __init__(
+        self, lags: int = 1024, hidden_dim: int = 625, all_pairs: bool = False, he: bool = False
+    ):
+        """all_pairs: both directions of every pair, so that the order of microphones is irrelevant.
+
+        he: initial weights that keep the variance through rectifiers (He et al. 2015).
+        """
+        super().__init__()
+        self.all_pairs = all_pairs
+        self.edge = nn.Sequential(
+            *_mlp(lags + 6, hidden_dim), nn.Linear(hidden_dim, hidden_dim), nn.ReLU()
+        )
+        self.fusion = nn.Sequential(*_mlp(hidden_dim, hidden_dim), nn.Linear(hidden_dim, 3))
+        if he:
+            for layer in (*self.edge, *self.fusion[:-1]):
+                if isinstance(layer, nn.Linear):
+                    nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                    nn.init.zeros_(layer.bias)
+
+    def forward(self, gcc: Tensor, positions: Tensor, present: Tensor) -> Tensor:
+        """gcc (B, P, lags) of `pair_correlations`, positions (B, M, 3), present (B, M) bool.
+
+        Returns the position of the source (B, 3).
+        """
+        count = positions.shape[1]
+        index = correlation.ordered_pairs if self.all_pairs else correlation.pair_index
+        i, j = index(count, positions.device)
+        pairs = torch.cat([gcc.to(positions.dtype), positions[:, i], positions[:, j]], dim=-1)
+        counted = (present[:, i] & present[:, j])[..., None]
+        hidden = self.edge(pairs.masked_fill(~counted, 0)) * counted
+        return self.fusion(hidden.sum(1) / counted.sum(1).clamp(min=1))
+
+
+def pair_correlations(
+    audio: Tensor, lags: int, all_pairs: bool = False, zero_pad: bool = False
+) -> Tensor:
+    """GCC-PHAT of all pairs at lags -lags / 2 .. lags / 2 - 1, divided by its largest value.
+
+    audio (B, M, N) -> (B, P, lags). Circular as published; zero_pad: linear. Silence gives zeros.
+    """
+    gcc = correlation.gcc_phat(audio, lags // 2, EPS, zero_pad)
+    gcc = gcc / gcc.amax(-1, keepdim=True).clamp(min=LOWEST_PEAK)
+    if all_pairs:
+        gcc = correlation.both_directions(gcc, gcc.flip(-1))
+    return gcc[..., :lags]
+
+
+class Method(LearnedMethod[RelationNet]):
+    """Pairs i < j; the mean over pairs; positions relative to the mean of the training sources."""
 
     label = "GNN"
     reference = "Grinstein et al. 2023"
@@ -46,53 +103,38 @@ class Method(LearnedMethod):
     min_mics = 2
     Options = Options
 
-    def build(self, facts: Facts) -> RelationNet:
-        from wavloc.methods.learned.networks.gnn import RelationNet
-
+    def build(self, stats: DataStats) -> RelationNet:
         options = self.options
-        return RelationNet(options.row, options.width, options.all_pairs, options.he)
+        return RelationNet(options.lags, options.hidden_dim, options.all_pairs, options.he)
 
-    def features(self, audio: Tensor) -> dict[str, Tensor]:
-        import torch
-
-        from wavloc.methods.learned.networks.gnn import pair_rows
-
+    def features(self, audio: Tensor) -> Batch:
         options = self.options
-        heard = torch.isfinite(audio[:, 1:]).all(-1)
-        sound = audio[:, 1:].masked_fill(~heard[..., None], 0)
-        rows = pair_rows(sound, options.row, options.all_pairs, options.zero_pad)
-        return {"rows": rows, "heard": heard}
+        has_audio = torch.isfinite(audio[:, 1:]).all(-1)
+        sound = audio[:, 1:].masked_fill(~has_audio[..., None], 0)
+        gcc = pair_correlations(sound, options.lags, options.all_pairs, options.zero_pad)
+        return {"gcc": gcc, "has_audio": has_audio}
 
-    def inputs(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        import torch
+    def inputs(self, batch: Batch) -> Batch:
+        present = batch["has_audio"] & torch.isfinite(batch["mics"]).all(-1)
+        mics = batch["mics"] - batch["mics"].new_tensor(self.stats.position_mean)
+        given = {key: batch[key] for key in ("gcc", "source") if key in batch}
+        return given | {"mics": mics.masked_fill(~present[..., None], 0), "present": present}
 
-        heard = batch["heard"] & torch.isfinite(batch["mics"]).all(-1)
-        mics = batch["mics"] - batch["mics"].new_tensor(self.facts.centre)
-        found = {"rows": batch["rows"], "mics": mics.masked_fill(~heard[..., None], 0)}
-        return found | {"heard": heard} | {k: batch[k] for k in ("source",) if k in batch}
-
-    def loss(
-        self, inputs: dict[str, Tensor], generator: torch.Generator | None
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        from torch.nn import functional
-
+    def loss(self, inputs: Batch, generator: torch.Generator | None) -> tuple[Tensor, Batch]:
         if generator is not None and self.options.fewest_mics:
-            inputs = inputs | {"heard": self._subset(inputs["heard"], generator)}
-        return functional.mse_loss(self.answer(inputs)["position"], inputs["source"]), {}
+            inputs = inputs | {"present": self._subset(inputs["present"], generator)}
+        return functional.mse_loss(self.estimate_batch(inputs)["position"], inputs["source"]), {}
 
-    def _subset(self, heard: Tensor, generator: torch.Generator) -> Tensor:
+    def _subset(self, present: Tensor, generator: torch.Generator) -> Tensor:
         """A random number of microphones, at least ``fewest_mics``, chosen at random."""
-        import torch
-
-        count, device = heard.shape[1], heard.device
+        count, device = present.shape[1], present.device
         low = min(self.options.fewest_mics, count)
-        size = (len(heard), 1)
+        size = (len(present), 1)
         kept = torch.randint(low, count + 1, size, generator=generator, device=device)
-        draw = torch.rand(heard.shape, generator=generator, device=device)
-        rank = draw.masked_fill(~heard, 2).argsort(1).argsort(1)
-        return heard & (rank < kept)
+        draw = torch.rand(present.shape, generator=generator, device=device)
+        rank = draw.masked_fill(~present, 2).argsort(1).argsort(1)
+        return present & (rank < kept)
 
-    def answer(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        centre = inputs["mics"].new_tensor(self.facts.centre)
-        found = self.network(inputs["rows"], inputs["mics"], inputs["heard"])
-        return {"position": found + centre}
+    def estimate_batch(self, inputs: Batch) -> Batch:
+        offset = self.network(inputs["gcc"], inputs["mics"], inputs["present"])
+        return {"position": offset + inputs["mics"].new_tensor(self.stats.position_mean)}

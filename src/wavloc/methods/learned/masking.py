@@ -1,18 +1,84 @@
-"""What wav2pos is shown in training: which positions and which signals; batched, seeded.
+"""Masked autoencoders of sound and positions: what they are given, and what training hides.
 
-Results are two masks (B, M + 1), index 0 the source: positions known and signals known.
+Index 0 is the source, 1 .. M are the microphones. Masks are two tensors (B, M + 1): positions known
+and signals known.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
+
+from wavloc.methods.learned.base import Batch, DataStats
 
 Masks = tuple[Tensor, Tensor]
 
 
-def nothing_masked(count: int, mics: int, device: torch.device) -> Masks:
-    """Setup 1a: all of the microphones, nothing of the source."""
+def inputs(batch: Batch, stats: DataStats) -> Batch:
+    """``audio`` (B, M + 1, N) with zeros for missing signals, ``has_audio`` (B, M + 1), and the
+    normalised ``positions`` (B, M + 1, 3), NaN where unknown.
+    """
+    audio, mics = batch["audio"], batch["mics"]
+    has_audio = torch.isfinite(audio).all(-1)
+    source = batch.get("source", torch.full_like(mics[:, 0], float("nan")))
+    return {
+        "audio": audio.masked_fill(~has_audio[..., None], 0),
+        "has_audio": has_audio,
+        "positions": stats.normalised(torch.cat([source[:, None], mics], dim=1)),
+    }
+
+
+def present_signals(audio: Tensor) -> tuple[Tensor, int]:
+    """Signals (B, K, N) of audio (B, 1 + M, N), with zeros for missing ones (NaN), and the first.
+
+    Where no frame has the signal of the source, it is left out and the first is 1: its pairs would
+    cost a sixth of all.
+    """
+    known = torch.isfinite(audio).all(-1)
+    first = 0 if bool(known[:, 0].any()) else 1
+    return audio.masked_fill(~known[..., None], 0)[:, first:], first
+
+
+def granted(inputs: Batch) -> Masks:
+    """Masks for prediction: everything that is there, but never the position of the source."""
+    position_known = torch.isfinite(inputs["positions"]).all(-1)
+    position_known[:, 0] = False
+    return position_known, inputs["has_audio"]
+
+
+def estimates(positions: Tensor, inputs: Batch, known: Tensor, stats: DataStats) -> Batch:
+    """``position`` (B, 3) of the source and ``mic_positions`` (B, M, 3) in metres.
+
+    positions (B, M + 1, 3): as reconstructed, normalised; known positions of microphones are kept.
+    """
+    places = stats.in_metres(positions)
+    given = stats.in_metres(inputs["positions"][:, 1:])
+    mics = torch.where(known[:, 1:, None], given, places[:, 1:])
+    return {"position": places[:, 0], "mic_positions": mics}
+
+
+def draw(options: Any, inputs: Batch, generator: torch.Generator | None) -> Masks:
+    """Masks of a training batch, by the options ``masking`` and ``mask_...``; in validation
+    (without a generator) only the source is hidden.
+    """
+    has_audio = inputs["has_audio"]
+    has_position = torch.isfinite(inputs["positions"]).all(-1)
+    count, mics = len(has_audio), has_audio.shape[1] - 1
+    if generator is None or options.masking == "none":
+        masks = nothing_masked(count, mics, has_audio.device)
+    elif options.masking == "random":
+        most, shared = options.mask_most, options.mask_shared
+        masks = paper(count, mics, most, shared, options.mask_source, generator)
+    else:
+        fewest = mics - options.mask_most
+        masks = reference(count, mics, fewest, options.mask_source, generator)
+    return masks[0] & has_position, masks[1] & has_audio
+
+
+def nothing_masked(count: int, mics: int, device: torch.device | str) -> Masks:
+    """Setup 1a: everything of the microphones, nothing of the source."""
     known = torch.ones(count, mics + 1, dtype=torch.bool, device=device)
     known[:, 0] = False
     return known, known
@@ -21,10 +87,11 @@ def nothing_masked(count: int, mics: int, device: torch.device) -> Masks:
 def paper(
     count: int, mics: int, most: int, shared: int, source: float, generator: torch.Generator
 ) -> Masks:
-    """Sec. III-C: up to ``most`` positions and up to ``most`` signals of microphones are masked.
+    """Random masks of Berg et al. 2024, Sec. III-C.
 
-    At least ``shared`` microphones keep both, none loses both, and the signal of the source is kept
-    with probability ``source``. Numbers of masked ones are uniform over what that allows.
+    Up to ``most`` positions and up to ``most`` signals of microphones are masked. At least
+    ``shared`` microphones keep both, none loses both, and the signal of the source is kept with
+    probability ``source``. Numbers of masked ones are uniform over what that allows.
     """
     device = generator.device
     spare = max(mics - shared, 0)
@@ -35,10 +102,9 @@ def paper(
     rank = torch.rand(count, mics, generator=generator, device=device).argsort(1).argsort(1)
     position_known = rank >= positions
     audio_known = (rank < positions) | (rank >= positions + signals)
-    heard = torch.rand(count, 1, generator=generator, device=device) < source
-    return torch.cat([torch.zeros_like(heard), position_known], 1), torch.cat(
-        [heard, audio_known], 1
-    )
+    source_known = torch.rand(count, 1, generator=generator, device=device) < source
+    hidden = torch.zeros_like(source_known)
+    return torch.cat([hidden, position_known], 1), torch.cat([source_known, audio_known], 1)
 
 
 def reference(
@@ -53,11 +119,11 @@ def reference(
     device = generator.device
     low = min(fewest, mics)
     kept = torch.randint(low, mics + 1, (2,), generator=generator, device=device)
-    heard = torch.rand(count, generator=generator, device=device) < source
+    source_known = torch.rand(count, generator=generator, device=device) < source
     left_out = torch.randint(2, max(mics, 3), (count,), generator=generator, device=device)
     every = torch.arange(1, mics + 1, device=device).expand(count, mics)
     pool = torch.cat([torch.zeros_like(every[:, :1]), every], dim=1)  # (B, M + 1)
-    left_out = torch.where(heard, left_out, 0)
+    left_out = torch.where(source_known, left_out, 0)
     keep = pool != left_out[:, None]
     pool = pool[keep].reshape(count, mics)
     order = torch.rand(count, mics, generator=generator, device=device).argsort(1)

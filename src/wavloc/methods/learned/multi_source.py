@@ -1,60 +1,121 @@
 """The fault-tolerant network for several sources at once (preliminary in Yang et al. 2025).
 
-One learned query per source that there may be, each answering with a position and with how certain
-it is that it stands for a source; the loss is that of the best assignment of queries to sources.
-The paper gives no details: see docs/deviations.md.
+One learned query per source that there may be: each gives a position and the probability that it
+stands for a source. The loss is that of the best assignment of queries to sources. The paper gives
+no details: see docs/deviations.md.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+import itertools
+from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
 
 from wavloc import seeds
-from wavloc.errors import InputError
 from wavloc.frames import Frames, concatenate
-from wavloc.methods.learned import fault_tolerant
-from wavloc.methods.learned.base import Facts
+from wavloc.methods.learned import fault_tolerant, masking
+from wavloc.methods.learned.base import Batch, DataStats, LearnedMethod
+from wavloc.methods.learned.encoders import encoders
+from wavloc.methods.learned.fault_tolerant import FaultTolerant, Output
+from wavloc.methods.learned.layers import reconstruction_losses
+from wavloc.methods.learned.ngcc_phat import PairCorrelations
 from wavloc.simulation import mixtures
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
-
-    from wavloc.methods.learned.networks.fault_tolerant import Output
+from wavloc.training.recipe import Recipe
 
 
 @dataclasses.dataclass(frozen=True)
-class Options(fault_tolerant.Options):
-    """As the fault-tolerant method; `mask_source` means nothing, no source's signal is known."""
+class Options(Recipe):
+    """Those of the fault-tolerant method, and how many sources there may be."""
 
-    sources: int = 3  # queries: the most that can be answered
+    embed_dim: int = 256
+    encoder_depth: int = 4
+    decoder_depth: int = 4
+    heads: int = 4
+    pair_hidden: int = 512
+    head_hidden: tuple[int, int] = (512, 256)
+    encoder: str = "auto"  # auto (beats where a file is given, else aisfx), beats, aisfx, ...
+    encoder_file: str = ""  # checkpoint of the encoder; empty = out of its pip package
+    encoder_trained: bool = False  # with the rest, not frozen
+    features: str = "ngcc"  # of pairs: ngcc or gcc
+    coherence: str = "adaptive"  # or magnitude_squared, phase, none
+    alpha: float = 1.0  # power of the coherence; 0 = all pairs alike
+    alpha_learned: bool = False
+    top_t: float = 0.3  # fraction of pairs that are kept; 1 = dense attention
+    keep: str = "query"  # by each query its largest weights, or by the frame the most coherent
+    masking: str = "random"  # or none (setup 1a)
+    mask_most: int = 3  # microphones that lose position or signal, each
+    mask_shared: int = 5  # microphones that keep both
+    mask_source: float = 0.5  # without effect: the signal of no source is known
+    unlabelled: float = 0.0  # fraction of training frames whose source position is not used
+    max_lag: int = 0  # samples; 0 = what the training array allows
+    audio_weight: float = 0.1  # of the reconstruction of signals
+    mic_weight: float = 1.0  # of the positions of masked microphones
+    source_weight: float = 1.0  # of the positions of the sources
+    presence_weight: float = 1.0  # of being a source
+    sources: int = 3  # queries: the most that can be estimated
     mixtures: int = 1  # made of each training frame, with 1 to ``sources`` sources
-    presence_weight: float = 1.0
 
 
-class Method(fault_tolerant.Method):
-    """Source queries, matched to the sources by the smallest loss."""
+def assignments(values: Tensor) -> Tensor:
+    """Sum of values (B, S, S) of queries and sources for each way to pair them: (B, S!)."""
+    sources = torch.arange(values.shape[-1])
+    ways = itertools.permutations(sources.tolist())
+    return torch.stack([values[:, list(way), sources].sum(-1) for way in ways], dim=-1)
+
+
+def matched_loss(
+    places: Tensor, presence: Tensor, truth: Tensor, place_weight: float, presence_weight: float
+) -> tuple[Tensor, Tensor]:
+    """Losses of positions and of presence (B,) under the assignment that makes their sum smallest.
+
+    places (B, S, 3) and presence (B, S) of the queries; truth (B, S, 3), NaN where there is no
+    source: the queries that are left over should say so.
+    """
+    exists = torch.isfinite(truth).all(-1)[:, None]  # (B, 1, S)
+    distance = (places[:, :, None] - truth.nan_to_num()[:, None]).square().mean(-1)
+    count = exists.sum(-1, keepdim=True).clamp(min=1)
+    place = place_weight * distance * exists / count  # (B, query, source)
+    # softplus(-x) = -log sigmoid(x): cross-entropy of a query that stands for a source
+    logit = torch.where(exists, -presence[..., None], presence[..., None])
+    certain = presence_weight * functional.softplus(logit) / presence.shape[1]
+    place, certain = assignments(place), assignments(certain)
+    best = (place + certain).detach().argmin(dim=-1, keepdim=True)
+    return place.gather(1, best)[:, 0], certain.gather(1, best)[:, 0]
+
+
+class Method(LearnedMethod[FaultTolerant]):
+    """The fault-tolerant network with a query for each source, trained on mixtures of frames."""
 
     label = "Fault-tolerant, several"
+    reference = "Yang et al. 2025"
+    input_types = "raw audio, NGCC-PHAT, coordinates"
+    min_mics = 2
     setups = ("1a", "2a")
     Options = Options
 
-    def __init__(self, options: dict[str, Any] | None = None, name: str = "", seed: int = 0):
-        super().__init__(options, name, seed)
+    def set_up(self) -> None:
+        fault_tolerant.check(self)
         for key, known in (("sources", (2, 3)), ("fresh", (False,))):
             if getattr(self.options, key) not in known:
-                raise InputError(
-                    f"methods.{self.name}.options.{key}: {getattr(self.options, key)}, expected "
-                    f"{' or '.join(map(str, known))} where there are several sources"
-                )
+                words = " or ".join(map(str, known))
+                raise self.option_error(key, f"{words} where there are several sources")
+        self.correlations = PairCorrelations(self.options.features)
+        self.encoder = encoders.SignalEncoder(self.options)
+        self.components = (self.correlations, self.encoder)
 
-    def network_sizes(self, facts: Facts) -> dict[str, Any]:
-        return super().network_sizes(facts) | {"sources": self.options.sources}
+    @property
+    def inputs_note(self) -> str:
+        return encoders.inputs_note(self.options, self.encoder.loaded)
 
-    # ----------------------------------------------------------------- data
+    def build(self, stats: DataStats) -> FaultTolerant:
+        return fault_tolerant.build_network(
+            self.options, stats, self.encoder.loaded, self.options.sources
+        )
 
     def fit(self, train: Frames, valid: Frames, run: Any) -> None:
         """As the base, on mixtures; the frames for validation are mixed among themselves."""
@@ -64,113 +125,107 @@ class Method(fault_tolerant.Method):
             run,
         )
 
-    def mixture(self, frames: Frames, what: str) -> Frames:
+    def mixture(self, frames: Frames, part: str) -> Frames:
         """Each frame with 1 to ``sources`` sources, as many of each number."""
-        rng = seeds.rng(self.seed, self.name, "counts", what)
+        rng = seeds.rng(self.seed, self.seed_name, "counts", part)
         counts = rng.permutation(np.arange(len(frames)) % self.options.sources) + 1
-        return mixtures.mixed(frames, frames, counts, self.seed, f"{self.name} {what}")
+        return mixtures.mixed(frames, frames, counts, self.seed, f"{self.seed_name} {part}")
 
-    def shown(self, audio: Tensor) -> Tensor:
+    def hide_source(self, audio: Tensor) -> Tensor:
         audio[:, 0] = float("nan")
         return audio
 
-    def tensors(self, frames: Frames) -> dict[str, Tensor]:
-        """Also ``sources`` (F, K, 3), all positions in metres, NaN where there are fewer."""
-        import torch
-
+    def tensors(self, frames: Frames) -> Batch:
+        """Also ``sources`` (F, S, 3), all positions in metres, NaN where there are fewer."""
         places = mixtures.positions(frames)
-        lacking = self.options.sources - places.shape[1]
-        places = np.pad(places, ((0, 0), (0, lacking), (0, 0)), constant_values=np.nan)
-        return super().tensors(frames) | {"sources": torch.from_numpy(places.astype(np.float32))}
+        missing = self.options.sources - places.shape[1]
+        places = np.pad(places, ((0, 0), (0, missing), (0, 0)), constant_values=np.nan)
+        return super().tensors(frames) | {
+            "labelled": fault_tolerant.labelled(self, frames),
+            "sources": torch.from_numpy(places.astype(np.float32)),
+        }
 
-    def inputs(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        found = super().inputs(batch)
-        return found | ({"sources": batch["sources"]} if "sources" in batch else {})
+    def features(self, audio: Tensor) -> Batch:
+        return fault_tolerant.features(
+            audio, self.options, self.stats, self.correlations, self.encoder
+        )
 
-    # ----------------------------------------------------------------- training and answer
+    def inputs(self, batch: Batch) -> Batch:
+        keys = ("gcc", "agreement", "embedding", "labelled", "sources", "clean")
+        given = {key: batch[key] for key in keys if key in batch}
+        return masking.inputs(batch, self.stats) | given
 
-    def reconstruct(
-        self, inputs: dict[str, Tensor], audio_known: Tensor, position_known: Tensor, **more: Any
-    ) -> Output:
-        """The base's output with a row for each source instead of one; no source is known."""
-        import torch
-
+    def reconstruct(self, inputs: Batch, position_known: Tensor, audio_known: Tensor) -> Output:
+        """The network's output (B, S + M) where only some microphones' (B, M + 1) are known."""
         count = self.options.sources
 
         def repeated(values: Tensor) -> Tensor:
             return torch.cat([values[:, :1].repeat_interleave(count, dim=1), values[:, 1:]], dim=1)
 
-        rows = {
-            "embedding": repeated(self.embedding_of(inputs)),
-            "positions": repeated(inputs["positions"]),
-        }
-        known = [repeated(part) for part in (audio_known, position_known)]
-        for part in known:
-            part[:, :count] = False
-        return super().reconstruct(inputs | rows, *known, **more)
+        position_known, audio_known = repeated(position_known), repeated(audio_known)
+        position_known[:, :count] = audio_known[:, :count] = False  # no source is known
+        return self.network(
+            repeated(self.encoder.embeddings(inputs)),
+            repeated(inputs["positions"]),
+            audio_known,
+            position_known,
+            inputs["gcc"],
+            inputs["agreement"],
+        )
 
-    def loss(
-        self, inputs: dict[str, Tensor], generator: torch.Generator | None
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        import torch
-
-        from wavloc.methods.learned.networks.fault_tolerant import matched_loss
-        from wavloc.methods.learned.networks.wav2pos import loss_parts
-
+    def loss(self, inputs: Batch, generator: torch.Generator | None) -> tuple[Tensor, Batch]:
         options, count = self.options, self.options.sources
-        located = torch.isfinite(inputs["positions"]).all(-1)
-        position_known, audio_known = self._masks(inputs["heard"], located, generator)
-        output = self.reconstruct(inputs, audio_known, position_known)
-        centre, spread = self._scale(inputs["positions"])
+        position_known, audio_known = masking.draw(options, inputs, generator)
+        output = self.reconstruct(inputs, position_known, audio_known)
+        assert output.presence is not None
         matched = matched_loss(
             output.positions[:, :count],
             output.presence,
-            (inputs["sources"] - centre) / spread,
+            self.stats.normalised(inputs["sources"]),
             options.source_weight,
             options.presence_weight,
         )
-        shown = inputs["labelled"] | (generator is None)
-        place, presence = ((part * shown).sum() / shown.sum().clamp(min=1) for part in matched)
-        positions = inputs["positions"].clone()
-        positions[:, 0] = float("nan")  # the sources have been counted
-        last = output._replace(
-            positions=output.positions[:, count - 1 :], audio=output.audio[:, count - 1 :]
+        used = inputs["labelled"] | (generator is None)
+        place, presence = ((part * used).sum() / used.sum().clamp(min=1) for part in matched)
+        truth = inputs["positions"].clone()
+        truth[:, 0] = float("nan")  # the sources have been counted
+        audio, _, mics = reconstruction_losses(
+            output.positions[:, count - 1 :],
+            output.audio[:, count - 1 :],
+            truth,
+            inputs["clean"],
+            position_known,
+            audio_known,
         )
-        sound, _, mics = loss_parts(last, positions, inputs["clean"], audio_known, position_known)
-        loss = place + presence + options.audio_weight * sound + options.mic_weight * mics
-        parts = {"loss_audio": sound, "loss_source": place, "loss_mics": mics}
-        parts["loss_presence"] = presence
-        return loss, {name: value.detach() for name, value in parts.items()}
+        loss = place + presence + options.audio_weight * audio + options.mic_weight * mics
+        terms = {"loss_audio": audio, "loss_source": place, "loss_mics": mics}
+        terms["loss_presence"] = presence
+        return loss, {name: value.detach() for name, value in terms.items()}
 
-    def validate(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    def validate(self, inputs: Batch) -> Batch:
         """The criterion is the error per source under the best assignment, in metres."""
-        import torch
-
-        from wavloc.methods.learned.networks.fault_tolerant import assignments
-
         truth = inputs["sources"]
-        there = torch.isfinite(truth).all(-1)
-        apart = self.answer(inputs)["positions"][:, :, None] - truth.nan_to_num()[:, None]
-        apart = apart.norm(dim=-1).clamp(max=3.0) * there[:, None]
-        error = (assignments(apart).amin(-1) / there.sum(-1)).mean()
-        loss, parts = self.loss(inputs, None)
-        return {"criterion": error, "mae_m": error, "loss": loss, **parts}
+        exists = torch.isfinite(truth).all(-1)
+        estimates = self.estimate_batch(inputs)["positions"]
+        distance = estimates[:, :, None] - truth.nan_to_num()[:, None]
+        distance = distance.norm(dim=-1).clamp(max=3.0) * exists[:, None]
+        error = (assignments(distance).amin(-1) / exists.sum(-1)).mean()
+        loss, terms = self.loss(inputs, None)
+        return {"criterion": error, "mae_m": error, "loss": loss, **terms}
 
-    def answer(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        """All sources, most certain first: ``positions`` (B, K, 3) and ``certainty`` (B, K)."""
-        import torch
-
+    def estimate_batch(self, inputs: Batch) -> Batch:
+        """All sources, most certain first: ``positions`` (B, S, 3) and ``certainty`` (B, S)."""
         count = self.options.sources
-        known = torch.isfinite(inputs["positions"]).all(-1)
-        output = self.reconstruct(inputs, inputs["heard"], known)
-        centre, spread = self._scale(inputs["positions"])
-        places = output.positions * spread + centre
+        position_known, audio_known = masking.granted(inputs)
+        output = self.reconstruct(inputs, position_known, audio_known)
+        assert output.presence is not None
         certainty, order = output.presence.float().sigmoid().sort(dim=1, descending=True)
-        sources = places[:, :count].gather(1, order[..., None].expand(-1, -1, 3))
-        given = inputs["positions"][:, 1:] * spread + centre
-        return {
-            "position": sources[:, 0],
-            "positions": sources,
+        last = output.positions[:, count - 1 :]
+        estimates = masking.estimates(last, inputs, position_known, self.stats)
+        places = self.stats.in_metres(output.positions[:, :count])
+        positions = places.gather(1, order[..., None].expand(-1, -1, 3))
+        return estimates | {
+            "position": positions[:, 0],
+            "positions": positions,
             "certainty": certainty,
-            "mic_positions": torch.where(known[:, 1:, None], given, places[:, count:]),
         }

@@ -1,30 +1,64 @@
 """NGCC-PHAT (Berg et al. 2022): a learned filter bank before GCC-PHAT and a network after it.
 
 Each signal passes a circular convolutional backbone (parametrised band-pass filters, then three
-convolutions); every channel pair is correlated with PHAT weighting; a small convolutional head
+convolutions); every pair of channels is correlated with PHAT weighting; a small convolutional head
 along the lag axis gives one score (logit) per integer lag. Nothing depends on the largest lag K, so
 one set of weights serves any K. Signs and the order of pairs: `wavloc.features.gcc_torch`.
+
+It is trained to classify the delays of random pairs of microphones. It locates nothing itself:
+other methods use its model, for the delays (`multilat_ngcc`) or for features of pairs
+(`PairCorrelations`).
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from wavloc import devices
+from wavloc.errors import InputError
+from wavloc.features import delays, gcc
 from wavloc.features import gcc_torch as correlation
-from wavloc.features import memory
+from wavloc.frames import Frames
+from wavloc.geometry import pairs, tdoa
+from wavloc.methods.base import blocks
+from wavloc.methods.learned.base import Batch, Component, DataStats, LearnedMethod
+from wavloc.methods.learned.layers import standardise
+from wavloc.setups import Setup
+from wavloc.training.recipe import Recipe
 
 SLOPE = 0.2  # of all leaky rectifiers
 LOWEST_HZ, NARROWEST_HZ = 50.0, 50.0
-# Correlation rows (pairs times channels) treated at once on a CPU: its cache.
-CPU_ROWS = 512
-# Bytes per sample: of a row while it is made, and of a channel's spectrum.
-ROW_BYTES, SPECTRUM_BYTES = 32, 24
-MOST_ELEMENTS = 2**31 - 1  # of a tensor whose places are counted in 32 bits
+CPU_CORRELATIONS = 512  # pairs times channels treated at once on a CPU: what fits its cache
+CORRELATION_BYTES = 32  # per sample of a correlation while it is computed
+SPECTRUM_BYTES = 24  # per sample and channel of a spectrum
+MOST_ELEMENTS = 2**31 - 1  # of a tensor with 32-bit indices
+
+
+@dataclasses.dataclass(frozen=True)
+class Options(Recipe):
+    """Published sizes and recipe (public code of wav2pos)."""
+
+    epochs: int = 30
+    batch: int = 64
+    learning_rate: float = 1e-3
+    warmup: float = 0.17
+    channels: int = 128
+    taps: int = 1023
+    dropout: float = 0.5
+    max_lag: int = 0  # samples; 0 = what the training array allows
+    group: int = 2  # microphones drawn per example; all of their pairs are trained on
+    same_microphone: bool = False  # the public code may draw a microphone twice
+    truncate_label: bool = False  # the public code cuts the delay instead of rounding it
+    source_pairs: bool = True  # draw the source's signal too, as wav2pos may meet it
 
 
 class SincBank(nn.Module):
@@ -88,17 +122,17 @@ def _folded(conv: nn.Conv1d, norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
     return conv.weight * gain[:, None, None], bias
 
 
-def _scored(rows: Tensor, head: list[tuple[Tensor, Tensor]]) -> Tensor:
-    """Logits (B, 2 K + 1) of rows (B, channels, 2 K + 1), in eval mode."""
+def _scored(hidden: Tensor, head: list[tuple[Tensor, Tensor]]) -> Tensor:
+    """Logits (B, 2 K + 1) of correlations (B, channels, 2 K + 1), in eval mode."""
     for weight, bias in head[:-1]:
-        rows = functional.conv1d(rows, weight, bias, padding=weight.shape[-1] // 2)
-        rows = functional.leaky_relu_(rows, SLOPE)
+        hidden = functional.conv1d(hidden, weight, bias, padding=weight.shape[-1] // 2)
+        hidden = functional.leaky_relu_(hidden, SLOPE)
     weight, bias = head[-1]
-    return functional.conv1d(rows, weight, bias, padding=weight.shape[-1] // 2)[:, 0]
+    return functional.conv1d(hidden, weight, bias, padding=weight.shape[-1] // 2)[:, 0]
 
 
 class NGCC(nn.Module):
-    """The network; published sizes are the defaults (888,193 parameters)."""
+    """The network. Published sizes are the defaults: 888,193 parameters."""
 
     def __init__(
         self,
@@ -129,7 +163,7 @@ class NGCC(nn.Module):
         self.final = nn.Conv1d(channels, 1, final_kernel, padding=final_kernel // 2)
 
     def embed(self, signal: Tensor) -> Tensor:
-        """Backbone: (B, N) -> (B, channels, N). Circular shifts in, circular shifts out."""
+        """Backbone: (B, N) -> (B, channels, N); it commutes with circular shifts."""
         last = len(self.backbone) - 1
         if self.training:
             hidden = _activate(self.backbone_norms[0](self.bank(signal)))
@@ -149,25 +183,23 @@ class NGCC(nn.Module):
             hidden = hidden if index == last else _activate(hidden)
         return hidden
 
-    def score(self, rows: Tensor) -> Tensor:
-        """Head: correlation rows (B, channels, 2 K + 1) -> logits (B, 2 K + 1)."""
+    def score(self, hidden: Tensor) -> Tensor:
+        """Head: correlations (B, channels, 2 K + 1) -> logits (B, 2 K + 1)."""
         if not self.training:
-            return _scored(rows, self._head())
-        hidden = rows
+            return _scored(hidden, self._head())
         for conv, norm in zip(self.head, self.head_norms, strict=True):
             hidden = self.dropout(_activate(norm(conv(hidden))))
         return self.final(hidden)[:, 0]
 
     def _head(self, reverse: bool = False) -> list[tuple[Tensor, Tensor]]:
-        """Weights and biases of the head in eval mode; reverse: for rows reversed in lag.
+        """Weights and biases of the head in eval mode; reverse: for inputs reversed in lag.
 
-        The head's kernels are not symmetric, so reversing its output would be another function;
-        running it with reversed kernels and reversing the one output row is the same function and
-        saves a copy of all channels.
+        Its kernels are not symmetric, so the head of a reversed input is not its reversed output.
+        It is the reversed output of reversed kernels, which saves a reversed copy of all channels.
         """
-        found = [_folded(*layer) for layer in zip(self.head, self.head_norms, strict=True)]
-        found.append((self.final.weight, self.final.bias))
-        return [(weight.flip(-1), bias) for weight, bias in found] if reverse else found
+        layers = [_folded(*layer) for layer in zip(self.head, self.head_norms, strict=True)]
+        layers.append((self.final.weight, self.final.bias))
+        return [(weight.flip(-1), bias) for weight, bias in layers] if reverse else layers
 
     def spectra(self, signal: Tensor) -> Tensor:
         """Zero-padded spectra of the embedded signal: (B, N) -> (B, channels, N + 1) complex."""
@@ -189,44 +221,46 @@ class NGCC(nn.Module):
     ) -> Tensor:
         """Logits of all pairs: audio (B, K, N) -> (B, directions P, 2 max_lag + 1), eval mode.
 
-        The backbone runs once per microphone; signals go through it, and pairs through correlation
-        and head, ``chunk`` at a time, so that memory does not grow with K squared and a chunk fits
-        the cache of a CPU or the free memory of a GPU, where many frames are taken in parts too.
-        directions 1 leaves out the reversed pairs. limits (P,): lags of each pair that are wanted;
-        those beyond are zero, and cost nothing.
+        The backbone runs once per signal. Signals pass it, and pairs pass correlation and head,
+        ``chunk`` at a time, so that memory does not grow with K squared and a chunk fits the cache
+        of a CPU or the free memory of a GPU; where that is little, so do frames. directions 1
+        leaves out the reversed pairs. limits (P,): lags of each pair that are wanted; those beyond
+        are zero and cost nothing.
         """
         if self.training:
             raise RuntimeError("features are computed in eval mode; call eval() first")
         batch, count, samples = audio.shape
         channels, device = self.bank.low_hz.shape[0], audio.device
         each = SPECTRUM_BYTES * count * channels * samples
-        frames = memory.fitting(device, each, batch, batch)
+        frames = devices.fitting(device, each, batch, batch)
         if frames < batch:
             parts = [
                 self.all_pairs(part, max_lag, directions, chunk, limits)
                 for part in audio.split(frames)
             ]
             return torch.cat(parts)
-        most = MOST_ELEMENTS // (2 * samples * channels)
-        fitting = memory.fitting(device, ROW_BYTES * samples * channels, most, CPU_ROWS // channels)
-        chunk = chunk or fitting
-        parts = audio.reshape(batch * count, samples).split(chunk)
-        spectrum = torch.cat([self.spectra(part) for part in parts])
+        each, most = (
+            CORRELATION_BYTES * samples * channels,
+            MOST_ELEMENTS // (2 * samples * channels),
+        )
+        chunk = chunk or devices.fitting(device, each, most, CPU_CORRELATIONS // channels)
+        signals = audio.reshape(batch * count, samples).split(chunk)
+        spectrum = torch.cat([self.spectra(part) for part in signals])
         spectrum = spectrum.reshape(batch, count, *spectrum.shape[1:])
         magnitude = correlation.magnitude(spectrum)
         heads = [self._head(), self._head(reverse=True)][:directions]
         out = audio.new_zeros(batch, count * (count - 1) // 2, directions, 2 * max_lag + 1)
         number = correlation.pair_numbers(count)
-        together = None if limits is None else 1  # every pair has its own width
+        together = None if limits is None else 1  # every pair has its own limit
         for block in correlation.pair_blocks(batch, count, chunk, device, together):
             kept = max_lag
             if limits is not None:
                 kept = min(max_lag, int(limits[number[block.first.start][block.second]]))
             width = min(max_lag, kept + self.reach)
-            rows = correlation.whitened_block(spectrum, block, magnitude, width)
+            hidden = correlation.whitened_block(spectrum, block, magnitude, width)
             inner = slice(max_lag - kept, max_lag + kept + 1)
             for direction, head in enumerate(heads):
-                logits = _scored(rows.flatten(0, 1), head).unflatten(0, rows.shape[:2])
+                logits = _scored(hidden.flatten(0, 1), head).unflatten(0, hidden.shape[:2])
                 logits = logits.flip(-1) if direction else logits
                 logits = logits[..., width - kept : width + kept + 1].to(out.dtype)
                 out[block.frames, block.place, direction, inner] = logits
@@ -236,3 +270,191 @@ class NGCC(nn.Module):
     def reach(self) -> int:
         """Lags to each side that a score of the head depends on."""
         return sum(conv.kernel_size[0] // 2 for conv in [*self.head, self.final])
+
+
+class Method(LearnedMethod[NGCC]):
+    """The training of NGCC-PHAT: cross-entropy of the delays of random pairs over all lags."""
+
+    label = "NGCC-PHAT"
+    reference = "Berg et al. 2022"
+    input_types = "raw audio"
+    permutation_invariant = False  # a pair is scored in one direction; the head is not symmetric
+    Options = Options
+
+    def build(self, stats: DataStats) -> NGCC:
+        options = self.options
+        return NGCC(
+            options.channels, options.taps, dropout=options.dropout, sample_rate=stats.sample_rate
+        )
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """No weight decay for the two numbers of each band-pass filter either."""
+        bank = {id(parameter) for parameter in self.network.bank.parameters()}
+        decayed, free = super().parameter_groups()
+        kept = [parameter for parameter in decayed["params"] if id(parameter) not in bank]
+        return [
+            decayed | {"params": kept},
+            free | {"params": [*free["params"], *self.network.bank.parameters()]},
+        ]
+
+    def inputs(self, batch: Batch) -> Batch:
+        """audio (B, 1 + M, N) and known (B, 1 + M); arrival (B, 1 + M) of the sound in samples."""
+        audio, source = batch["audio"], batch["source"]
+        known = torch.isfinite(audio).all(-1)
+        distance = (source[:, None] - batch["mics"]).norm(dim=-1)
+        distance = torch.cat([torch.zeros_like(distance[:, :1]), distance], dim=1)
+        return {
+            "audio": audio.masked_fill(~known[..., None], 0),
+            "known": known,
+            "arrival": distance * (self.stats.sample_rate / self.stats.speed_of_sound),
+        }
+
+    def loss(self, inputs: Batch, generator: torch.Generator | None) -> tuple[Tensor, Batch]:
+        logits, delay = self._pairs(inputs, generator)
+        return functional.cross_entropy(logits, self._labels(delay), ignore_index=-1), {}
+
+    def _pairs(self, inputs: Batch, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+        """Logits (n, lags) and true delays (n,) of the pairs among a few channels per example."""
+        options, known = self.options, inputs["known"]
+        batch, count = known.shape
+        if generator is None:  # validation: the same channels for the same place in the batch
+            generator = torch.Generator(known.device).manual_seed(batch)
+        draw = torch.rand(known.shape, generator=generator, device=known.device)
+        draw = draw.masked_fill(~known, 2)
+        if not options.source_pairs:
+            draw[:, 0] = 3
+        group = min(options.group, count - 1)
+        chosen = draw.argsort(1)[:, :group]
+        if options.same_microphone:
+            size = (batch, group)
+            chosen = torch.randint(1, count, size, generator=generator, device=known.device)
+        samples = inputs["audio"].shape[-1]
+        audio = inputs["audio"].gather(1, chosen[..., None].expand(-1, -1, samples))
+        spectrum = self.network.spectra(audio.flatten(0, 1)).unflatten(0, chosen.shape)
+        i, j = correlation.pair_index(group, known.device)
+        ends = spectrum[:, i].flatten(0, 1), spectrum[:, j].flatten(0, 1)
+        logits = self.network.score(correlation.whitened(*ends, self.stats.max_lag))
+        arrival = inputs["arrival"].gather(1, chosen)
+        usable = known.gather(1, chosen)
+        delay = (arrival[:, i] - arrival[:, j]).masked_fill(~(usable[:, i] & usable[:, j]), 1e9)
+        return logits, delay.flatten()
+
+    def _labels(self, delay: Tensor) -> Tensor:
+        """Class of each delay; -1 (not counted) where it lies beyond the largest lag."""
+        max_lag = self.stats.max_lag
+        shifted = delay + max_lag
+        label = shifted.trunc() if self.options.truncate_label else shifted.round()
+        return label.masked_fill((label < 0) | (label > 2 * max_lag), -1).long()
+
+    def validate(self, inputs: Batch) -> Batch:
+        logits, delay = self._pairs(inputs, None)
+        labels, max_lag = self._labels(delay), self.stats.max_lag
+        counted = labels >= 0
+        error = (logits.argmax(-1) - max_lag - delay).abs()[counted]
+        within = {f"within_{k}": (error <= k + 0.5).float().mean() for k in (1, 3)}
+        return {
+            "criterion": 1 - within["within_1"],
+            "loss": functional.cross_entropy(logits, labels, ignore_index=-1),
+            "mae_samples": error.clamp(max=max_lag).mean(),
+            **within,
+        }
+
+    def fit(self, train: Frames, valid: Frames, run: Any) -> None:
+        """As the base; the note on the training then compares the delays with GCC-PHAT's."""
+        super().fit(train, valid, run)
+        self.training_note["delays"] = self.compare(valid)
+
+    def compare(self, frames: Frames, most: int = 200) -> dict[str, Any]:
+        """Delays by NGCC-PHAT and GCC-PHAT of all pairs of (evenly spaced) frames, and the truth.
+
+        Fraction of delays within 1 and 3 samples, mean absolute error in samples.
+        """
+        index = np.unique(np.linspace(0, len(frames) - 1, min(most, len(frames))).astype(int))
+        frames = frames.select(index)
+        rate, speed = frames.sample_rate, frames.speed_of_sound
+        truth = tdoa(frames.source_position, frames.mics(), rate, speed)
+        peaks: dict[str, list[np.ndarray]] = {"ngcc": [], "gcc": []}
+        lag = int(delays.limits(frames, slice(None)).max()) + 2
+        for block in blocks(len(frames), self.options.predict_batch, "delays"):
+            limit = delays.limits(frames, block)
+            plain = gcc.gcc_phat(frames.window(block), pairs(frames.n_mics), lag, sample_rate=rate)
+            for name, scores in (
+                ("ngcc", pair_scores(self.network, frames, block)),
+                ("gcc", plain),
+            ):
+                peaks[name].append(gcc.find_peaks(scores, limit, 1)[0][..., 0])
+        metrics: dict[str, Any] = {"pairs": int(truth.size)}
+        for name, parts in peaks.items():
+            error = np.minimum(np.nan_to_num(np.abs(np.concatenate(parts) - truth), nan=1e9), 629)
+            metrics[name] = {
+                "within_1": float((error <= 1).mean()),
+                "within_3": float((error <= 3).mean()),
+                "mae_samples": float(error.mean()),
+            }
+        return metrics
+
+    def refusal(self, frames: Frames, setup: Setup) -> str | None:
+        return f"{self.name} measures delays and no positions; multilat_ngcc does with its model"
+
+
+def pair_scores(network: NGCC, frames: Frames, block: slice, limited: bool = False) -> np.ndarray:
+    """Scores (B, P, 2 K + 1) of all lags of all pairs i < j; NaN where a signal is missing.
+
+    K is the largest lag of these microphones. limited: only the lags that the distance of each
+    pair allows, and zero beyond.
+    """
+    device = next(network.parameters()).device
+    network.eval()
+    with torch.inference_mode():
+        audio = torch.from_numpy(frames.window(block).astype(np.float32)).to(device)
+        known = torch.isfinite(audio).all(-1)
+        audio = standardise(audio).masked_fill(~known[..., None], 0)
+        lag = int(delays.limits(frames, slice(None)).max()) + 2
+        limits = None
+        if limited:  # and one beyond, for the parabola through a peak
+            limits = (delays.limits(frames, block).max(axis=0) + 1).astype(int).tolist()
+        logits = network.all_pairs(audio, lag, directions=1, limits=limits)
+        i, j = correlation.pair_index(audio.shape[1], device)
+        logits[~(known[:, i] & known[:, j])] = float("nan")
+    return logits.float().cpu().numpy()
+
+
+class PairCorrelations(Component):
+    """Correlation functions of all ordered pairs of signals, as features for other networks.
+
+    kind: ``ngcc`` (the frozen network of a model of this module), ``gcc`` (GCC-PHAT) or ``none``.
+    """
+
+    def __init__(self, kind: str):
+        self.kind = kind
+        self.pretrained, self.fixes_lags = kind == "ngcc", kind != "none"
+        self.ngcc: NGCC | None = None
+
+    def begin_with(self, folder: str | Path) -> None:
+        self.ngcc = Method.load(folder).network.requires_grad_(False)
+
+    def start_from(self, started: PairCorrelations) -> None:
+        """The model brings the NGCC-PHAT that its weights were trained with."""
+        self.ngcc = started.ngcc
+
+    def prepare(self, method: LearnedMethod[Any]) -> None:
+        if self.pretrained and self.ngcc is None:
+            raise InputError(
+                f"method '{method.name}' needs a trained NGCC-PHAT; give --pretrained FOLDER"
+            )
+
+    def parts(self) -> dict[str, nn.Module]:
+        return {} if self.ngcc is None else {"ngcc": self.ngcc}
+
+    def sizes(self) -> dict[str, Any]:
+        return {} if self.ngcc is None else {"ngcc": self.ngcc.sizes}
+
+    def restore(self, sizes: Mapping[str, Any], where: str) -> None:
+        if "ngcc" in sizes:
+            self.ngcc = NGCC(**sizes["ngcc"]).requires_grad_(False)
+
+    def __call__(self, sound: Tensor, max_lag: int) -> Tensor:
+        """sound (B, K, N), standardised -> (B, K (K - 1), 2 max_lag + 1)."""
+        if self.ngcc is None:
+            return correlation.gcc_features(sound, max_lag)
+        return self.ngcc.eval().all_pairs(sound, max_lag)

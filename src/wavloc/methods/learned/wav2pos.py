@@ -1,33 +1,39 @@
 """wav2pos (Berg et al. 2024): a masked autoencoder of signals and positions, with delay features.
 
 Every row of the paper's ablation (Table IV) is a choice of `Options`. In setups 2 the positions of
-the microphones that are not known are predicted as well.
+the microphones that are not known are estimated as well. Index 0 is the source, 1 .. M are the
+microphones.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import NamedTuple
 
-from wavloc.errors import InputError
-from wavloc.frames import Frames
-from wavloc.methods.learned.base import Facts, LearnedMethod, Recipe
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
 
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor, nn
-
-    from wavloc.methods.learned.networks.wav2pos import Wav2Pos
-    from wavloc.methods.learned.ngcc_phat import NGCC
+from wavloc.features.gcc_torch import ordered_pairs
+from wavloc.methods.learned import masking
+from wavloc.methods.learned.base import Batch, DataStats, LearnedMethod
+from wavloc.methods.learned.layers import (
+    Block,
+    MaskedBatchNorm,
+    PositionHead,
+    masked_max,
+    reconstruction_losses,
+    standardise,
+)
+from wavloc.methods.learned.ngcc_phat import PairCorrelations
+from wavloc.training.recipe import Recipe
 
 
 @dataclasses.dataclass(frozen=True)
 class Options(Recipe):
     """Published sizes, switches and recipe."""
 
-    width: int = 256
+    embed_dim: int = 256
     encoder_depth: int = 4
     decoder_depth: int = 4
     heads: int = 4
@@ -47,8 +53,204 @@ class Options(Recipe):
     truth_in_statistics: bool = False  # batch statistics see masked positions, as public code
 
 
-class Method(LearnedMethod):
-    """Tokens of signals and positions; NGCC-PHAT features of all pairs; masks for the unknown."""
+class Output(NamedTuple):
+    """positions (B, M + 1, 3) normalised; audio (B, M + 1, N) standardised; and, for checks, the
+    encoder's and the decoder's tokens (B, 2 M + 2, embed_dim), coordinates before audio.
+    """
+
+    positions: Tensor
+    audio: Tensor
+    encoded: Tensor
+    decoded: Tensor
+
+
+class CoordinateEmbedding(nn.Module):
+    """Positions to tokens; batch statistics over the counted positions."""
+
+    def __init__(self, embed_dim: int, hidden: int):
+        super().__init__()
+        self.first, self.norm1 = nn.Linear(3, hidden), MaskedBatchNorm(hidden)
+        self.second, self.norm2 = nn.Linear(hidden, embed_dim), MaskedBatchNorm(embed_dim)
+
+    def forward(self, positions: Tensor, counted: Tensor) -> Tensor:
+        """positions (B, M + 1, 3), counted (B, M + 1) bool -> (B, M + 1, embed_dim)."""
+        hidden = functional.gelu(self.norm1(self.first(positions), counted))
+        return self.norm2(self.second(hidden), counted)
+
+
+class PairFeatures(nn.Module):
+    """Correlations of all pairs, with the tokens of both ends, to one vector per frame (q)."""
+
+    def __init__(self, embed_dim: int, lags: int, hidden: int):
+        super().__init__()
+        self.sizes = [embed_dim, embed_dim, lags]
+        self.first, self.norm = nn.Linear(sum(self.sizes), hidden), MaskedBatchNorm(hidden)
+        self.second = nn.Linear(hidden, hidden)
+        self.out = nn.Linear(hidden, embed_dim)
+
+    def forward(self, tokens: Tensor, gcc: Tensor, has_audio: Tensor) -> Tensor:
+        """tokens (B, K, embed_dim), gcc (B, K (K - 1), lags), has_audio (B, K) -> (B, embed_dim).
+
+        The first layer is linear, so the tokens pass it once each and not once per pair.
+        """
+        i, j = ordered_pairs(tokens.shape[1], tokens.device)
+        counted = has_audio[:, i] & has_audio[:, j]
+        of_i, of_j, of_gcc = self.first.weight.split(self.sizes, dim=1)
+        hidden = (tokens @ of_i.T)[:, i] + (tokens @ of_j.T)[:, j]
+        hidden = hidden + gcc.to(tokens.dtype) @ of_gcc.T + self.first.bias
+        hidden = self.second(functional.gelu(self.norm(hidden, counted)))
+        return self.out(masked_max(hidden, counted, dim=1))
+
+
+class Wav2Pos(nn.Module):
+    """A masked autoencoder (Sec. III): every signal is one token and every position is one.
+
+    Masked tokens stay in place and are left out of attention, maxima and statistics, so a frame may
+    miss anything, a batch may mix frames that miss different things, and leaving out a token is the
+    same as never having had it. Coordinates are normalised by mean and deviation of the training
+    positions, signals to zero mean and unit deviation.
+
+    Published sizes are the defaults: 9,758,342 parameters with pair features of 629 lags.
+    """
+
+    def __init__(
+        self,
+        samples: int = 2048,
+        embed_dim: int = 256,
+        encoder_depth: int = 4,
+        decoder_depth: int = 4,
+        heads: int = 4,
+        lags: int = 629,
+        pairwise_encoding: bool = True,
+        max_pooling: bool = True,
+        coordinate_hidden: int = 64,
+        pair_hidden: int = 512,
+        head_hidden: tuple[int, int] = (512, 256),
+    ):
+        """lags: of a correlation function; 0 = no features of pairs."""
+        super().__init__()
+        self.pairwise_encoding, self.max_pooling, self.lags = pairwise_encoding, max_pooling, lags
+        self.audio_in, self.audio_out = nn.Linear(samples, embed_dim), nn.Linear(embed_dim, samples)
+        # Has no effect; the published network carries it, and its count includes it.
+        self.unused_norm = nn.LayerNorm(samples)
+        self.coordinates = CoordinateEmbedding(embed_dim, coordinate_hidden)
+        self.encoder = nn.ModuleList(Block(embed_dim, heads) for _ in range(encoder_depth))
+        self.decoder = nn.ModuleList(Block(embed_dim, heads) for _ in range(decoder_depth))
+        self.encoder_norm, self.decoder_norm = nn.LayerNorm(embed_dim), nn.LayerNorm(embed_dim)
+        self.bridge = nn.Linear(embed_dim, embed_dim)  # encoder to decoder
+        self.pool = nn.Linear(embed_dim, embed_dim)  # before the maximum over tokens
+        self.of_audio = nn.Sequential(  # pairwise encoding, audio to coordinate token
+            nn.Linear(embed_dim, embed_dim), nn.LayerNorm(embed_dim), nn.GELU(),
+            nn.Linear(embed_dim, embed_dim), nn.LayerNorm(embed_dim),
+        )  # fmt: skip
+        self.of_position = nn.Sequential(nn.Linear(embed_dim, embed_dim), nn.LayerNorm(embed_dim))
+        for name in (
+            "mask_source", "mask_position", "mask_audio",
+            "encoder_audio", "encoder_position", "decoder_audio", "decoder_position",
+        ):  # fmt: skip
+            self.register_parameter(name, nn.Parameter(torch.empty(embed_dim)))
+        if lags:
+            self.pairs = PairFeatures(embed_dim, lags, pair_hidden)
+        joined = embed_dim * (1 + max_pooling + bool(lags))
+        self.source_head = PositionHead(joined, head_hidden)
+        self.mic_head = PositionHead(joined, head_hidden)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        """Linear layers N(0, 0.02) and zero bias; the audio embedding as a torch convolution."""
+        for module in self.modules():
+            if isinstance(module, nn.Linear) and module is not self.audio_in:
+                nn.init.normal_(module.weight, std=0.02)
+                nn.init.zeros_(module.bias)
+        for parameter in self.parameters(recurse=False):
+            nn.init.normal_(parameter, std=0.02)
+
+    def forward(
+        self,
+        audio: Tensor,
+        positions: Tensor,
+        audio_known: Tensor,
+        position_known: Tensor,
+        gcc: Tensor | None = None,
+        counted: Tensor | None = None,
+    ) -> Output:
+        """Reconstruct everything from what is known.
+
+        audio (B, M + 1, N) and positions (B, M + 1, 3), arbitrary (also NaN) where not known;
+        audio_known, position_known (B, M + 1) bool, the source's position never known; gcc:
+        correlations of ordered pairs, of all M + 1 channels or of the M microphones alone (the
+        signal of the source then takes no part in them); counted (B, M + 1): positions that enter
+        batch statistics, if others than the known ones.
+        """
+        known = torch.cat([position_known, audio_known], dim=1)
+        count = positions.shape[1]
+        counted = position_known if counted is None else counted
+        positions = positions.masked_fill(~(counted | position_known)[..., None], 0)
+        audio = audio.masked_fill(~audio_known[..., None], 0)
+        tokens = torch.cat(
+            [
+                self.coordinates(positions, counted) + self.encoder_position,
+                self.audio_in(standardise(audio)) + self.encoder_audio,
+            ],
+            dim=1,
+        )
+        for block in self.encoder:
+            tokens = block(tokens, known)
+        encoded = self.encoder_norm(tokens)
+        bridged = self.bridge(encoded)
+
+        mask = self.mask_position.expand(count - 1, -1)
+        mask = torch.cat([self.mask_source[None], mask, self.mask_audio.expand(count, -1)])
+        tokens = torch.where(known[..., None], bridged, mask.to(bridged.dtype))
+        of_position, of_audio = tokens[:, :count], tokens[:, count:]
+        if self.pairwise_encoding:
+            tokens = tokens + torch.cat(
+                [self.of_audio(of_audio), self.of_position(of_position)], dim=1
+            )
+        modality = torch.stack([self.decoder_position, self.decoder_audio])
+        tokens = tokens + modality.repeat_interleave(count, dim=0)
+        for block in self.decoder:
+            tokens = block(tokens)
+        decoded = self.decoder_norm(tokens)
+
+        joined = [decoded[:, :count]]
+        if self.max_pooling:
+            pooled = masked_max(self.pool(bridged), known, dim=1)
+            joined.append(pooled[:, None].expand(-1, count, -1))
+        if self.lags:
+            assert gcc is not None
+            first = 0 if gcc.shape[1] == count * (count - 1) else 1
+            vector = self.pairs(decoded[:, first:count], gcc, audio_known[:, first:])
+            joined.append(vector[:, None].expand(-1, count, -1))
+        features = torch.cat(joined, dim=-1)
+        predicted = torch.cat(
+            [self.source_head(features[:, :1]), self.mic_head(features[:, 1:])], dim=1
+        )
+        return Output(predicted, self.audio_out(decoded[:, count:]), encoded, decoded)
+
+
+def losses(
+    output: Output,
+    positions: Tensor,
+    clean: Tensor,
+    audio_known: Tensor,
+    position_known: Tensor,
+    everywhere: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """Loss of the audio and of the positions (Sec. III-D, scaled as in the public code).
+
+    positions (B, M + 1, 3) and clean (B, M + 1, N) are the truth and do not count where they are
+    NaN; everywhere: positions of microphones count whether masked or not.
+    """
+    excluded = torch.zeros_like(position_known) if everywhere else position_known
+    audio, source, mics = reconstruction_losses(
+        output.positions, output.audio, positions, clean, excluded, audio_known
+    )
+    return audio, source + mics
+
+
+class Method(LearnedMethod[Wav2Pos]):
+    """wav2pos with its pair features and its masks."""
 
     label = "wav2pos"
     reference = "Berg et al. 2024 (wav2pos)"
@@ -56,67 +258,21 @@ class Method(LearnedMethod):
     reconstructs = True
     Options = Options
 
-    def __init__(self, options: Mapping[str, Any] | None = None, name: str = "", seed: int = 0):
-        super().__init__(options, name, seed)
+    def set_up(self) -> None:
         self.check_choice("features", ("ngcc", "gcc", "none"))
         self.check_choice("masking", ("none", "random", "reference"))
-        self.ngcc: NGCC | None = None
+        self.correlations = PairCorrelations(self.options.features)
+        self.components = (self.correlations,)
 
-    # ----------------------------------------------------------------- network
-
-    @property
-    def pretrained(self) -> bool:
-        return self.options.features == "ngcc"
-
-    def begin_with(self, folder: str | Path) -> None:
-        """Take NGCC-PHAT from a model that `multilat_ngcc` trained."""
-        if not self.pretrained:
-            super().begin_with(folder)
-        from wavloc.methods.learned.multilat_ngcc import Method as Pretrained
-
-        self.ngcc = Pretrained.load(folder).network.requires_grad_(False)
-
-    def start_from(self, folder: str | Path) -> None:
-        """As the base; the model brings the NGCC-PHAT that its weights were trained with."""
-        super().start_from(folder)
-        self.ngcc = self.start.ngcc
-
-    def lag(self, train: Frames) -> int:
-        """As the base; a network that starts from a model is as wide as that model's lags.
-
-        Where they do not reach as far as the array, the option has to say that it is meant so.
-        """
-        own = super().lag(train)
-        if not self.start or self.options.features == "none":
-            return own
-        started = self.start.facts.max_lag
-        if own > started or self.options.max_lag not in (0, started):
-            raise InputError(
-                f"methods.{self.name}.options.max_lag: {own}, as "
-                f"{'stated' if self.options.max_lag else 'the microphones allow'}, but the model "
-                f"{self.training_note['start']} has {started}; expected microphones that allow no "
-                f"more, or max_lag: {started} (longer delays are then cut off)"
-            )
-        return started
-
-    def prepare(self, train: Frames) -> None:
-        if self.pretrained and self.ngcc is None:
-            raise InputError(
-                f"method '{self.name}' needs a trained NGCC-PHAT; give --pretrained FOLDER"
-            )
-        super().prepare(train)
-
-    def build(self, facts: Facts) -> Wav2Pos:
-        from wavloc.methods.learned.networks.wav2pos import Wav2Pos
-
+    def build(self, stats: DataStats) -> Wav2Pos:
         options = self.options
         return Wav2Pos(
-            samples=facts.samples,
-            width=options.width,
+            samples=stats.samples,
+            embed_dim=options.embed_dim,
             encoder_depth=options.encoder_depth,
             decoder_depth=options.decoder_depth,
             heads=options.heads,
-            row=0 if options.features == "none" else 2 * facts.max_lag + 1,
+            lags=0 if options.features == "none" else 2 * stats.max_lag + 1,
             pairwise_encoding=options.pairwise_encoding,
             max_pooling=options.max_pooling,
             coordinate_hidden=options.coordinate_hidden,
@@ -124,132 +280,45 @@ class Method(LearnedMethod):
             head_hidden=options.head_hidden,
         )
 
-    def parts(self) -> dict[str, nn.Module]:
-        return super().parts() | ({"ngcc": self.ngcc} if self.ngcc is not None else {})
-
-    def sizes(self) -> dict[str, Any]:
-        return {"ngcc": self.ngcc.sizes} if self.ngcc is not None else {}
-
-    def restore(self, weights: Mapping[str, Tensor], sizes: Mapping[str, Any], where: str) -> None:
-        from wavloc.methods.learned.ngcc_phat import NGCC
-
-        if "ngcc" in sizes:
-            self.ngcc = NGCC(**sizes["ngcc"]).requires_grad_(False)
-        super().restore(weights, sizes, where)
-
-    # ----------------------------------------------------------------- data
-
-    def shown(self, audio: Tensor) -> Tensor:
-        """The signal of the source is taken away where no mask would ever show it."""
+    def hide_source(self, audio: Tensor) -> Tensor:
+        """Without the source's signal where all masks hide it."""
         if self.options.masking == "none" or not self.options.mask_source:
             audio[:, 0] = float("nan")
         return audio
 
-    def features(self, audio: Tensor) -> dict[str, Tensor]:
-        from wavloc.features.gcc_torch import gcc_features
-
+    def features(self, audio: Tensor) -> Batch:
         if self.options.features == "none":
             return {}
-        sound, _ = self.heard(audio)
-        if self.options.features == "gcc":
-            return {"rows": gcc_features(sound, self.facts.max_lag)}
-        return {"rows": self.ngcc.eval().all_pairs(sound, self.facts.max_lag)}
+        sound, _ = masking.present_signals(audio)
+        return {"gcc": self.correlations(sound, self.stats.max_lag)}
 
-    def heard(self, audio: Tensor) -> tuple[Tensor, int]:
-        """Signals with zeros for unknown ones, without the source's where no frame has it, and the
-        index of the first: its pairs cost a sixth of all.
-        """
-        import torch
+    def inputs(self, batch: Batch) -> Batch:
+        given = {key: batch[key] for key in ("gcc", "source", "clean") if key in batch}
+        return masking.inputs(batch, self.stats) | given
 
-        known = torch.isfinite(audio).all(-1)
-        first = 0 if bool(known[:, 0].any()) else 1
-        return audio.masked_fill(~known[..., None], 0)[:, first:], first
-
-    def inputs(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        import torch
-
-        audio, mics = batch["audio"], batch["mics"]
-        heard = torch.isfinite(audio).all(-1)
-        source = batch.get("source", torch.full_like(mics[:, 0], float("nan")))
-        centre, spread = self._scale(mics)
-        found = {
-            "audio": audio.masked_fill(~heard[..., None], 0),
-            "heard": heard,
-            "positions": (torch.cat([source[:, None], mics], dim=1) - centre) / spread,
-        }
-        return found | {k: batch[k] for k in ("rows", "source", "clean") if k in batch}
-
-    def _scale(self, like: Tensor) -> tuple[Tensor, Tensor]:
-        return like.new_tensor(self.facts.centre), like.new_tensor(self.facts.spread)
-
-    def _masks(
-        self, heard: Tensor, located: Tensor, generator: torch.Generator | None
-    ) -> tuple[Tensor, Tensor]:
-        """Known positions and known signals (B, M + 1) of a training or validation batch."""
-        from wavloc.methods.learned import masking
-
-        options, count, mics = self.options, len(heard), heard.shape[1] - 1
-        if generator is None or options.masking == "none":
-            masks = masking.nothing_masked(count, mics, heard.device)
-        elif options.masking == "random":
-            masks = masking.paper(
-                count, mics, options.mask_most, options.mask_shared, options.mask_source, generator
-            )
-        else:
-            fewest = mics - options.mask_most
-            masks = masking.reference(count, mics, fewest, options.mask_source, generator)
-        return masks[0] & located, masks[1] & heard
-
-    # ----------------------------------------------------------------- training and answer
-
-    def reconstruct(
-        self, inputs: dict[str, Tensor], audio_known: Tensor, position_known: Tensor, **more: Any
-    ) -> Any:
-        """The network's output where only some signals and positions (B, M + 1) are known."""
-        return self.network(
-            inputs["audio"],
-            inputs["positions"],
-            audio_known,
-            position_known,
-            inputs.get("rows"),
-            **more,
+    def loss(self, inputs: Batch, generator: torch.Generator | None) -> tuple[Tensor, Batch]:
+        options, positions = self.options, inputs["positions"]
+        position_known, audio_known = masking.draw(options, inputs, generator)
+        has_position = torch.isfinite(positions).all(-1)
+        counted = has_position if options.truth_in_statistics else None
+        output = self.network(
+            inputs["audio"], positions, audio_known, position_known, inputs.get("gcc"), counted
         )
-
-    def loss(
-        self, inputs: dict[str, Tensor], generator: torch.Generator | None
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        import torch
-
-        from wavloc.methods.learned.networks.wav2pos import losses
-
-        located = torch.isfinite(inputs["positions"]).all(-1)
-        position_known, audio_known = self._masks(inputs["heard"], located, generator)
-        output = self.reconstruct(
-            inputs,
-            audio_known,
-            position_known,
-            counted=located if self.options.truth_in_statistics else None,
-        )
-        sound, place = losses(
+        audio_loss, position_loss = losses(
             output,
-            inputs["positions"],
+            positions,
             inputs["clean"],
             audio_known,
             position_known,
-            self.options.loss_everywhere,
+            options.loss_everywhere,
         )
-        loss = self.options.audio_weight * sound + place
-        return loss, {"loss_audio": sound.detach(), "loss_positions": place.detach()}
+        loss = options.audio_weight * audio_loss + position_loss
+        return loss, {"loss_audio": audio_loss.detach(), "loss_positions": position_loss.detach()}
 
-    def answer(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        import torch
-
-        known = torch.isfinite(inputs["positions"]).all(-1)
-        known[:, 0] = False  # never shown, not even where the truth is at hand
-        output = self.reconstruct(inputs, inputs["heard"], known)
-        centre, spread = self._scale(inputs["positions"])
-        places = output.positions * spread + centre
-        given = inputs["positions"][:, 1:] * spread + centre
-        mics = torch.where(known[:, 1:, None], given, places[:, 1:])
-        found = {"position": places[:, 0], "mic_positions": mics}
-        return found | ({"audio": output.audio} if self.keep_audio else {})
+    def estimate_batch(self, inputs: Batch) -> Batch:
+        position_known, audio_known = masking.granted(inputs)
+        output = self.network(
+            inputs["audio"], inputs["positions"], audio_known, position_known, inputs.get("gcc")
+        )
+        estimates = masking.estimates(output.positions, inputs, position_known, self.stats)
+        return estimates | ({"audio": output.audio} if self.keep_audio else {})

@@ -1,4 +1,4 @@
-"""Position from three delays that join four microphones: closed form with two roots."""
+"""Position from four microphones, joined by three delays: closed form with two roots."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import itertools
 
 import numpy as np
 
-from wavloc.methods.classical.solvers.small import solve3
+from wavloc.methods.classical.solvers.linalg import solve3
 
 
 def _spanning_trees() -> np.ndarray:
     """The 16 labelled spanning trees of four vertices: edges (16, 3, 2), i < j."""
     edges = list(itertools.combinations(range(4), 2))
     trees = []
-    for chosen in itertools.combinations(edges, 3):
+    for tree in itertools.combinations(edges, 3):
         parent = list(range(4))
-        for a, b in chosen:
+        for a, b in tree:
             parent = [parent[a] if p == parent[b] else p for p in parent]
         if len(set(parent)) == 1:
-            trees.append(chosen)
+            trees.append(tree)
     return np.array(trees)
 
 
@@ -26,7 +26,7 @@ TREES = _spanning_trees()
 
 
 def _to_star() -> np.ndarray:
-    """(16, 3, 3): what turns a tree's differences d_i - d_j into d_k - d_0, k = 1..3."""
+    """Matrices (16, 3, 3) from the differences d_i - d_j of each tree to d_k - d_0, k = 1..3."""
     incidence = np.zeros((len(TREES), 3, 4))
     tree, edge = np.indices(TREES.shape[:2])
     incidence[tree, edge, TREES[..., 0]] = 1
@@ -39,11 +39,12 @@ TO_STAR = _to_star()
 
 
 def solve(mics: np.ndarray, tree: np.ndarray, ranges: np.ndarray) -> np.ndarray:
-    """Positions from four microphones (..., 4, 3), tree number (...) and its ranges (..., 3).
+    """Positions from four microphones (..., 4, 3), number of the tree (...), its ranges (..., 3).
 
     Subtracting |s - r_0|^2 = d_0^2 from |s - r_k|^2 = (d_0 + x_k)^2 leaves three equations linear
-    in z = (s - r_0, d_0); their one-parameter family meets the cone |s - r_0| = d_0 twice. The
-    null-vector form also serves coplanar microphones, where both mirror images are solutions.
+    in z = (s - r_0, d_0); the line of their solutions meets the cone |s - r_0| = d_0 twice. For
+    coplanar microphones the two solutions are mirror images.
+
     Returns (..., 2, 3) metres, NaN for roots with negative distances and degenerate microphones.
     """
     x = np.matmul(TO_STAR[tree], ranges[..., None])[..., 0]  # d_k - d_0
@@ -61,7 +62,7 @@ def solve(mics: np.ndarray, tree: np.ndarray, ranges: np.ndarray) -> np.ndarray:
         axis=-1,
     )
     length = np.sqrt(np.square(null).sum(axis=-1, keepdims=True))
-    usable = length[..., 0] > 1e-4  # collinear or coincident microphones: no finite solution set
+    usable = length[..., 0] > 1e-4  # else microphones are collinear or coincident
     null = null / np.maximum(length, 1e-12)
     gram = np.matmul(matrix, np.swapaxes(matrix, -1, -2))
     start = np.matmul(np.swapaxes(matrix, -1, -2), solve3(gram, right)[..., None])[..., 0]
@@ -73,12 +74,12 @@ def solve(mics: np.ndarray, tree: np.ndarray, ranges: np.ndarray) -> np.ndarray:
     root = np.sqrt(np.maximum(half * half - a * c, 0))
     stable = -(half + np.where(half < 0, -root, root))
     with np.errstate(all="ignore"):
-        lam = np.stack([stable / a, c / stable], axis=-1)
-        z = start[..., None, :] + lam[..., None] * null[..., None, :]
+        along = np.stack([stable / a, c / stable], axis=-1)
+        z = start[..., None, :] + along[..., None] * null[..., None, :]
     distance = z[..., 3]
     positive = (distance > -0.05) & (distance + x.min(axis=-1)[..., None] > -0.05)
-    good = positive & usable[..., None] & np.isfinite(z).all(axis=-1)
-    return np.where(good[..., None], z[..., :3] + mics[..., :1, :], np.nan)
+    valid = positive & usable[..., None] & np.isfinite(z).all(axis=-1)
+    return np.where(valid[..., None], z[..., :3] + mics[..., :1, :], np.nan)
 
 
 def _triple(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:

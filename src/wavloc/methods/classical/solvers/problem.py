@@ -1,4 +1,4 @@
-"""The common form of a batch of localization problems, and residuals of candidate positions."""
+"""A batch of localization problems, and how well candidate positions fit their delays."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import dataclasses
 
 import numpy as np
 
+from wavloc.features.delays import mic_positions
+from wavloc.frames import Frames
 from wavloc.geometry import pairs
 
 FAR = 1e6  # metres; stands for a missing delay, whose residual no position can make small
@@ -15,7 +17,7 @@ FAR = 1e6  # metres; stands for a missing delay, whose residual no position can 
 class Problem:
     """n frames: mics (n or 1, M, 3) metres, unknown ones at the origin and unused; ranges
     (n, P, H) = measured |s - r_i| - |s - r_j| in metres, H candidates per pair, `FAR` = missing;
-    low, high (n or 1, 3): box that the source is looked for in.
+    low, high (n or 1, 3): corners of the search box.
     """
 
     mics: np.ndarray
@@ -37,11 +39,21 @@ class Problem:
 
     @property
     def present(self) -> np.ndarray:
-        """Which delays are there: (n, P, H)."""
+        """Which delays were measured: (n, P, H)."""
         return self.ranges < FAR / 2
 
+    @property
+    def spans(self) -> np.ndarray:
+        """Distance of the two microphones of each pair: (n or 1, P) metres."""
+        gap = self.mics[:, self.first] - self.mics[:, self.second]
+        return np.sqrt(np.square(gap).sum(axis=-1))
+
+    def clip(self, points: np.ndarray) -> np.ndarray:
+        """Positions (n, K, 3), moved into the search box where they are outside."""
+        return np.clip(points, self.low[:, None], self.high[:, None])
+
     def differences(self, points: np.ndarray) -> np.ndarray:
-        """|s - r_i| - |s - r_j| of candidate positions (n, K, 3): (n, K, P)."""
+        """|s - r_i| - |s - r_j| of candidate positions (n, K, 3): (n, K, P) metres."""
         distance = np.sqrt(np.square(points[:, :, None, :] - self.mics[:, None]).sum(axis=-1))
         return distance[..., self.first] - distance[..., self.second]
 
@@ -52,19 +64,11 @@ class Problem:
 
 def nearest(predicted: np.ndarray, ranges: np.ndarray) -> np.ndarray:
     """Residual of predictions (n, K, P) to the nearest of the candidates (n, P, H)."""
-    if ranges.shape[2] == 1:
-        return predicted - ranges[:, None, :, 0]
     best = predicted - ranges[:, None, :, 0]
     for rank in range(1, ranges.shape[2]):  # H <= 4 passes are faster than one over a new axis
-        gap = predicted - ranges[:, None, :, rank]
-        best = np.where(np.abs(gap) < np.abs(best), gap, best)
+        residual = predicted - ranges[:, None, :, rank]
+        best = np.where(np.abs(residual) < np.abs(best), residual, best)
     return best
-
-
-def anywhere(problem: Problem) -> Problem:
-    """The same problem with no box."""
-    side = np.full((1, 3), FAR / 10)
-    return dataclasses.replace(problem, low=-side, high=side)
 
 
 def build(
@@ -78,8 +82,8 @@ def build(
 ) -> Problem:
     """Problem from delays (n, P[, H]) in samples, NaN = missing, and mics ([n,] M, 3).
 
-    Pairs with an unknown (NaN) microphone are dropped. The box is that of the microphones and
-    ``margin_m`` around, ``floor_m`` below the lowest one, unless ``bounds`` states it.
+    Pairs with an unknown (NaN) microphone are dropped. The search box is ``bounds``, two corners,
+    if given, else that of the microphones, ``margin_m`` wider and ``floor_m`` deeper.
     """
     delays = delays[..., None] if delays.ndim == 2 else delays
     mics = mics[None] if mics.ndim == 2 else mics
@@ -88,26 +92,37 @@ def build(
     both = known[:, first] & known[:, second]
     ranges = np.where(np.isfinite(delays) & both[..., None], delays * (speed / sample_rate), FAR)
     if bounds is None:
+        below = [margin_m, margin_m, floor_m]
         with np.errstate(all="ignore"):
-            low = np.where(known[..., None], mics, np.inf).min(axis=1) - [
-                margin_m,
-                margin_m,
-                floor_m,
-            ]
+            low = np.where(known[..., None], mics, np.inf).min(axis=1) - below
             high = np.where(known[..., None], mics, -np.inf).max(axis=1) + margin_m
-        nothing = ~known.any(axis=1)  # a frame with no known microphone: any box will do
+        nothing = ~known.any(axis=1)  # no known microphone: any box will do
         low[nothing], high[nothing] = -1.0, 1.0
     else:
-        low, high = (np.broadcast_to(side, (1, 3)) for side in bounds)
+        low, high = (np.broadcast_to(corner, (1, 3)) for corner in bounds)
     return Problem(np.where(known[..., None], mics, 0.0), ranges, low, high)
 
 
-def cost(problem: Problem, points: np.ndarray, width: float) -> np.ndarray:
-    """Truncated L1 of the residuals over pairs: (n, K, 3) -> (n, K) metres; low is good."""
-    return np.minimum(np.abs(problem.residuals(points)), width).sum(axis=-1)
+def from_frames(
+    frames: Frames, block: slice, delays: np.ndarray, margin_m: float, floor_m: float
+) -> Problem:
+    """Problem of some frames with delays (B, P, H) in samples; the box is the room if known."""
+    mics, rate, speed = mic_positions(frames, block), frames.sample_rate, frames.speed_of_sound
+    return build(delays, mics, rate, speed, margin_m, floor_m, frames.room_bounds)
 
 
-def inliers(problem: Problem, points: np.ndarray, width: float) -> np.ndarray:
-    """Delays, all candidates counted, within ``width`` metres: (n, K, 3) -> (n, K)."""
-    gaps = problem.differences(points)[..., None] - problem.ranges[:, None]
-    return (np.abs(gaps) < width).sum(axis=(-1, -2))
+def cost(problem: Problem, points: np.ndarray, inlier_m: float) -> np.ndarray:
+    """Truncated L1 of the residuals over pairs: (n, K, 3) -> (n, K) metres."""
+    return np.minimum(np.abs(problem.residuals(points)), inlier_m).sum(axis=-1)
+
+
+def inliers(problem: Problem, points: np.ndarray, inlier_m: float) -> np.ndarray:
+    """Delays, all candidates counted, within ``inlier_m``: (n, K, 3) -> (n, K)."""
+    residual = problem.differences(points)[..., None] - problem.ranges[:, None]
+    return (np.abs(residual) < inlier_m).sum(axis=(-1, -2))
+
+
+def keep_lowest(points: np.ndarray, cost: np.ndarray, count: int) -> np.ndarray:
+    """The ``count`` positions (n, K, 3) of lowest cost (n, K) per frame, lowest first."""
+    order = np.argsort(cost, axis=1, kind="stable")[:, :count]
+    return np.take_along_axis(points, order[..., None], 1)

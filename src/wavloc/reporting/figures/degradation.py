@@ -1,0 +1,22 @@
+"""A metric against the level of a fault or the number of microphones."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from wavloc.reporting import tables
+from wavloc.reporting.figures import Inputs
+from wavloc.reporting.figures.sweep import curves, named_styles
+from wavloc.simulation import faults
+
+COLUMNS = ["track", "mics", "method", "metric", "value", "ci_low", "ci_high"]
+
+
+def draw(inputs: Inputs) -> Figure:
+    """Curves over ``x``: the ``level`` that the tracks name, or the column ``mics``."""
+    across, metric = inputs.spec["x"], inputs.spec["metric"]
+    rows = pd.concat([tables.read(path, COLUMNS) for path in inputs.metrics])
+    rows["level"] = [faults.parted(track)[2] for track in rows["track"]]
+    chosen = rows[rows["metric"].eq(metric)].sort_values(across)
+    return curves(chosen, across, inputs.spec["axis"], metric, named_styles(inputs))

@@ -1,0 +1,69 @@
+"""Cumulative error distributions (Fig. 6): a column per split, a row per track of the split."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from wavloc.evaluation.metrics import HIT_M
+from wavloc.reporting.figures import Inputs
+from wavloc.reporting.style import Style, handles, legend, styled, styles_of
+
+MARKED_CM = (10, 25, 50, 75)  # where curves carry their method's marker
+LIMIT = {"color": "#999999", "linestyle": "--", "linewidth": 0.8}
+
+
+def draw(inputs: Inputs) -> Figure:
+    """Errors of all methods on all tracks of the figure."""
+    splits: dict[str, dict[str, dict[str, np.ndarray]]] = {}
+    for track, frames in inputs.frames.items():
+        truth = np.asarray(frames.source_position)
+        # Each of the four splits of Table VII leaves out the two tracks of one number.
+        splits.setdefault(f"split {track[-1]}", {})[track] = {
+            label: np.linalg.norm(position - truth, axis=1)
+            for label, position in inputs.positions(track).items()
+        }
+    return distribution(splits, styles_of(inputs.methods))
+
+
+def cumulative(errors_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Errors (cm, ascending) and percentage of all frames at or below; failures (NaN) never are."""
+    known = np.sort(errors_m[np.isfinite(errors_m)]) * 100
+    return known, np.arange(1, len(known) + 1) / max(len(errors_m), 1) * 100
+
+
+@styled
+def distribution(
+    splits: Mapping[str, Mapping[str, Mapping[str, np.ndarray]]], styles: Mapping[str, Style]
+) -> Figure:
+    """splits: {split: {track: {label: errors (F,) in metres, NaN on failure}}}."""
+    rows = max(len(tracks) for tracks in splits.values())
+    figure = Figure(figsize=(max(2.2 * len(splits) + 0.6, 4.6), 1.9 * rows + 0.9))
+    grid = figure.subplots(rows, len(splits), sharex=True, sharey=True, squeeze=False)
+    for column, (split, tracks) in zip(grid.T, splits.items(), strict=True):
+        for axes, (track, by_label) in itertools.zip_longest(
+            column, tracks.items(), fillvalue=("", {})
+        ):
+            axes.axvline(100 * HIT_M, **LIMIT, zorder=1)
+            axes.set_title(track if split in ("", track) else f"{split}: {track}")
+            for label, errors in by_label.items():
+                x, y = cumulative(np.asarray(errors, float))
+                end = y[-1] if len(y) else 0.0
+                heights = np.concatenate([[0.0], y])
+                marked = heights[np.searchsorted(x, MARKED_CM, side="right")]
+                look = dict(styles[label])
+                marker = look.pop("marker")
+                axes.step([0, *x, 1e4], [0, *y, end], where="post", lw=1.4, **look)
+                axes.plot(MARKED_CM, marked, marker, color=look["color"], markersize=4)
+            axes.set(xlim=(0, 100), ylim=(0, 100), yticks=range(0, 101, 25))
+    for axes in grid[-1]:
+        axes.set_xlabel("error (cm)")
+    for axes in grid[:, 0]:
+        axes.set_ylabel("share of frames (%)")
+    limit = Line2D([], [], label=f"{100 * HIT_M:.0f} cm", **LIMIT)
+    legend(figure, [*handles(styles), limit])
+    return figure

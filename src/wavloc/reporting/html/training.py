@@ -1,0 +1,106 @@
+"""Trained models: a table, and training curves drawn inside the page, in its colours."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from wavloc.reporting.html.markup import folded, table, text
+from wavloc.training.history import LOSSES
+
+WIDTH, HEIGHT, MARGIN = 240, 110, 10  # of a drawing, CSS pixels
+SCALE = 34  # room for the scale on the left
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained model: where it belongs, its history (a row per epoch) and its ``method.json``."""
+
+    dataset: str
+    split: str
+    name: str
+    history: pd.DataFrame
+    note: Mapping[str, Any]
+    seconds: float | None  # of the training job, where the run kept it
+
+
+HEADS = (
+    *("model", "dataset", "split", "parameters", "frames", "epochs", "best epoch"),
+    *("criterion", "frames/s", "time (s)", "device"),
+)
+NUMERIC = range(3, 10)
+
+
+def section(models: Sequence[Model]) -> str:
+    """A table of all models, and the curves of each split."""
+    parts = [
+        "<p>Each model with the epoch that did best on held-out frames; its criterion is explained "
+        'under <a href="#deviations">Deviations</a>, Training.</p>',
+        table("models", HEADS, map(row, models), NUMERIC),
+        '<p class="soft">Curves: loss over epochs on a logarithmic scale, training (solid) and '
+        "held-out frames (dashed); the dotted line marks the epoch that was kept.</p>",
+    ]
+    for (dataset, split), members in itertools.groupby(models, lambda m: (m.dataset, m.split)):
+        shown = f'<div class="curves">{"".join(map(drawing, members))}</div>'
+        first = (dataset, split) == (models[0].dataset, models[0].split)
+        name = f"{dataset}, split {split}"
+        parts.append(f"<h3>{text(name)}</h3>{shown}" if first else folded(name, shown))
+    return "".join(parts)
+
+
+def row(model: Model) -> list[Any]:
+    """A model in the table of models, in the order of `HEADS`."""
+    training = model.note["training"]
+    return [
+        *(model.name, model.dataset, model.split, model.note["parameters"], training["frames"]),
+        *(training["epochs"], training["best_epoch"], f"{training['criterion']:.4g}"),
+        f"{model.history['frames_per_s'].median():.0f}",
+        "" if model.seconds is None else f"{model.seconds:.1f}",
+        training.get("provenance", {}).get("device", ""),
+    ]
+
+
+def drawing(model: Model) -> str:
+    """Losses over epochs on a logarithmic scale, a mark at the epoch that was kept."""
+    history = model.history
+    epochs = history["epoch"].to_numpy(float)
+    values = np.stack([history[name].to_numpy(float) for name in LOSSES])
+    logs = np.log10(np.where(values > 0, values, np.nan))
+    known = logs[np.isfinite(logs)]
+    low, high = (known.min(), known.max()) if known.size else (0.0, 1.0)
+    if high - low < 1e-3:
+        low, high = low - 0.5, high + 0.5
+    x = SCALE + (epochs - 1) / max(epochs.max() - 1, 1) * (WIDTH - MARGIN - SCALE)
+    y = MARGIN + (high - logs) / (high - low) * (HEIGHT - 2 * MARGIN)
+    best = int(model.note["training"]["best_epoch"])
+    kept = x[min(np.searchsorted(epochs, best), len(x) - 1)]  # epoch 0: the weights at the start
+    lines = "".join(
+        _line(x, heights, kind) for heights, kind in zip(y, ("train", "valid"), strict=True)
+    )
+    count = f"{len(epochs)} epoch{'s' * (len(epochs) != 1)}"
+    alternative = (
+        f"{model.name}: training loss {values[0][0]:.3g} to {values[0][-1]:.3g}, validation loss "
+        f"{values[1][0]:.3g} to {values[1][-1]:.3g}, epoch {best} of {len(epochs)} kept"
+    )
+    return (
+        f'<figure class="curve"><figcaption>{text(model.name)}, {count}</figcaption>'
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{text(alternative)}">'
+        f'<path class="kept" d="M{kept:.1f} 0V{HEIGHT}"/>{lines}'
+        f'<text x="{SCALE - 6}" y="{MARGIN + 3}" text-anchor="end">{10**high:.3g}</text>'
+        f'<text x="{SCALE - 6}" y="{HEIGHT - MARGIN + 3}" text-anchor="end">{10**low:.3g}</text>'
+        "</svg></figure>"
+    )
+
+
+def _line(x: np.ndarray, y: np.ndarray, kind: str) -> str:
+    """One curve; a single epoch is a dot."""
+    points = [f"{a:.1f} {b:.1f}" for a, b in zip(x, y, strict=True) if np.isfinite(b)]
+    if len(points) == 1:
+        a, b = points[0].split()
+        return f'<circle class="{kind}" cx="{a}" cy="{b}" r="3"/>'
+    return f'<path class="{kind}" d="M{"L".join(points)}"/>' if points else ""

@@ -1,0 +1,29 @@
+"""Reconstructed signals in predictions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from helpers.frames import anechoic_frames
+from wavloc import cli, methods
+from wavloc.methods import predictions as stored
+
+
+def test_reconstructed_signals_are_kept_where_asked(tmp_path: Path) -> None:
+    frames = anechoic_frames(3)
+    small = {"embed_dim": 16, "encoder_depth": 1, "decoder_depth": 1, "features": "gcc"}
+    method = methods.create("wav2pos", {"options": small})
+    method.prepare(frames)
+    plain = method.predict(frames)
+    assert plain.audio is None
+    method.keep_audio = True
+    asked = method.predict(frames)
+    assert asked.audio.shape == (3, 12, 2048)
+    assert np.array_equal(plain.position, asked.position)
+    asked.save(tmp_path / "p.parquet")
+    assert np.array_equal(stored.load(tmp_path / "p.parquet").audio, asked.audio)
+    frames.save(tmp_path / "frames")
+    command = ["predict", "--method", "nlls", "--frames", str(tmp_path / "frames"), "--audio"]
+    assert cli.main([*command, "--out", str(tmp_path / "n.parquet")]) == 2
