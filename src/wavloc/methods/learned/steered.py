@@ -9,15 +9,43 @@ attention compares the candidates, and a softmax over them and "no source" is th
 from __future__ import annotations
 
 import dataclasses
-import math
+import functools
+from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from wavloc.errors import InputError
 from wavloc.features import steering
+from wavloc.frames import Frames
+from wavloc.methods import base
+from wavloc.methods.classical.solvers import steered as solvers
+from wavloc.methods.classical.solvers.modes import status_and_covariance
+from wavloc.methods.classical.solvers.problem import from_frames
+from wavloc.methods.predictions import Predictions
+from wavloc.setups import Setup
+from wavloc.weights import load_into, read_weights
 
-CAP_M = 3.0
+CAP_M, HIT_M = 3.0, 0.3
+RATE = 16_000  # of the sound that the network was trained on
+WEIGHTS = Path(__file__).with_suffix(".safetensors")
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Nothing here was chosen on test data."""
+
+    tops: int = 96  # of the coarse map that are climbed
+    budget: int = 264  # candidates times microphones that the network reads ...
+    fewest: int = 16  # ... candidates, at least
+    most: int = 48  # and at most
+    margin_m: float = 0.5  # search box around the microphones if the room is unknown ...
+    floor_m: float = 1.0  # ... and below the lowest one
+    inlier_m: float = 0.04  # how far the peak of a pair may be from the chosen candidate
+    sure: float = 0.5  # posterior within `HIT_M` from which the position is refined on the peaks
+    block: int = 8  # frames treated together
 
 
 class MapReader(nn.Module):
@@ -213,3 +241,113 @@ def least_expected(points: Tensor, posterior: Tensor, steps: int = 20) -> tuple[
     moved = (posterior * away).sum(1)
     better = moved < least - 0.02
     return torch.where(better[:, None], place, start), torch.minimum(moved, least)
+
+
+@functools.cache
+def packaged_network() -> SteeredNetwork:
+    """The network with the weights that come with the package, in eval mode."""
+    if not WEIGHTS.is_file():
+        raise InputError(f"{WEIGHTS}: the weights of 'steered' are missing from this installation")
+    network = SteeredNetwork()
+    load_into(network, read_weights(WEIGHTS), str(WEIGHTS))
+    return network.eval()
+
+
+@torch.inference_mode()
+def posterior(
+    network: SteeredNetwork,
+    audio: Tensor,
+    mics: Tensor,
+    present: Tensor,
+    box: tuple[Tensor, Tensor],
+    options: Options,
+    rate: int,
+    speed: float,
+) -> dict[str, Tensor]:
+    """Candidates ``points`` (B, K, 3), their ``posterior`` (B, K), ``nothing`` (B,), the
+    probability that there is no source, ``trust`` (B, M) in microphones, and the ``gcc``.
+    """
+    spot = torch.where(present[..., None], mics, 0.0)
+    reach = int(np.ceil(float(torch.cdist(spot, spot).max()) * rate / speed)) + 8
+    gcc = steering.correlate(audio, present, rate, reach)
+    kept = int(np.clip(options.budget // audio.shape[1], options.fewest, options.most))
+    per_m = steering.OVERSAMPLE * rate / speed
+    points, power = steering.candidates(gcc, mics, present, *box, per_m, options.tops, kept)
+    each = [  # frame by frame: what is in flight fits the cache
+        describe(*(part[k : k + 1] for part in (audio, mics, present, points, power)), rate, speed)
+        for k in range(len(audio))
+    ]
+    inputs = {name: torch.cat([one[name] for one in each]) for name in each[0]}
+    logits, good = network(inputs)
+    shares = logits.softmax(1)
+    inside = shares[:, :-1] / shares[:, :-1].sum(1, keepdim=True).clamp(min=1e-9)
+    trust = torch.einsum("bk,bkm->bm", inside, good.sigmoid())
+    return {"points": points, "posterior": inside, "nothing": shares[:, -1], "trust": trust,
+            "gcc": gcc}  # fmt: skip
+
+
+class Method(base.Method):
+    """Candidates of a steered power map; a network chooses by time and frequency; peaks at the end."""
+
+    label = "Steered (ours)"
+    reference = "wavloc"
+    input_types = "raw audio, coordinates"
+    min_mics = 4
+    Options = Options
+
+    def estimate(self, frames: Frames, setup: Setup) -> Predictions:
+        """Positions, reliability of microphones, and candidates with their posterior."""
+        network, options = packaged_network(), self.options
+        reliability = np.full((len(frames), frames.n_mics), np.nan)
+
+        def solve(block: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+            audio = torch.from_numpy(np.array(frames.window(block), np.float32))
+            mics = torch.from_numpy(np.array(frames.mics(block), np.float32))
+            present = torch.isfinite(audio).all(-1) & torch.isfinite(mics).all(-1)
+            audio = audio.masked_fill(~present[..., None], 0)
+            problem = from_frames(
+                frames,
+                block,
+                np.zeros((len(audio), len(steering.pair_ends(audio.shape[1], audio.device)[0]), 1)),
+                options.margin_m,
+                options.floor_m,
+            )
+            low, high = (
+                torch.from_numpy(np.array(c.min(0) if k == 0 else c.max(0), np.float32))
+                for k, c in enumerate((problem.low, problem.high))
+            )
+            out = posterior(
+                network,
+                audio,
+                mics,
+                present,
+                (low, high),
+                options,
+                frames.sample_rate,
+                frames.speed_of_sound,
+            )
+            place, _ = least_expected(out["points"], out["posterior"])
+            near = (out["points"] - place[:, None]).norm(dim=-1) < HIT_M
+            sure = (out["posterior"] * near).sum(1).numpy()
+            position = place.numpy().astype(np.float64)
+            step = solvers.metres_per_lag(frames, steering.OVERSAMPLE)
+            best = (
+                out["points"]
+                .gather(1, (out["posterior"] * near).argmax(1)[:, None, None].expand(-1, 1, 3))[
+                    :, 0
+                ]
+                .numpy()
+                .astype(np.float64)
+            )
+            refined = solvers.refine_on_peaks(
+                problem, out["gcc"].numpy(), step, best, options.inlier_m
+            )
+            position = np.where((sure > options.sure)[:, None], refined, position)
+            reliability[block] = np.where(present, out["trust"].numpy(), np.nan)
+            status, covariance = status_and_covariance(problem, position.copy(), options.inlier_m)
+            status[:] = np.where(out["nothing"].numpy() > 0.5, "no_source", "ok")
+            return position, status, covariance
+
+        found = self.in_blocks(frames, options.block, solve)
+        found.reliability = reliability
+        return found
