@@ -24,10 +24,9 @@ results: env                     ## the default run: every table and figure
 smoke: env                       ## the same DAG, small, in results/smoke
 	$(RUN) python workflow/run.py --cores $(CORES) --configfile config/smoke.yaml -- all
 
-published: env                   ## full-size runs, MINUTES at a time; SPEECH=folder adds six_faces
-	$(RUN) python workflow/published.py twin $(if $(MINUTES),--minutes $(MINUTES))
-	$(if $(SPEECH),$(RUN) python workflow/published.py six_faces --speech-root "$(SPEECH)" \
-	  $(if $(MINUTES),--minutes $(MINUTES)))
+published: env                   ## keep what the finished run PROFILE shows, in results/published
+	$(if $(PROFILE),,$(error PROFILE=name of a finished run, e.g. twin))
+	$(RUN) wavloc publish --config results/$(PROFILE)/plan.json --out results/published/$(PROFILE)
 
 BENCH := $(RUN) nice python benchmarks
 benchmarks: env                  ## csv and plots of all comparisons, at a modest size
@@ -46,8 +45,9 @@ test-slurm: env                  ## the smoke profile through a Slurm node of it
 pull: env                        ## results from the DVC remote, marked as up to date for Snakemake
 	$(RUN) dvc pull && $(RUN) python workflow/run.py --touch --cores 1 all
 
-lint: env                        ## formatting and style of Python and Snakemake files
-	$(RUN) ruff format --check . && $(RUN) ruff check . && $(RUN) snakefmt --check Snakefile workflow
+lint: env                        ## formatting, style and types of Python, formatting of Snakemake files
+	$(RUN) ruff format --check . && $(RUN) ruff check . && $(RUN) mypy && \
+	  $(RUN) snakefmt --check Snakefile workflow
 
 format: env                      ## reformat
 	$(RUN) ruff format . && $(RUN) ruff check --fix . && $(RUN) snakefmt Snakefile workflow

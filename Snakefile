@@ -16,8 +16,9 @@ include: "workflow/rules/reporting.smk"
 
 
 onstart:
+    configuration.save(config, PLAN_FILE)
     # Snakemake's limit of 100 started jobs a second wakes the scheduler once a second more with
-    # every job that has ended, until it takes half a core. Who asks for another limit gets it.
+    # every job that has ended, until it takes half a core. An explicit limit is kept.
     limit = workflow.scheduling_settings.max_jobs_per_timespan
     if limit and (limit.max_jobs, limit.timespan) == (100, 1):
         workflow.scheduler.job_rate_limiter = None
@@ -37,53 +38,58 @@ localrules:
 rule all:
     default_target: True
     input:
-        TABLE_FILES,
-        FIGURE_FILES,
+        plan.table_files,
+        plan.figure_files,
         "<results>/report.html",
 
 
 rule data:
     input:
-        [frames_of(dataset, track) for dataset, track in TRACKS],
-        unique(subset_of(cell) for cell in CELLS),
+        [plan.frames(dataset, track) for dataset, track in plan.tracks],
+        [plan.subset(cell) for cell in plan.cells],
 
 
 rule models:
     input:
-        MODELS.keys(),
+        list(plan.models),
 
 
 rule predict:
     input:
-        [path for cell in CELLS for path in predictions_of(cell)],
+        [path for cell in plan.cells for path in plan.predictions(cell)],
 
 
 rule evaluate:
     input:
-        METRIC_FILES,
+        plan.metric_files,
 
 
 rule tables:
     input:
-        TABLE_FILES,
+        plan.table_files,
 
 
 rule figures:
     input:
-        FIGURE_FILES,
+        plan.figure_files,
 
 
 rule faults:
     input:
-        [path for name in EXPERIMENTS if "fault" in name for path in outputs_of(name)],
+        [
+            path
+            for name in plan.experiments
+            if "fault" in name
+            for path in plan.outputs(name)
+        ],
 
 
 # Every table and figure is a target of its own: `snakemake table4`, `snakemake fig3a`.
-for experiment in EXPERIMENTS:
+for experiment in plan.experiments:
 
     rule:
         name:
             experiment
         input:
-            outputs_of(experiment),
+            plan.outputs(experiment),
         localrule: True

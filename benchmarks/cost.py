@@ -1,11 +1,11 @@
-"""What the training of a profile would take on 1 GPU, 8 GPUs and 100 nodes: a projection.
+"""Projected duration of the trainings of a profile on 1 GPU, 8 GPUs and 100 nodes.
 
     python benchmarks/cost.py [--configfile config/twin.yaml] [--hours METHOD=H ...] [--json OUT]
 
-The models are those that Snakemake would train. Hours per model are those printed in the papers
-(Table V, one A100) unless --hours says what was measured; a method `like` another is taken to need
-what that one does. Models go to GPUs longest first, each after the one its training begins with.
-Methods without hours are named and count as 0.
+The models are those that Snakemake would train. Hours per model are the published ones (Table V,
+one A100) unless --hours gives measured ones; a variant is taken to need as long as its base. GPUs
+take the longest models first, each after the model that its training starts from. Methods without
+hours are listed and count as 0.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ GPUS = [1, 8, 100]
 
 
 def models(configfile: Path) -> list[str]:
-    """Paths ``dataset/split/model`` of what the profile trains from nothing."""
+    """Paths ``dataset/split/model`` of all models that the profile trains."""
     command = ["snakemake", "-n", "--forceall", "--configfile", str(configfile), "--", "models"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if done.returncode != 0:
@@ -33,19 +33,22 @@ def models(configfile: Path) -> list[str]:
     return sorted(set(re.findall(r"output: \S+/models/(\S+)", done.stdout)))
 
 
-def printed() -> dict[str, float]:
-    """Method -> hours of a training on an A100, as in the papers' Table V."""
+def published_hours() -> dict[str, float]:
+    """Method -> hours of a training on an A100, from Table V of the papers."""
     values = pd.read_csv(ROOT / "config/paper_values.csv")
     values = values[values["metric"] == "train_hours"]
     return dict(zip(values["method"], values["paper_value"], strict=True))
 
 
 def finished_at(needs: dict[str, float], before: dict[str, str], gpus: int) -> float:
-    """Hours until all models are there. needs: model -> hours, before: model -> its first model."""
+    """Hours until all models are trained.
+
+    needs: model -> hours; before: model -> the model that its training starts from.
+    """
     follow = dict.fromkeys(needs, 0.0)
     for model, first in before.items():
         follow[first] = max(follow[first], needs[model])
-    # The longest way to the end first.
+    # First the model with the longest time to the end, including the one that follows it.
     todo = sorted(needs, key=lambda model: (-needs[model] - follow[model], model))
     free, done = [0.0] * gpus, {}
     while todo:
@@ -63,7 +66,9 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="also write the rows here")
     args = parser.parse_args()
     entries = config.load(ROOT / "config/config.yaml", args.configfile)["methods"]
-    hours = printed() | {name: float(h) for name, _, h in (x.partition("=") for x in args.hours)}
+    hours = published_hours() | {
+        name: float(h) for name, _, h in (x.partition("=") for x in args.hours)
+    }
     needs, before, unknown = {}, {}, set()
     for path in models(args.configfile):
         folder, _, model = path.rpartition("/")
@@ -79,8 +84,8 @@ def main() -> int:
     if unknown:
         print(f"without hours, counted as 0: {', '.join(sorted(unknown))}")
     if args.json:
-        found = {"rows": rows, "models": needs, "without_hours": sorted(unknown)}
-        files.write_json(args.json, found | {"provenance": provenance.stamp(hours=hours)})
+        result = {"rows": rows, "models": needs, "without_hours": sorted(unknown)}
+        files.write_json(args.json, result | {"provenance": provenance.stamp(hours=hours)})
     return 0
 
 

@@ -1,13 +1,13 @@
-"""What pair features cost, and what that costs a training step of wav2pos; published sizes.
+"""Cost of the pair features, and of a training step of wav2pos with them; published sizes.
 
     python benchmarks/features.py [--frames FILE.npz] [--checkpoint FILE] [--json OUT]
         [--out FOLDER]
 
-NGCC-PHAT features of all pairs (`NGCC.all_pairs`) stand against the loop over pairs as the wav2pos
-paper describes it, against plain GCC-PHAT and against features kept from before. Each of them
-feeds the same training step (setup 1a). One thread; all take turns in rounds, order reversed in
-every second one. Times are CPU seconds; ratios are of the two times of one round.
-Without files: noise, and random weights, whose small logits say little about the difference.
+NGCC-PHAT features of all pairs at once (`NGCC.all_pairs`) are compared with the loop over pairs of
+the wav2pos paper, with plain GCC-PHAT and with stored features. Each of them feeds the same
+training step (setup 1a). All run in turn on one thread; times are CPU seconds, and a ratio is of
+the times of one round. Without files, audio is noise and weights are random; then the logits are
+small, and the difference between the two forms of NGCC-PHAT means little.
 """
 
 from __future__ import annotations
@@ -15,24 +15,21 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before NumPy
 
-import numpy as np
 import pandas as pd
 import torch
 from localization import read
-from measuring import add_output, bars, canvas, finish, spread
+from measuring import add_output, bars, canvas, finish, input_errors, summary, take_turns
 from torch import Tensor
 from torch.nn import functional
 
 from wavloc import weights
 from wavloc.checkpoints import authors
-from wavloc.errors import InputError
-from wavloc.features import gcc_torch as correlation
+from wavloc.features import gcc_torch
 from wavloc.methods.learned import masking
 from wavloc.methods.learned.layers import standardise
 from wavloc.methods.learned.ngcc_phat import NGCC, SLOPE
@@ -41,14 +38,14 @@ from wavloc.reporting.style import save
 
 SAMPLES, TAU = 2048, 314
 AUDIO_WEIGHT = 0.1
-# Result: over, under; of: "features" or the whole "step".
+# Metric: features alone or the whole step, numerator, denominator.
 RATIOS = {
     "features: loop / NGCC-PHAT": ("features", "loop", "ngcc"),
     "features: GCC-PHAT / NGCC-PHAT": ("features", "gcc", "ngcc"),
-    "step: NGCC-PHAT / kept": ("step", "ngcc", "kept"),
-    "step: loop / kept": ("step", "loop", "kept"),
-    "step: loop in training mode / kept": ("step", "training", "kept"),
-    "step: GCC-PHAT / kept": ("step", "gcc", "kept"),
+    "step: NGCC-PHAT / stored": ("step", "ngcc", "stored"),
+    "step: loop / stored": ("step", "loop", "stored"),
+    "step: loop in training mode / stored": ("step", "training", "stored"),
+    "step: GCC-PHAT / stored": ("step", "gcc", "stored"),
     "step: loop / NGCC-PHAT": ("step", "loop", "ngcc"),
     "step: loop in training mode / NGCC-PHAT": ("step", "training", "ngcc"),
 }
@@ -56,58 +53,60 @@ RATIOS = {
 
 @torch.no_grad()
 def loop(network: NGCC, audio: Tensor, tau: int) -> Tensor:
-    """Features of ordered pairs, one pair after the other: audio (B, K, N) -> (B, K (K - 1), lags).
+    """NGCC-PHAT features, one pair after the other: audio (B, M, N) -> (B, M (M - 1), lags).
 
-    Batch statistics and dropout are as the network's mode says; its weights are used as they are.
+    Batch normalization and dropout follow the mode of the network.
     """
     batch, count, samples = audio.shape
     hidden = audio.reshape(batch * count, 1, samples)
     convs = [(network.bank.filters()[:, None], None)]
     convs += [(conv.weight, conv.bias) for conv in network.backbone]
-    for place, (weight, bias) in enumerate(convs):
+    for layer, (weight, bias) in enumerate(convs):
         reach = weight.shape[-1] // 2
         hidden = functional.pad(hidden, (reach, reach), mode="circular")
-        hidden = network.backbone_norms[place](functional.conv1d(hidden, weight, bias))
-        if place < len(convs) - 1:
+        hidden = network.backbone_norms[layer](functional.conv1d(hidden, weight, bias))
+        if layer < len(convs) - 1:
             hidden = functional.leaky_relu(hidden, SLOPE)
     hidden = hidden.reshape(batch, count, -1, samples)
 
-    size, rows = 2 * samples, []
+    size, correlations = 2 * samples, []
     for i in range(count):
         for j in range(i + 1, count):
             first = torch.fft.rfft(hidden[:, i], n=size)
             second = torch.fft.rfft(hidden[:, j], n=size)
             cross = first * second.conj()
-            row = torch.fft.irfft(cross / (cross.abs() + correlation.PHAT_EPS), n=size)
-            row = torch.cat([row[..., -tau:], row[..., : tau + 1]], dim=-1)
-            rows += [row, row.flip(-1)]
-    hidden = torch.stack(rows, dim=1).flatten(0, 1)  # (B K (K - 1), channels, lags)
+            gcc = torch.fft.irfft(cross / (cross.abs() + gcc_torch.PHAT_EPS), n=size)
+            gcc = torch.cat([gcc[..., -tau:], gcc[..., : tau + 1]], dim=-1)
+            correlations += [gcc, gcc.flip(-1)]
+    hidden = torch.stack(correlations, dim=1).flatten(0, 1)  # (B M (M - 1), channels, lags)
 
     for conv, norm in zip(network.head, network.head_norms, strict=True):
         hidden = network.dropout(functional.leaky_relu(norm(conv(hidden)), SLOPE))
-    return network.final(hidden).reshape(batch, len(rows), -1)
+    return network.final(hidden).reshape(batch, len(correlations), -1)
 
 
 def loop_in_training_mode(network: NGCC, audio: Tensor, tau: int) -> Tensor:
-    """As the public code does inside a training step: batch statistics and dropout, not frozen."""
+    """`loop` with batch statistics and dropout, as the public code does in a training step."""
+    state = {name: value.clone() for name, value in network.state_dict().items()}
     network.train()
     try:
         return loop(network, audio, tau)
     finally:
         network.eval()
+        network.load_state_dict(state)  # training mode changes the running statistics
 
 
 def noise(count: int, mics: int, generator: torch.Generator) -> Tensor:
-    """Standardised frames (count, mics, N): delayed common noise, and noise of each channel."""
-    common = torch.randn(count, SAMPLES + TAU, generator=generator)
+    """Standardised frames (count, mics, N): one delayed noise signal, plus noise per channel."""
+    source = torch.randn(count, SAMPLES + TAU, generator=generator)
     delay = torch.randint(TAU, (count, mics), generator=generator)
-    at = delay[..., None] + torch.arange(SAMPLES)
-    heard = common[:, None].expand(-1, mics, -1).gather(2, at)
-    return standardise(heard + 0.3 * torch.randn(heard.shape, generator=generator))
+    index = delay[..., None] + torch.arange(SAMPLES)
+    delayed = source[:, None].expand(-1, mics, -1).gather(2, index)
+    return standardise(delayed + 0.3 * torch.randn(delayed.shape, generator=generator))
 
 
 def sound(path: Path | None, count: int, mics: int, generator: torch.Generator) -> Tensor:
-    """Standardised frames (count, mics, N) out of a file, or noise."""
+    """Standardised frames (count, mics, N) from a file, or noise."""
     if path is None:
         return noise(count, mics, generator)
     audio = torch.from_numpy(read(path)[0].audio)
@@ -117,7 +116,7 @@ def sound(path: Path | None, count: int, mics: int, generator: torch.Generator) 
 
 
 def ngcc(checkpoint: Path | None, generator: torch.Generator) -> NGCC:
-    """The network in eval mode; without a checkpoint every number in it is random."""
+    """The network in eval mode; without a checkpoint all weights and statistics are random."""
     if checkpoint:
         return authors.build_ngcc(weights.read(checkpoint), str(checkpoint))
     network = NGCC().eval().requires_grad_(False)
@@ -130,19 +129,19 @@ def ngcc(checkpoint: Path | None, generator: torch.Generator) -> NGCC:
 
 
 def stepper(audio: Tensor, generator: torch.Generator) -> Callable[[Tensor], None]:
-    """A training step of wav2pos on these frames as a function of their features."""
+    """A training step of wav2pos for frames (B, M, N), as a function of their features."""
     count, mics, _ = audio.shape
     network = Wav2Pos().train().to(audio.device)
     optimizer = torch.optim.AdamW(network.parameters(), lr=5e-4, weight_decay=0.1)
     positions = torch.randn(count, mics + 1, 3, generator=generator).to(audio.device)
     signals = torch.cat([torch.zeros_like(audio[:, :1]), audio], dim=1)
-    position_known, audio_known = masking.nothing_masked(count, mics, audio.device)
+    has_position, has_audio = masking.nothing_masked(count, mics, audio.device)
 
-    def step(rows: Tensor) -> None:
-        output = network(signals, positions, audio_known, position_known, rows)
-        of_audio, of_place = losses(output, positions, signals, audio_known, position_known)
+    def step(gcc: Tensor) -> None:
+        output = network(signals, positions, has_audio, has_position, gcc)
+        audio_loss, position_loss = losses(output, positions, signals, has_audio, has_position)
         optimizer.zero_grad(set_to_none=True)
-        (AUDIO_WEIGHT * of_audio + of_place).backward()
+        (AUDIO_WEIGHT * audio_loss + position_loss).backward()
         optimizer.step()
 
     return step
@@ -151,50 +150,38 @@ def stepper(audio: Tensor, generator: torch.Generator) -> Callable[[Tensor], Non
 def run(network: NGCC, audio: Tensor, rounds: int, generator: torch.Generator) -> list[dict]:
     """Rows of the result for one batch of frames (B, M, N)."""
     step = stepper(audio, generator)
-    kept, plain = network.all_pairs(audio, TAU), loop(network, audio, TAU)
-    ways = {
-        "kept": lambda: kept,
-        "gcc": lambda: correlation.gcc_features(audio, TAU),
+    stored, looped = network.all_pairs(audio, TAU), loop(network, audio, TAU)
+    features = {
+        "stored": lambda: stored,
+        "gcc": lambda: gcc_torch.gcc_features(audio, TAU),
         "ngcc": lambda: network.all_pairs(audio, TAU),
         "loop": lambda: loop(network, audio, TAU),
         "training": lambda: loop_in_training_mode(network, audio, TAU),
     }
-    for way in ("kept", "gcc"):  # what is allocated once
-        step(ways[way]())
-    state = {name: value.clone() for name, value in network.state_dict().items()}
-    times = {name: {"features": [], "step": []} for name in ways}
-    for number in range(rounds):
-        for name in list(ways)[:: -1 if number % 2 else 1]:
-            started = time.process_time()
-            rows = ways[name]()
-            between = time.process_time()
-            step(rows)
-            times[name]["features"].append(between - started)
-            times[name]["step"].append(time.process_time() - started)
-            network.load_state_dict(state)  # training mode moves the statistics
+    functions = {("features", name): function for name, function in features.items()}
+    functions |= {
+        ("step", name): lambda function=function: step(function())
+        for name, function in features.items()
+    }
+    times = take_turns(functions, rounds)
     case = {"mics": audio.shape[1], "batch": audio.shape[0]}
-    least = {name: {k: min(v) for k, v in of.items()} for name, of in times.items()}
-    result = [
-        case
-        | spread(label, np.divide(times[over][part], times[under][part]))
-        | {"seconds": least[over][part], "of_seconds": least[under][part]}
-        for label, (part, over, under) in RATIOS.items()
-    ]
-    difference = float((kept - plain).abs().max())
-    label = "features: largest difference, loop and NGCC-PHAT"
-    result.append(case | spread(label, np.full(1, difference)))
-    result.append(
-        case | spread("features: largest magnitude", np.full(1, float(plain.abs().max())))
-    )
-    return result
+    rows = []
+    for metric, (part, over, under) in RATIOS.items():
+        numerator, denominator = times[part, over], times[part, under]
+        least = {"seconds": numerator.min(), "of_seconds": denominator.min()}
+        rows.append(case | summary(metric, numerator / denominator) | least)
+    difference = (stored - looped).abs().max().reshape(1).numpy()
+    rows.append(case | summary("features: largest difference, loop and NGCC-PHAT", difference))
+    largest = looped.abs().max().reshape(1).numpy()
+    return [*rows, case | summary("features: largest magnitude", largest)]
 
 
 def plot(rows: pd.DataFrame, stem: Path) -> None:
     """Ratios of the largest case."""
     figure, axes = canvas(1, 9)
     part = rows[(rows["mics"] == rows["mics"].max()) & (rows["batch"] == rows["batch"].max())]
-    part = part[part["figure"].str.contains(" / ")]
-    labels = part["figure"].str.replace(": ", "\n").str.replace(" / ", " /\n")
+    part = part[part["metric"].str.contains(" / ")]
+    labels = part["metric"].str.replace(": ", "\n").str.replace(" / ", " /\n")
     bars(axes[0, 0], part, labels, "ratio of CPU times")
     save(figure, stem)
 
@@ -202,7 +189,7 @@ def plot(rows: pd.DataFrame, stem: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--frames", type=Path, help="recordings, as localization.py reads them")
-    parser.add_argument("--checkpoint", type=Path, help="published weights of NGCC-PHAT")
+    parser.add_argument("--checkpoint", type=Path, help="the authors' weights of NGCC-PHAT")
     parser.add_argument("--mics", type=int, nargs="+", default=[11])
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 2, 8])
     parser.add_argument("--rounds", type=int, default=5)
@@ -214,14 +201,12 @@ def main() -> None:
     torch.manual_seed(0)
     generator = torch.Generator().manual_seed(0)
     rows = []
-    try:
+    with input_errors():
         network = ngcc(args.checkpoint, generator)
         for mics in args.mics:
             for batch in args.batch:
                 audio = sound(args.frames, batch, mics, generator)
                 rows += run(network, audio, args.rounds, generator)
-    except InputError as error:
-        raise SystemExit(f"wavloc: error: {error}") from None
     finish(rows, args, "features", plot)
 
 

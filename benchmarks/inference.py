@@ -1,16 +1,17 @@
-"""What an answer costs: milliseconds per frame of every method, its growth and its peak memory.
+"""Cost of a prediction: milliseconds per frame of every method, its growth and peak memory.
 
     python benchmarks/inference.py [--mics 5 8 16 32 64] [--device cuda] [--json OUT] [--out FOLDER]
 
-White noise, delayed exactly to microphones at random places of a room of 7 x 8 x 2.5 m. Networks
-have published sizes and random weights. All sizes of a method take turns; growth is the slope of
-log time over log size (microphones; samples, where a method takes shorter frames; frames).
-Peak memory is that of a process of its own. CPU seconds of one thread, or the clock's on a GPU.
+White noise is delayed exactly to microphones at random positions in a room of 7 x 8 x 2.5 m.
+Networks have the published sizes and random weights. All sizes of a method run in turn; growth is
+the slope of log time over log size: microphones, frames, and samples for methods that take shorter
+frames. Peak memory is that of a new process. CPU seconds of one thread, or wall time on a GPU.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import sys
 from pathlib import Path
@@ -20,13 +21,21 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before NumPy
 import numpy as np
 import pandas as pd
 import torch
-from measuring import add_output, canvas, finish, peak_mb, slopes, spread, take_turns
+from measuring import (
+    add_output,
+    canvas,
+    finish,
+    input_errors,
+    label_sizes,
+    peak_mb,
+    slopes,
+    summary,
+    take_turns,
+)
 
-from wavloc import methods
 from wavloc.devices import choose_device
-from wavloc.errors import InputError
 from wavloc.frames import FRAME_SAMPLES, Frames
-from wavloc.methods import batching
+from wavloc.methods import batching, registry
 from wavloc.methods.base import Method
 from wavloc.methods.learned import multilat_ngcc
 from wavloc.methods.learned.base import LearnedMethod
@@ -36,7 +45,7 @@ from wavloc.setups import Setup
 
 RATE, SPEED = 16000, 343.0
 ROOM = np.array([7.0, 8.0, 2.5])
-# Method: options that differ from the published ones. DI-NN has a network for each number.
+# Method: options that differ from the defaults. DI-NN has a network per number of microphones.
 METHODS = {
     "multilat": {},
     "multilat_plus": {},
@@ -48,22 +57,22 @@ METHODS = {
     "gnn": {},
     "multilat_ngcc": {},
     "wav2pos": {},
-    "fault_tolerant": {"encoder": "logmel"},  # the others have weights that are fetched
+    "fault_tolerant": {"encoder": "logmel"},  # the other encoders need downloaded weights
 }
 
 
 def scene(count: int, mics: int, samples: int = FRAME_SAMPLES) -> Frames:
-    """Frames of white noise that reaches every microphone late and weaker, without reflections."""
+    """Anechoic frames of white noise, delayed and attenuated by distance at every microphone."""
     rng = np.random.default_rng(mics)
     array, source = rng.uniform(0, ROOM, (mics, 3)), rng.uniform(0, ROOM, (count, 3))
     distance = np.linalg.norm(source[:, None] - array, axis=-1)
     size = 2 * samples
     dry = rng.standard_normal((count, size))
     phase = np.exp(-2j * np.pi * np.fft.rfftfreq(size) * (distance * RATE / SPEED)[..., None])
-    wet = np.fft.irfft(np.fft.rfft(dry)[:, None] * phase, size) / distance[..., None]
+    at_mics = np.fft.irfft(np.fft.rfft(dry)[:, None] * phase, size) / distance[..., None]
     kept = slice(samples // 2, samples // 2 + samples)
     return Frames(
-        audio=wet[..., kept].astype(np.float32),
+        audio=at_mics[..., kept].astype(np.float32),
         source_audio=dry[:, kept].astype(np.float32),
         mic_positions=array,
         source_position=source,
@@ -72,9 +81,9 @@ def scene(count: int, mics: int, samples: int = FRAME_SAMPLES) -> Frames:
     )
 
 
-def made(name: str, frames: Frames, device: str, batch: str) -> Method:
-    """The method, with random weights if it is learned."""
-    method = methods.create(name, {"options": METHODS[name]})
+def create(name: str, frames: Frames, device: str, batch: str) -> Method:
+    """The method; a learned one has random weights."""
+    method = registry.create(registry.Entry(name, options=METHODS[name]))
     if not isinstance(method, LearnedMethod | multilat_ngcc.Method):
         return method
     model = method.model if isinstance(method, multilat_ngcc.Method) else method
@@ -86,58 +95,54 @@ def made(name: str, frames: Frames, device: str, batch: str) -> Method:
     return method
 
 
-def answer(name: str, count: int, mics: int, device: str, batch: str) -> None:
-    """All that a process does for one measurement of memory."""
+def predict(name: str, count: int, mics: int, device: str, batch: str) -> None:
+    """The work of a process whose memory is measured."""
     frames = scene(count, mics)
-    made(name, frames, device, batch).predict(frames)
+    create(name, frames, device, batch).predict(frames)
 
 
-def cost(name: str, cases: dict, args: argparse.Namespace) -> dict:
-    """Seconds per frame (rounds,) of a method for each of its cases, size -> frames."""
-    ways = {}
+def cost(name: str, cases: dict[int, Frames], args: argparse.Namespace) -> dict[int, np.ndarray]:
+    """Seconds (rounds,) of a method for each size; cases: size -> frames."""
+    functions = {}
     for size, frames in cases.items():
-        method = made(name, frames, args.device, args.batch)
-        ways[size] = lambda method=method, frames=frames: method.predict(frames)
-    times = take_turns(ways, args.rounds, choose_device(args.device))
-    return {size: found / len(cases[size]) for size, found in times.items()}
+        method = create(name, frames, args.device, args.batch)
+        functions[size] = functools.partial(method.predict, frames)
+    return take_turns(functions, args.rounds, choose_device(args.device))
 
 
 def run(name: str, args: argparse.Namespace) -> list[dict]:
     """Rows of one method."""
     rows = []
     sweeps = {"microphones": {mics: scene(args.frames, mics) for mics in args.mics}}
-    if not METHODS[name] and not methods.create(name).learned:
+    if not METHODS[name] and not registry.named(name).learned:
         sweeps["samples"] = {size: scene(args.frames, args.mics[0], size) for size in args.samples}
     sweeps["frames"] = {count: scene(count, args.mics[0]) for count in args.counts}
-    for what, cases in sweeps.items():
+    for quantity, cases in sweeps.items():
         times = cost(name, cases, args)
-        for size, found in times.items():
-            case = {"method": name, "over": what, "size": size}
-            rows.append(case | spread("ms per frame", 1000 * found))
+        for size, seconds in times.items():
+            case = {"method": name, "over": quantity, "size": size}
+            rows.append(case | summary("ms per frame", 1000 * seconds / len(cases[size])))
         if len(times) > 1:
-            whole = {size: found * len(cases[size]) for size, found in times.items()}
-            rows.append({"method": name, "over": what} | spread("slope", slopes(whole)))
+            rows.append({"method": name, "over": quantity} | summary("slope", slopes(times)))
     for mics in sorted({min(args.mics), max(args.mics)}):
-        used = peak_mb(answer, name, args.frames, mics, args.device, args.batch)
+        used = peak_mb(predict, name, args.frames, mics, args.device, args.batch)
         case = {"method": name, "over": "microphones", "size": mics}
-        rows.append(case | spread("peak memory, MB", np.array([used])))
+        rows.append(case | summary("peak memory, MB", np.array([used])))
     return rows
 
 
 def plot(rows: pd.DataFrame, stem: Path) -> None:
-    """Milliseconds per frame over microphones, and memory for the most of them."""
+    """Milliseconds per frame over microphones, and memory for the largest number."""
     figure, (axes,) = canvas(2, 5)
     part = rows[rows["over"] == "microphones"]
-    for name, found in part[part["figure"] == "ms per frame"].groupby("method", sort=False):
-        slope = part[(part["method"] == name) & (part["figure"] == "slope")]["median"]
+    for name, points in part[part["metric"] == "ms per frame"].groupby("method", sort=False):
+        slope = part[(part["method"] == name) & (part["metric"] == "slope")]["median"]
         label = f"{name}, slope {slope.item():.1f}" if len(slope) else name
-        axes[0].loglog(found["size"], found["median"], "o-", label=label)
+        axes[0].loglog(points["size"], points["median"], "o-", label=label)
     sizes = sorted(part["size"].dropna().unique().astype(int))
-    axes[0].set(xlabel="microphones", ylabel="ms per frame")
-    axes[0].set_xticks(sizes, labels=sizes)
-    axes[0].set_xticks([], minor=True)
+    label_sizes(axes[0], sizes, "microphones", "ms per frame")
     axes[0].legend(frameon=False, fontsize=6)
-    memory = part[(part["figure"] == "peak memory, MB") & (part["size"] == max(sizes))]
+    memory = part[(part["metric"] == "peak memory, MB") & (part["size"] == max(sizes))]
     axes[1].barh(memory["method"], memory["median"], color="#0072B2")
     axes[1].set(xlabel=f"peak memory, MB ({max(sizes)} microphones)")
     save(figure, stem)
@@ -152,16 +157,14 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=4, help="frames of the other measurements")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--batch", default="auto", help="frames at once of learned methods (auto)")
+    parser.add_argument("--batch", default="auto", help="batch size of learned methods (auto)")
     add_output(parser)
     args = parser.parse_args()
     if min(args.mics) < 5 or min(args.frames, args.rounds, *args.counts, *args.samples) < 1:
         parser.error("expected five microphones, one frame and one round at least")
     torch.set_num_threads(1)
-    try:
+    with input_errors():
         rows = [row for name in args.methods for row in run(name, args)]
-    except InputError as error:
-        raise SystemExit(f"wavloc: error: {error}") from None
     finish(rows, args, "inference", plot)
 
 

@@ -19,8 +19,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before NumPy: times are of one 
 import numpy as np
 import pandas as pd
 
-from wavloc import config, files, methods, provenance
+from wavloc import config, files, provenance
 from wavloc.frames import Frames
+from wavloc.methods import registry
 
 
 def read(path: Path) -> tuple[Frames, np.ndarray, np.ndarray]:
@@ -73,12 +74,12 @@ def main() -> None:
     parser.add_argument("--config", type=Path, default=Path("config/config.yaml"))
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    entries = config.load(args.config)["methods"] if args.config.is_file() else {}
+    entries = registry.entries(config.load(args.config)) if args.config.is_file() else {}
     rows = []
     for path in args.frames:
         frames, t60, snr = read(path)
         for name in args.methods.split(","):
-            method = methods.create(name, entries.get(name))
+            method = registry.create(registry.named(name, entries))
             method.predict(frames.select(np.arange(2)))  # tables and caches are made once
             started = time.process_time()
             position = method.predict(frames).position

@@ -1,17 +1,17 @@
-"""What a simulated frame costs: the phase grid against pyroomacoustics, and how either grows.
+"""Cost of a simulated frame: the phase grid against pyroomacoustics, and how it grows.
 
     python benchmarks/simulation.py [--rounds N] [--json OUT] [--out FOLDER]
 
 Both engines render the same frames (2,048 samples and the margins, white noise, 7 x 8 x 2 m) with
-the same images, from walls to sound. One thread; the engines take turns in rounds, the order
-reversed in every second one. Times are CPU seconds per frame; ratios are of the two times of one
-round. Growth is the slope of log time over log size. Peak memory is that of a process of its own
-which renders that many frames. --out writes simulation.csv and simulation.png.
+the same image sources, on one thread and in turn. Times are CPU seconds per frame; a ratio is of
+the times of one round. Growth is the slope of log time over log size. Peak memory is that of a new
+process that renders the frames. --out writes simulation.csv and simulation.png.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import sys
 from pathlib import Path
@@ -21,7 +21,17 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before NumPy
 import numpy as np
 import pandas as pd
 import torch
-from measuring import add_output, bars, canvas, finish, peak_mb, slopes, spread, take_turns
+from measuring import (
+    add_output,
+    bars,
+    canvas,
+    finish,
+    label_sizes,
+    peak_mb,
+    slopes,
+    summary,
+    take_turns,
+)
 
 from wavloc.datasets.base import Scenes
 from wavloc.geometry import LUVIRA_MICS
@@ -38,7 +48,7 @@ MEMORY_FRAMES = (1, 16, 64)
 
 
 def scenes(frames: int, t60_s: float, cap: int | None = None, mics: int = 11) -> Scenes:
-    """Frames from random places; the 11 microphones of LuViRA, or random ones."""
+    """Frames with random source positions; LuViRA's microphones if 11, else random ones."""
     rng = np.random.default_rng(mics)
     array = LUVIRA_MICS + SHIFT if mics == len(LUVIRA_MICS) else rng.uniform(0, ROOM, (mics, 3))
     dry = rng.standard_normal(4 * RATE).astype(np.float32)
@@ -59,13 +69,15 @@ def scenes(frames: int, t60_s: float, cap: int | None = None, mics: int = 11) ->
     )
 
 
-def rounds_of(ways: dict[object, tuple[Scenes, str]], rounds: int) -> dict[object, np.ndarray]:
-    """CPU seconds per frame (rounds,) of each way, scenes and an engine; all take turns."""
-    times = take_turns({name: lambda way=way: rendered(*way) for name, way in ways.items()}, rounds)
-    return {name: times[name] / len(made) for name, (made, _) in ways.items()}
+def rounds_of(cases: dict[object, tuple[Scenes, str]], rounds: int) -> dict[object, np.ndarray]:
+    """CPU seconds per frame (rounds,) of each case, which is scenes and an engine."""
+    functions = {name: functools.partial(render_all, *case) for name, case in cases.items()}
+    times = take_turns(functions, rounds)
+    return {name: times[name] / len(made) for name, (made, _) in cases.items()}
 
 
-def rendered(made: Scenes, engine: str) -> None:
+def render_all(made: Scenes, engine: str) -> None:
+    """Render all frames."""
     render.render_frames(made, range(len(made)), engine)
 
 
@@ -80,22 +92,21 @@ def comparison(rounds: int) -> list[dict]:
         ratio = times["pyroomacoustics"] / times["phase_grid"]
         case = f"T60 {t60_s:g} s, order {order}, 11 microphones"
         cost = {f"ms_{engine}": 1000 * np.median(times[engine]) for engine in ENGINES}
-        rows.append({"case": case} | spread("ratio of times", ratio) | cost)
+        rows.append({"case": case} | summary("ratio of times", ratio) | cost)
         error = np.full(1, response_error(made, absorption, order))
-        rows.append({"case": case} | spread("relative error of responses", error))
+        rows.append({"case": case} | summary("relative error of responses", error))
     return rows
 
 
 def response_error(made: Scenes, absorption: float, order: int) -> float:
-    """Norm of the difference of both engines' responses of one frame, relative."""
+    """Relative norm of the difference between the RIRs of both engines for one frame."""
     geometry = made.mics[None], made.source[:1], np.array([absorption])
-    theirs = rooms.impulse_responses(ROOM, *geometry, order, RATE, SPEED)[0]
+    expected = rooms.impulse_responses(ROOM, *geometry, order, RATE, SPEED)[0]
     tensors = *map(torch.from_numpy, geometry), torch.tensor([order])
-    ours = image_source.impulse_responses(ROOM, *tensors, RATE, SPEED)[0].numpy()
-    ours = np.pad(ours, [(0, 0), (0, max(0, theirs.shape[1] - ours.shape[1]))])
-    rest = ours.copy()
-    rest[:, : theirs.shape[1]] -= theirs
-    return float(np.linalg.norm(rest) / np.linalg.norm(theirs))
+    error = image_source.impulse_responses(ROOM, *tensors, RATE, SPEED)[0].numpy()
+    error = np.pad(error, [(0, 0), (0, max(0, expected.shape[1] - error.shape[1]))])
+    error[:, : expected.shape[1]] -= expected
+    return float(np.linalg.norm(error) / np.linalg.norm(expected))
 
 
 def growth(rounds: int) -> list[dict]:
@@ -106,46 +117,44 @@ def growth(rounds: int) -> list[dict]:
         "frames": {size: scenes(size, 0.2) for size in FRAMES},
     }
     rows = []
-    for what, made in sweeps.items():
-        found = rounds_of({size: (part, "phase_grid") for size, part in made.items()}, rounds)
-        times = {size: 1000 * len(made[size]) * found[size] for size in made}  # all frames
+    for quantity, made in sweeps.items():
+        per_frame = rounds_of({size: (part, "phase_grid") for size, part in made.items()}, rounds)
+        times = {size: 1000 * len(made[size]) * per_frame[size] for size in made}
         for size in times:
-            rows.append({"case": f"phase_grid, {what} {size}"} | spread("ms", times[size]))
-        rows.append({"case": f"phase_grid, {what}"} | spread("slope", slopes(times)))
+            rows.append({"case": f"phase_grid, {quantity} {size}"} | summary("ms", times[size]))
+        rows.append({"case": f"phase_grid, {quantity}"} | summary("slope", slopes(times)))
     return rows
 
 
 def work(frames: int) -> None:
-    """Frames of T60 0.4 s."""
-    render.render_frames(scenes(frames, 0.4), range(frames))
+    """Render frames with T60 0.4 s."""
+    render_all(scenes(frames, 0.4), "phase_grid")
 
 
 def memory() -> list[dict]:
-    """Peak memory, each in a fresh process."""
+    """Peak memory for several numbers of frames."""
     rows = []
     for frames in MEMORY_FRAMES:
         used = np.array([peak_mb(work, frames)])
         case = f"phase_grid, T60 0.4 s, {frames} frames of 11 microphones"
-        rows.append({"case": case} | spread("peak memory, MB", used))
+        rows.append({"case": case} | summary("peak memory, MB", used))
     return rows
 
 
 def plot(rows: pd.DataFrame, stem: Path) -> None:
     """Ratios by T60, and times over sizes."""
     figure, (axes,) = canvas(4)
-    ratios = rows[rows["figure"] == "ratio of times"]
+    ratios = rows[rows["metric"] == "ratio of times"]
     labels = ratios["case"].str.replace(", 11 microphones", "").str.replace(", ", "\n")
     bars(axes[0], ratios, labels, "pyroomacoustics / phase grid, times")
     axes[0].axhline(1, color="#888888")
-    for axis, what in zip(axes[1:], ("order", "microphones", "frames"), strict=True):
-        name = f"phase_grid, {what}"
-        part = rows[rows["case"].str.startswith(name + " ") & (rows["figure"] == "ms")]
+    for axis, quantity in zip(axes[1:], ("order", "microphones", "frames"), strict=True):
+        name = f"phase_grid, {quantity}"
+        part = rows[rows["case"].str.startswith(name + " ") & (rows["metric"] == "ms")]
         sizes = part["case"].str.rpartition(" ")[2].astype(int)
         slope = rows.loc[rows["case"] == name, "median"].item()
         axis.loglog(sizes, part["median"], "o-", color="#0072B2", label=f"slope {slope:.2f}")
-        axis.set(xlabel=what, ylabel="CPU ms")
-        axis.set_xticks(list(sizes), labels=list(sizes))
-        axis.set_xticks([], minor=True)
+        label_sizes(axis, sizes, quantity, "CPU ms")
         axis.legend(frameon=False)
     save(figure, stem)
 

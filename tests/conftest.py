@@ -56,3 +56,13 @@ def swept() -> Frames:
     frames.table["speaker"] = np.arange(16) % 3
     frames.table["recording"] = np.arange(16) % 5
     return frames
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> Path:
+    """A folder of 24 frames of one track, with a margin."""
+    frames = anechoic_frames(24, margin=80)
+    frames.table["track"] = "a"
+    frames.table["time_s"] = np.arange(24) * 0.5
+    frames.save(tmp_path / "frames")
+    return tmp_path / "frames"

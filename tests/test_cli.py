@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,8 +15,9 @@ import pytest
 import soundfile
 
 from helpers.frames import anechoic_frames
-from wavloc import cli
+from wavloc import cli, config
 from wavloc.geometry import LUVIRA_MICS
+from wavloc.methods import predictions
 
 
 def fails(capsys, arguments: list[object], *words: str, code: int = 2) -> None:
@@ -251,6 +253,48 @@ def test_simulate_refuses_bad_config_and_empty_corpus(tmp_path, capsys) -> None:
     fails(capsys, arguments, str(empty))
     assert not (tmp_path / "c").exists()
     assert not (tmp_path / "frames").exists()
+
+
+def test_help_lists_every_command_in_one_group(capsys) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    shown = capsys.readouterr().out
+    listed = re.findall(r"^  ([a-z-]+)  +\S", shown, re.MULTILINE)
+    assert {"locate", "own-room", "evaluate", "train", "simulate", "publish"} <= set(listed)
+    assert sum(map(len, cli.GROUPS.values())) == len(set(listed) - {"-h", "--version"})
+    for title in cli.GROUPS:
+        assert f"{title}:" in shown
+
+
+def test_config_gives_seed_and_entries_and_options_go_over_it(stored, tmp_path) -> None:
+    given = {"seed": 3, "methods": {"mine": {"like": "multilat", "options": {"draws": 7}}}}
+    (tmp_path / "mine.yaml").write_text(json.dumps(given))
+    plan = tmp_path / "plan.json"
+    config.save(config.load(tmp_path / "mine.yaml"), plan)
+    out = tmp_path / "p.parquet"
+    base = ["predict", "--method", "mine", "--frames", str(stored), "--out", str(out), "--config"]
+    for file in (tmp_path / "mine.yaml", plan):
+        assert cli.main([*base, str(file)]) == 0
+        meta = predictions.load(out).meta
+        assert (meta["method"], meta["seed"], meta["options"]["draws"]) == ("mine", 3, 7)
+        assert meta["control"] is False
+    over = ["--seed", "4", "--options", '{"options": {"peaks": 2}}']
+    assert cli.main([*base, str(plan), *over]) == 0
+    meta = predictions.load(out).meta
+    assert (meta["seed"], meta["options"]["draws"], meta["options"]["peaks"]) == (4, 7, 2)
+    assert cli.main([*base[:2], "oracle", *base[3:-1]]) == 0  # the shipped entry
+    assert predictions.load(out).meta["control"] is True
+
+
+def test_reporting_needs_a_config_that_has_the_name(tmp_path, capsys) -> None:
+    base = ["tables", "--table", "table9", "--metrics", "m.csv", "--out", tmp_path / "t"]
+    fails(capsys, base, "--config FILE is needed")
+    (tmp_path / "plan.json").write_text("{}")
+    fails(capsys, [*base, "--config", tmp_path / "plan.json"], "no plan of a run")
+    (tmp_path / "c.yaml").write_text("seed: 1\n")
+    fails(capsys, [*base, "--config", tmp_path / "c.yaml"], "unknown table 'table9'", "table7")
+    fault = ["fault", "--fault", "moved", "--level", "1", "--frames", "f", "--out", tmp_path / "f"]
+    fails(capsys, fault, "--fault moved", "--config")
 
 
 def test_lists(capsys) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import yaml
 from wavloc import config, plugins
 from wavloc.datasets import fetch
 from wavloc.errors import InputError
+from wavloc.methods import registry
 
 PROFILES = ["smoke.yaml", "twin.yaml", "paper.yaml"]
 
@@ -17,7 +19,8 @@ PROFILES = ["smoke.yaml", "twin.yaml", "paper.yaml"]
 def test_default_config_is_complete(root: Path) -> None:
     loaded = config.load(root / "config" / "config.yaml")
     assert loaded["seed"] == 0
-    assert set(loaded["methods"]) == {p.stem for p in (root / "config" / "methods").glob("*.yaml")}
+    assert set(loaded["methods"]) >= {p.stem for p in (root / "config" / "methods").glob("*.yaml")}
+    assert {entry["module"] for entry in loaded["methods"].values()} == set(registry.modules())
     assert loaded["evaluation"]["resamples"] >= 1000
 
 
@@ -45,20 +48,33 @@ def test_full_profiles_are_as_published(root: Path, profile: str) -> None:
     """What the default run reduces is in the code's defaults again; variants change one thing."""
     folder = root / "config"
     loaded = config.load(folder / "config.yaml", folder / profile)["methods"]
-    for name, entry in loaded.items():
-        found = plugins.plugin_class("methods", entry.get("module", name))
-        options = plugins.make_options(found, entry.get("options") or {}, name)
-        own = config.read_yaml(folder / "methods" / f"{name}.yaml").get("options") or {}
-        published = plugins.make_options(found, own, name)
-        assert options == published, name
+    stated = {}
+    for path in (folder / "methods").glob("*.yaml"):
+        entry = config.read_yaml(path)
+        stated[path.stem] = entry.get("options", {})
+        stated |= {name: v.get("options", {}) for name, v in entry.get("variants", {}).items()}
+    assert {name: entry["options"] for name, entry in loaded.items()} == stated
+
+
+def test_options_are_read_without_importing_methods() -> None:
+    """Names and defaults are those of the classes."""
+    for kind in ("methods", "datasets"):
+        for module in plugins.modules(kind):
+            options = plugins.plugin_class(kind, module).Options
+            read = plugins.option_defaults(kind, module)
+            fields = {field.name: field for field in dataclasses.fields(options)}
+            assert list(read) == list(fields), module
+            for name, field in fields.items():
+                if field.default is not dataclasses.MISSING:
+                    assert read[name] == field.default, (module, name)
 
 
 def test_reduced_networks_state_only_differences(root: Path) -> None:
     folder = root / "config"
     published = config.load(folder / "config.yaml", folder / "twin.yaml")["methods"]
     for name, entry in config.read_yaml(folder / "reduced.yaml")["methods"].items():
-        found = plugins.plugin_class("methods", published[name].get("module", name))
-        options = plugins.make_options(found, published[name].get("options") or {}, name)
+        method = registry.method_class(published[name]["module"])
+        options = plugins.make_options(method, published[name]["options"], name)
         for key, value in entry["options"].items():
             stated = tuple(value) if isinstance(value, list) else value
             assert stated != getattr(options, key), f"{name}.{key}"
@@ -68,11 +84,15 @@ def test_entries_like_others(root: Path) -> None:
     loaded = config.load(root / "config" / "config.yaml")["methods"]
     assert loaded["wav2pos_m"]["module"] == "wav2pos"
     assert loaded["wav2pos_m"]["pretrained"] == "ngcc_phat"
+    assert loaded["wav2pos_m"]["learned"] is True
+    assert loaded["wav2pos_base"]["pretrained"] is None
+    assert loaded["wav2pos_fresh"]["label"] == "wav2pos_fresh"
     options = loaded["wav2pos_m"]["options"]
     assert options == loaded["wav2pos"]["options"] | {"masking": "random", "epochs": 10}
     for change, words in (
         ({"gnn_m": {"like": "ngn"}}, "methods.gnn_m.like: 'ngn'"),
         ({"gnn_m": {"like": "wav2pos_m"}}, "not itself like another"),
+        ({"nlls": {"variants": {"gnn_m": {}, "gnn": {}}}, "gnn": {}}, "'gnn' is there twice"),
     ):
         given = config.merge(config.read_yaml(root / "config" / "config.yaml"), {"methods": change})
         with pytest.raises(InputError, match=words):
@@ -96,9 +116,9 @@ def test_entries_like_others(root: Path) -> None:
         ({"datasets": {"six_faces": {"options": {"rooom": 1}}}}, "unknown key 'rooom'"),
         ({"evaluation": {"resamples": 10}}, "evaluation.resamples"),
         ({"training": {"device": "cpu$(touch X)"}}, "training.device: 'cpu..touch X.' does not"),
-        ({"tables": {"table1": {"metrics": ["mea"]}}}, "tables.table1.metrics"),
-        ({"shown": ["table1", "tabel2"]}, "shown: 'tabel2', expected tables and figures out of"),
-        ({"shown": ["leaderboard"]}, "shown: 'leaderboard' ranks 'table7', which is not shown"),
+        ({"tables": {"table1": {"metrics": "mae"}}}, "tables.table1.metrics"),
+        ({"outputs": ["table1", "tabel2"]}, "outputs: 'tabel2', expected tables and figures"),
+        ({"outputs": ["leaderboard"]}, "outputs: 'leaderboard' ranks 'table7', which is not th"),
     ],
 )
 def test_mistakes_are_named(root: Path, change: dict, words: str) -> None:
@@ -107,9 +127,9 @@ def test_mistakes_are_named(root: Path, change: dict, words: str) -> None:
         config.resolve(given, root / "config")
 
 
-def test_only_what_is_shown_is_made(root: Path) -> None:
+def test_only_outputs_are_made(root: Path) -> None:
     base = config.read_yaml(root / "config" / "config.yaml")
-    found = config.resolve(base | {"shown": ["fig4", "table7", "table1"]}, root / "config")
+    found = config.resolve(base | {"outputs": ["fig4", "table7", "table1"]}, root / "config")
     assert (list(found["tables"]), list(found["figures"])) == (["table1", "table7"], ["fig4"])
     assert config.resolve(base, root / "config")["tables"].keys() > found["tables"].keys()
 

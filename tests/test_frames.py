@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
+import zipfile
 
 import numpy as np
 import pandas as pd
@@ -76,7 +78,7 @@ def test_wrong_shape_and_truncation_are_named(tmp_path, frames) -> None:
         ("source_position", np.zeros((2, 3)), r"'source_position' has shape \(2, 3\)"),
     ],
 )
-def test_mistakes_in_an_npz_are_named(tmp_path, name: str, value: object, said: str) -> None:
+def test_errors_in_an_npz_are_named(tmp_path, name: str, value: object, said: str) -> None:
     made = anechoic_frames(8)
     arrays = {"audio": made.audio, "mic_positions": made.mic_positions, "sample_rate": 16000}
     arrays["source_position"] = np.zeros((8, 3), int)
@@ -104,7 +106,7 @@ def test_failed_write_leaves_nothing(tmp_path) -> None:
         files.write_text(tmp_path / "file" / "below", "text")
 
 
-def test_setups_hide_what_they_do_not_grant(frames) -> None:
+def test_setups_hide_what_they_do_not_allow(frames) -> None:
     subset = setups.draw_subsets(8, 11, 7, "x", 0)
     one = Setup("1a", subset).apply(frames)
     assert one.audio.shape == (8, 7, 2048)
@@ -143,7 +145,7 @@ def test_predictions_round_trip(tmp_path) -> None:
     assert read.status.tolist() == ["ok", "no_hypothesis"]
 
 
-def test_foreign_predictions_need_only_coordinates(tmp_path) -> None:
+def test_predictions_of_others_need_only_coordinates(tmp_path) -> None:
     (tmp_path / "p.csv").write_text("x,y,z\n1,2,3\n,,\n")
     read = predictions.load(tmp_path / "p.csv")
     assert read.status.tolist() == ["ok", "failed"]
@@ -152,7 +154,7 @@ def test_foreign_predictions_need_only_coordinates(tmp_path) -> None:
         predictions.load(tmp_path / "q.csv")
 
 
-# Putting together
+# Concatenation
 
 
 def marked(track: str, count: int, hop_s: float = 0.064, **columns: object) -> Frames:
@@ -180,7 +182,7 @@ def test_concatenated_frames_are_those_of_the_parts(tmp_path) -> None:
     assert len(frames.load(tmp_path / "whole")) == 10
 
 
-def test_concatenated_microphones_keep_their_places() -> None:
+def test_concatenated_frames_keep_their_microphone_positions() -> None:
     one, two, three = marked("a", 3), marked("b", 2), marked("c", 2)
     two.mic_positions = two.mic_positions + 0.1
     three.mic_positions = np.broadcast_to(three.mic_positions + 0.2, (2, 11, 3))
@@ -194,7 +196,7 @@ def test_concatenated_microphones_keep_their_places() -> None:
     assert frames.concatenate(unknown).mic_positions.shape == (11, 3)
 
 
-def test_parts_that_do_not_go_together_are_named() -> None:
+def test_incompatible_parts_are_named() -> None:
     one, two = marked("a", 3), marked("b", 2)
     fewer = dataclasses.replace(two, audio=two.audio[:, :7], mic_positions=two.mic_positions[:7])
     longer = dataclasses.replace(anechoic_frames(2, margin=10), table=two.table)
@@ -210,11 +212,11 @@ def test_parts_that_do_not_go_together_are_named() -> None:
         frames.concatenate([])
 
 
-# Holding out
+# Hold-out
 
 
 def overlaps(one: Frames, other: Frames) -> bool:
-    """Whether any two frames of the two share stored samples of one recording."""
+    """Whether a frame of one shares stored samples of a recording with a frame of the other."""
     keys = [c for c in ("recording", "take") if c in one.table] or ["track"]
     pairs = one.table.merge(other.table, on=keys)
     apart = (pairs["time_s_x"] - pairs["time_s_y"]).abs() * one.sample_rate
@@ -229,7 +231,7 @@ def test_last_frames_are_held_out_with_a_gap() -> None:
         "b": [8, 9],
         "c": [2],
     }
-    # 2048 samples at a hop of 1024: just the one frame before overlaps, and touching is allowed.
+    # 2048 samples at a hop of 1024: only the frame before overlaps; adjacent frames do not.
     assert rest.table.groupby("track")["frame"].max().to_dict() == {"a": 14, "b": 6, "c": 1}
     assert not overlaps(rest, held)
     assert np.array_equal(rest.audio[:15], made.audio[:15])
@@ -244,7 +246,7 @@ def test_margins_count_as_overlap() -> None:
 
 
 def test_take_and_extension_are_held_out_at_the_same_time() -> None:
-    """The extension has lost its last frames to silence: its cut lies earlier than the take's."""
+    """The last frames of the extension were silent: its hold-out begins earlier than the take's."""
     take = marked("m", 40, recording="r", take="m")
     simulated = marked("m_sim", 40, recording="r", take="m").select(np.arange(30))
     rest, held = frames.concatenate([take, simulated]).hold_out(0.1)
@@ -255,7 +257,7 @@ def test_take_and_extension_are_held_out_at_the_same_time() -> None:
     assert (rest.table["recording"] == "r").sum() == 35
 
 
-def test_frames_of_one_utterance_do_not_fall_on_both_sides() -> None:
+def test_frames_of_an_utterance_are_in_one_part() -> None:
     """Time is counted within an utterance here; rows far apart may have the same sound."""
     table = {"track": "train", "recording": list("ababcdcdab"), "time_s": [0.0] * 10}
     made = dataclasses.replace(anechoic_frames(10), table=pd.DataFrame(table))
@@ -280,3 +282,171 @@ def test_hold_out_works_on_stored_frames_and_at_the_ends(tmp_path) -> None:
         dataclasses.replace(made, table=made.table[["frame"]]).hold_out(0.5)
     alone = dataclasses.replace(made, table=made.table[["time_s"]])
     assert len(alone.hold_out(0.2)[1]) == 2
+
+
+# What must not be read as frames
+
+
+def npz(folder, **changes: object):
+    """An .npz of frames with changed arrays."""
+    made = anechoic_frames(4)
+    arrays = {"audio": made.audio, "mic_positions": made.mic_positions, "sample_rate": 16000}
+    arrays["source_position"] = made.source_position
+    np.savez(folder / "f.npz", **(arrays | changes))
+    return folder / "f.npz"
+
+
+def with_value(array: np.ndarray, index: tuple, value: float) -> np.ndarray:
+    changed = np.array(array, float)
+    changed[index] = value
+    return changed
+
+
+MADE = anechoic_frames(4)
+MICS, SOURCES = MADE.mic_positions, MADE.source_position
+FAULTS = [
+    ("mic_positions", with_value(MICS, (2, 1), np.nan), "mic_positions has .* in row 2"),
+    ("mic_positions", with_value(MICS, (2,), np.inf), "mic_positions has .* in row 2"),
+    ("source_position", with_value(SOURCES, (1, 0), -np.inf), "source_position has .* in row 1"),
+    ("source_position", with_value(SOURCES, (1, 0), np.nan), "source_position has .* in row 1"),
+    ("source_position", 1000 * SOURCES, r"positions are .* apart, .*are they millimetres\?"),
+    ("mic_positions", 1000 * MICS, r"positions are .* apart, .*are they millimetres\?"),
+    ("audio", MADE.audio[..., :0], "0 samples a frame, expected 32 or more"),
+    ("audio", MADE.audio[..., :1], "1 samples a frame, expected 32 or more"),
+    ("audio", MADE.audio[:0], "array 'audio' has shape"),
+    ("sample_rate", np.nan, "sample_rate: nan, expected a whole number from 1,000 to 1,000,000 Hz"),
+    ("sample_rate", np.inf, "sample_rate: inf"),
+    ("sample_rate", 0, "sample_rate: 0"),
+    ("sample_rate", -16000, "sample_rate: -16000"),
+    ("sample_rate", 1, "sample_rate: 1, expected"),
+    ("sample_rate", 2**31 - 1, "sample_rate: 2147483647"),
+    ("sample_rate", 16000.5, "sample_rate: 16000.5, expected a whole number"),
+    ("speed_of_sound", 5.0, "speed_of_sound: 5.0, expected a number from 300 to 370 m/s in air"),
+    ("speed_of_sound", np.nan, "speed_of_sound: nan"),
+    ("room", "large", "room: 'large', expected three numbers in m"),
+    ("room", [5.0, 4.0], r"room: \[5.0, 4.0\], expected three numbers in m"),
+    ("room", [5.0, 4.0, 0.0], "room, z: 0.0, expected a number above 0 to 500 m"),
+    ("room", [5000.0, 4000.0, 2500.0], "room, x: 5000.0, expected a number above 0 to 500 m"),
+    ("origin", [0.0, np.nan, 0.0], "origin, y: nan, expected a number"),
+    ("other_medium", 1, "other_medium: 1, expected true or false"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "said"), FAULTS)
+def test_impossible_values_in_an_npz_are_named(tmp_path, name: str, value: object, said: str):
+    with pytest.raises(InputError, match=said):
+        load(npz(tmp_path, **{name: value}))
+
+
+def test_an_unknown_position_is_a_row_of_nan(tmp_path) -> None:
+    read = load(npz(tmp_path, source_position=with_value(SOURCES, (1,), np.nan)))
+    assert np.isnan(read.source_position[1]).all()
+
+
+def test_an_npz_knows_its_room_as_a_folder_does(tmp_path) -> None:
+    place = {"room": [7.0, 8.0, 2.5], "origin": [3.5, 4.0, 0.0]}
+    made = anechoic_frames(4)
+    made.meta = dict(place)
+    made.save(tmp_path / "f")
+    folder, stored = load(tmp_path / "f"), load(npz(tmp_path, **place))
+    assert stored.meta == folder.meta == place
+    for bounds, expected in zip(stored.room_bounds, folder.room_bounds, strict=True):
+        assert np.array_equal(bounds, expected)
+    assert np.array_equal(stored.room_bounds[0], [-3.5, -4.0, 0.0])
+    assert np.array_equal(load(npz(tmp_path, room=place["room"])).room_bounds[1], [7.0, 8.0, 2.5])
+    assert load(npz(tmp_path)).room_bounds is None
+
+
+def test_another_medium_is_asked_for(tmp_path) -> None:
+    water = load(npz(tmp_path, speed_of_sound=1482.0, other_medium=True))
+    assert water.speed_of_sound == 1482.0
+    water.save(tmp_path / "f")
+    assert frames.concatenate([water, load(tmp_path / "f")]).meta == {"other_medium": True}
+
+
+@pytest.mark.parametrize("kind", ["npy", "text", "folder member", "huge", "lying"])
+def test_what_is_no_npz_is_one_line(tmp_path, kind: str) -> None:
+    path = tmp_path / "f.npz"
+    if kind == "npy":
+        np.save(tmp_path / "f.npy", MADE.audio)
+        (tmp_path / "f.npy").rename(path)
+    elif kind == "text":
+        path.write_text("audio")
+    else:
+        header = {"descr": "<f4", "fortran_order": False, "shape": (10**9, 10, 1024)}
+        with zipfile.ZipFile(path, "w") as archive, archive.open("audio.npy", "w") as handle:
+            if kind == "folder member":
+                handle.write(b"no array")
+            else:
+                np.lib.format.write_array_header_1_0(handle, header)
+                handle.write(bytes(1000))
+    if kind == "lying":  # the directory of the archive states as much as the header
+        content = bytearray(path.read_bytes())
+        at = content.rindex(b"PK\x01\x02") + 24
+        content[at : at + 4] = (0xFFFFFFFE).to_bytes(4, "little")
+        path.write_bytes(content)
+    with pytest.raises(InputError, match=r"f\.npz: not readable as \.npz"):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "said"),
+    [
+        ("meta.json", "[1, 2]", r"meta\.json: \[1, 2\], expected names and values"),
+        ("meta.json", None, r"meta\.json: not a regular file"),
+        (
+            "meta.json",
+            '{"sample_rate": "16000", "speed_of_sound": 343}',
+            "'sample_rate' is missing",
+        ),
+        ("meta.json", '{"sample_rate": NaN, "speed_of_sound": 343}', "sample_rate: nan"),
+        (
+            "meta.json",
+            '{"sample_rate": 16000, "speed_of_sound": 343, "room": "big"}',
+            "room: 'big'",
+        ),
+        ("meta.json", '{"sample_rate": 16000, "speed_of_sound": 343, "room": [1, 2]}', "room: "),
+        ("frames.parquet", None, r"frames\.parquet: not readable \(no such file\)"),
+        ("frames.parquet", "frame\n1\n", r"frames\.parquet: not readable"),
+        ("audio.npy", None, r"audio\.npy' is missing"),
+        ("audio.npy", "no array", r"audio\.npy: not readable as an array"),
+    ],
+)
+def test_a_folder_with_other_content_is_one_line(tmp_path, file, content, said) -> None:
+    anechoic_frames(4).save(tmp_path / "f")
+    path = tmp_path / "f" / file
+    path.unlink()
+    if content is None:
+        os.mkfifo(path)
+    else:
+        path.write_text(content)
+    with pytest.raises(InputError, match=said):
+        load(tmp_path / "f")
+
+
+def test_a_header_of_terabytes_takes_no_memory(tmp_path) -> None:
+    anechoic_frames(4).save(tmp_path / "f")
+    with (tmp_path / "f" / "audio.npy").open("wb") as handle:
+        shape = (10**9, 11, 2048)
+        header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(handle, header)
+    with pytest.raises(InputError, match=r"audio\.npy: not readable as an array"):
+        load(tmp_path / "f")
+
+
+@pytest.mark.parametrize(
+    ("subset", "said"),
+    [
+        (np.array([[0, -1, 2]]), "microphone -1, expected numbers from 0"),
+        (np.array([[0, 2, 2]]), "names a microphone twice"),
+        (np.array([[0.0, 1.0]]), "expected a 2-D integer array"),
+        (np.array([0, 1]), "expected a 2-D integer array"),
+        (np.zeros((3, 0), int), "expected one or more microphones"),
+    ],
+)
+def test_impossible_subsets_are_named(tmp_path, subset: np.ndarray, said: str) -> None:
+    np.save(tmp_path / "s.npy", subset)
+    with pytest.raises(InputError, match=rf"s\.npy: .*{said}"):
+        setups.load_subset(tmp_path / "s.npy")
+    with pytest.raises(InputError, match=said):
+        Setup("1a", subset)

@@ -1,7 +1,5 @@
 """Keep freed memory in the process, so that the next array needs no new pages."""
 
-from __future__ import annotations
-
 import contextlib
 import ctypes
 

@@ -1,6 +1,4 @@
-"""Loading and checking the configuration; the one schema is ``config/config.schema.yaml``."""
-
-from __future__ import annotations
+"""Reading and checking the configuration; the one schema is ``config/config.schema.yaml``."""
 
 import copy
 from collections.abc import Mapping
@@ -10,8 +8,16 @@ from typing import Any
 import jsonschema
 import yaml
 
-from wavloc import plugins
+from wavloc import files, plugins
+from wavloc.checks import shown
 from wavloc.errors import InputError
+
+FOLDER = Path(__file__).parents[2] / "config"  # of the checkout
+# What an entry takes from the one it is `like`, where it does not say otherwise itself.
+INHERITED = (
+    *("module", "reference", "learned", "control", "input_types", "permutation_invariant"),
+    *("variable_mics", "pretrained", "options"),
+)
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -25,51 +31,76 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML mapping; a missing file or a syntax error is one line that names it."""
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: not a regular file")
     try:
         loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from None
-    except yaml.YAMLError as error:
+    except RecursionError:
+        raise InputError(f"{path}: not valid YAML (nested too deeply)") from None
+    except (ValueError, yaml.YAMLError) as error:
         raise InputError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from None
     if not isinstance(loaded or {}, dict):
         raise InputError(f"{path}: expected keys and values, got {type(loaded).__name__}")
     return loaded or {}
 
 
-def resolve(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+def load(*paths: str | Path) -> dict[str, Any]:
+    """The configuration of a run, complete and checked.
+
+    paths: a plan file (.json), which a run has written; or config files of differences from
+    ``config.yaml``, the later over the earlier. The first one's folder has the shipped entries, or
+    else the checkout's.
+    """
+    first = Path(paths[0])
+    if first.suffix == ".json":
+        stored = files.read_json(first)
+        if not isinstance(stored, dict) or not {"methods", "tables", "figures"} <= stored.keys():
+            raise InputError(f"{first}: no plan of a run, expected <results>/plan.json")
+        return stored
+    folder = first.parent if (first.parent / "config.schema.yaml").is_file() else FOLDER
+    given = read_yaml(folder / "config.yaml")
+    for path in paths:
+        given = merge(given, read_yaml(Path(path)))
+    return resolve(given, folder)
+
+
+def save(config: Mapping[str, Any], path: str | Path) -> None:
+    """Write a plan file, atomically, unless it is there with the same content."""
+    path = Path(path)
+    if not path.is_file() or files.read_json(path) != config:
+        files.write_json(path, config)
+
+
+def resolve(given: Mapping[str, Any], folder: Path = FOLDER) -> dict[str, Any]:
     """Complete and check a configuration.
 
-    Underlays the entries in ``folder/{methods,datasets,downloads}``, ``experiments.yaml`` and, for
-    reduced networks, ``reduced.yaml`` (what ``given`` states wins), fills the schema's defaults,
-    refuses unknown keys, values out of range, unknown methods and misspelt options before anything
-    runs. Downloads that datasets state in their entries come to the others.
+    Underneath ``given`` go the entries in ``folder/{methods,datasets,downloads}``,
+    ``experiments.yaml`` and, for reduced networks, ``reduced.yaml``; the schema's defaults fill
+    what is left. Unknown keys, values out of range, unknown modules and misspelt options are
+    refused before anything runs. Downloads that datasets state join the others.
     """
-    base: dict[str, Any] = read_yaml(folder / "experiments.yaml")
-    for kind in ("methods", "datasets", "downloads"):
-        entries = {path.stem: read_yaml(path) for path in sorted((folder / kind).glob("*.yaml"))}
-        base[kind] = entries
-    if given.get("networks") == "reduced":
-        base = merge(base, read_yaml(folder / "reduced.yaml"))
-    config = merge(base, given)
-    config["methods"] = {
-        name: _inherited(config["methods"], name) for name in config.get("methods") or {}
-    }
     schema = read_yaml(folder / "config.schema.yaml")
+    config = _layered(given, folder)
+    config["methods"] = {name: _inherited(config["methods"], name) for name in config["methods"]}
     _fill_defaults(config, schema)
-    for entry in config["methods"].values():
-        _fill_defaults(entry, schema["$defs"]["plugin"])
-    problems = sorted(
-        jsonschema.Draft202012Validator(schema).iter_errors(config),
-        key=lambda problem: [str(part) for part in problem.absolute_path],
-    )
-    if problems:
-        where = ".".join(str(part) for part in problems[0].absolute_path) or "top level"
-        raise InputError(f"config, {where}: {problems[0].message}")
-    _keep_shown(config)
     for kind in ("methods", "datasets"):
         for name, entry in config[kind].items():
-            plugin = plugins.plugin_class(kind, entry.get("module", name))
-            plugins.make_options(plugin, entry.get("options") or {}, f"{kind}.{name}")
+            if isinstance(entry, dict):
+                _fill_defaults(entry, schema["$defs"][kind[:-1]])
+                entry.setdefault("module", name)
+    problems = jsonschema.Draft202012Validator(schema).iter_errors(config)
+    first = min(problems, key=lambda p: [str(part) for part in p.absolute_path], default=None)
+    if first:
+        where = ".".join(map(str, first.absolute_path)) or "top level"
+        raise InputError(f"config, {where}: {first.message}")
+    for name, entry in config["methods"].items():
+        entry.setdefault("label", name)
+    _keep_outputs(config)
+    for kind in ("methods", "datasets"):
+        for name, entry in config[kind].items():
+            plugins.check_options(kind, entry["module"], entry["options"], f"{kind}.{name}")
     for name, entry in config["datasets"].items():
         if "download" in entry:
             config["downloads"][name] = entry["download"]
@@ -82,48 +113,74 @@ def places(methods: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
     By ``order``; variants (``like`` another) come last, so that the first eight, which have a
     colour of their own, are different methods.
     """
-    by_order = sorted(methods, key=lambda m: ("like" in methods[m], methods[m]["order"], m))
-    return {name: place for place, name in enumerate(by_order)}
+    shown = [name for name, entry in methods.items() if entry.get("localizes", True)]
+    shown.sort(key=lambda name: ("like" in methods[name], methods[name]["order"], name))
+    return {name: place for place, name in enumerate(shown)}
+
+
+def _layered(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The shipped entries and ``given``, merged; every variant is an entry of its own."""
+    base: dict[str, Any] = read_yaml(folder / "experiments.yaml")
+    for kind in ("methods", "datasets", "downloads"):
+        base[kind] = {path.stem: read_yaml(path) for path in sorted(folder.glob(f"{kind}/*.yaml"))}
+    layers = [base, given]
+    if given.get("networks") == "reduced":
+        layers.insert(1, read_yaml(folder / "reduced.yaml"))
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        merged = merge(merged, dict(layer) | {"methods": _flat(layer.get("methods") or {})})
+    return merged
+
+
+def _flat(methods: Mapping[str, Any]) -> dict[str, Any]:
+    """Entries without ``variants``: each of these is an entry `like` the one that has it."""
+    if not isinstance(methods, Mapping):
+        raise InputError(f"config, methods: {shown(methods)}, expected names and entries")
+    flat: dict[str, Any] = {}
+    for name, entry in methods.items():
+        if not isinstance(entry or {}, Mapping):
+            raise InputError(f"config, methods.{name}: {shown(entry)}, expected keys and values")
+        entry = dict(entry or {})
+        variants = entry.pop("variants", None) or {}
+        if not isinstance(variants, Mapping):
+            raise InputError(f"config, methods.{name}.variants: {shown(variants)}, expected names")
+        flat[name] = entry
+        for variant, change in variants.items():
+            if variant in methods or variant in flat:
+                raise InputError(f"config, methods.{name}.variants: '{variant}' is there twice")
+            flat[variant] = {"like": name} | (change or {})
+    return flat
 
 
 def _inherited(entries: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """An entry with module, pretrained model and options of the entry it is ``like`` underneath."""
-    entry = dict(entries[name] or {})
+    """An entry with what it does not state itself from the entry it is ``like``."""
+    entry = dict(entries[name])
     parent = entry.get("like")
     if not isinstance(parent, str):
         return entry
-    if parent not in entries or (entries[parent] or {}).get("like"):
+    if parent not in entries or entries[parent].get("like"):
         raise InputError(
             f"config, methods.{name}.like: '{parent}', expected a method that is not itself "
             "like another"
         )
-    base = {"module": parent} | dict(entries[parent] or {})
-    below = {key: base[key] for key in ("module", "pretrained", "options") if key in base}
-    return merge(below, entry)
+    base = {"module": parent} | entries[parent]
+    return merge({key: base[key] for key in INHERITED if key in base}, entry)
 
 
-def _keep_shown(config: dict[str, Any]) -> None:
-    """Leave only the tables and figures that the key ``shown`` names, where it is there."""
+def _keep_outputs(config: dict[str, Any]) -> None:
+    """Leave only the tables and figures that the key ``outputs`` names, where it is there."""
     known = config["tables"] | config["figures"]
-    shown = config.get("shown", list(known))
-    for name in shown:
+    wanted = config.get("outputs", list(known))
+    for name in wanted:
         if name not in known:
             raise InputError(
-                f"config, shown: '{name}', expected tables and figures out of {', '.join(known)}"
+                f"config, outputs: '{name}', expected tables and figures out of {', '.join(known)}"
             )
         for table in known[name].get("tables", []):
-            if table not in shown:
-                raise InputError(f"config, shown: '{name}' ranks '{table}', which is not shown")
+            if table not in wanted:
+                raise InputError(f"config, outputs: '{name}' ranks '{table}', which is not there")
     for kind in ("tables", "figures"):
-        config[kind] = {name: spec for name, spec in config[kind].items() if name in shown}
-
-
-def load(path: str | Path, *more: str | Path) -> dict[str, Any]:
-    """Read a config file and files of differences over it; the first one's folder has the rest."""
-    given: dict[str, Any] = {}
-    for file in (path, *more):
-        given = merge(given, read_yaml(Path(file)))
-    return resolve(given, Path(path).parent)
+        config[kind] = {name: spec for name, spec in config[kind].items() if name in wanted}
 
 
 def _fill_defaults(value: dict[str, Any], schema: Mapping[str, Any]) -> None:

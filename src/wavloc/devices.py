@@ -1,13 +1,12 @@
 """Devices that torch computes on: which one, how many threads, how much memory is free."""
 
-from __future__ import annotations
-
 import os
 
 import torch
 
 from wavloc.errors import InputError
 
+_EXPECTED = "expected auto, cpu, cuda, cuda:1 or the like"
 SHARE = 0.25  # of the free memory; the rest is for gradients and for blocks the allocator keeps
 
 
@@ -19,8 +18,11 @@ def choose_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"device '{name}': {str(error).splitlines()[0]}") from None
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"device '{name}': {reason}; {_EXPECTED}") from None
+    if device.type == "meta":  # computes nothing
+        raise InputError(f"device '{name}': {_EXPECTED}")
     return device
 
 

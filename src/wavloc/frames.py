@@ -1,24 +1,28 @@
 """The data container: audio frames with the positions of microphones and source."""
 
-from __future__ import annotations
-
-import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+from tqdm import tqdm
 
 from wavloc import files
+from wavloc.arrays import read_npy, read_npz
+from wavloc.audio import RATES_HZ
+from wavloc.checks import number, shown, vector
 from wavloc.errors import InputError
-from wavloc.geometry import SPEED_OF_SOUND
+from wavloc.geometry import EXTENT_M, SPEED_OF_SOUND, check_extent, check_speed
 
 FRAME_SAMPLES = 2048  # N of both papers: 128 ms at 16 kHz
 
 ARRAYS = ("audio", "source_audio", "mic_positions", "source_position")
 SCALARS = ("sample_rate", "speed_of_sound")
+PLACE = ("room", "origin", "other_medium")  # entries of `Frames.meta` that an .npz may hold too
+LEAST_SAMPLES = 32
 # Files of a Frames folder.
 CONTENT = ("meta.json", "frames.parquet", *(f"{name}.npy" for name in ARRAYS))
 
@@ -31,7 +35,8 @@ class Frames:
     source_audio: (F, L) float32, the signal at the source; NaN = unknown.
     mic_positions: (M, 3) or (F, M, 3) float64, metres; NaN = unknown.
     source_position: (F, 3) float64, metres; NaN = unknown.
-    table: one row per frame. meta: room and origin in metres, provenance.
+    table: one row per frame. meta: room and origin in metres, provenance; other_medium = true
+    where the speed of sound is not that of air.
     """
 
     audio: np.ndarray
@@ -63,6 +68,11 @@ class Frames:
         low = -np.asarray(self.meta.get("origin", (0.0, 0.0, 0.0)), float)
         return low, low + np.asarray(self.meta["room"], float)
 
+    @property
+    def place(self) -> dict[str, Any]:
+        """The entries `PLACE` of ``meta``, which frames made from these keep."""
+        return {key: self.meta[key] for key in PLACE if key in self.meta}
+
     def window(self, index: slice | np.ndarray = slice(None)) -> np.ndarray:
         """Central N samples of the selected frames: (B, M, N) float32."""
         start = (self.audio.shape[-1] - self.frame_samples) // 2
@@ -78,7 +88,7 @@ class Frames:
         per_frame = np.broadcast_to(self.mic_positions, (len(self), self.n_mics, 3))
         return per_frame[index]
 
-    def select(self, index: np.ndarray) -> Frames:
+    def select(self, index: np.ndarray) -> "Frames":
         """The frames of an index array, in its order."""
         shared = self.mic_positions.ndim == 2
         return replace(
@@ -90,7 +100,7 @@ class Frames:
             table=self.table.iloc[index].reset_index(drop=True),
         )
 
-    def hold_out(self, fraction: float) -> tuple[Frames, Frames]:
+    def hold_out(self, fraction: float) -> tuple["Frames", "Frames"]:
         """Split the frames into a training and a validation part.
 
         The last ``fraction`` (0 <= fraction < 1) of each ``track`` of the table is held out for
@@ -173,11 +183,49 @@ class Frames:
             raise InputError(
                 f"{origin}: frames.parquet has {len(self.table)} rows, expected {frames}"
             )
-        if not self.sample_rate > 0 or not self.speed_of_sound > 0:
+        if samples < LEAST_SAMPLES:
             raise InputError(
-                f"{origin}: sample_rate {self.sample_rate} Hz and speed_of_sound "
-                f"{self.speed_of_sound} m/s must be positive"
+                f"{origin}: {samples} samples a frame, expected {LEAST_SAMPLES} or more"
             )
+        self._check_values(origin)
+
+    def _check_values(self, origin: str) -> None:
+        """Raise `InputError` for impossible rates, positions, times or places."""
+        number(self.sample_rate, f"{origin}: sample_rate", *RATES_HZ, "Hz", whole=True)
+        other_medium = self.meta.get("other_medium", False)
+        if not isinstance(other_medium, bool):
+            raise InputError(
+                f"{origin}: other_medium: {shown(other_medium)}, expected true or false"
+            )
+        check_speed(self.speed_of_sound, f"{origin}: speed_of_sound", other_medium)
+        points = []
+        for name in ("mic_positions", "source_position"):
+            rows = np.asarray(getattr(self, name)).reshape(-1, 3)
+            known = np.isfinite(rows).all(axis=1)
+            odd = np.flatnonzero(~known & ~np.isnan(rows).all(axis=1))
+            if len(odd):
+                raise InputError(
+                    f"{origin}: {name} has {rows[odd[0]].tolist()} in row {odd[0]}, expected three "
+                    "finite numbers, or three NaN where it is unknown"
+                )
+            points.append(rows[known])
+        check_extent(np.concatenate(points), origin)
+        if "room" in self.meta:
+            vector(self.meta["room"], f"{origin}: room", 0, EXTENT_M, above=True)
+        if "origin" in self.meta:
+            vector(self.meta["origin"], f"{origin}: origin")
+        for name in ("frame", "time_s"):
+            if name in self.table and self.table[name].dtype.kind not in "iuf":
+                raise InputError(f"{origin}: column '{name}' of the table is not numeric")
+
+
+def blocks(count: int, size: int, name: str) -> Iterator[slice]:
+    """Slices of at most ``size`` frames, with a named progress bar on a terminal."""
+    with tqdm(total=count, desc=name, unit="frame", disable=None, leave=False) as bar:
+        for start in range(0, count, size):
+            stop = min(start + size, count)
+            yield slice(start, stop)
+            bar.update(stop - start)
 
 
 def _groups(table: pd.DataFrame, columns: list[str]) -> list[np.ndarray]:
@@ -185,14 +233,15 @@ def _groups(table: pd.DataFrame, columns: list[str]) -> list[np.ndarray]:
     known = [column for column in columns if column in table]
     if not known:
         return [np.arange(len(table))]
-    return list(table.groupby(known, sort=False, dropna=False).indices.values())
+    indices = table.groupby(known, sort=False, dropna=False).indices
+    return [np.asarray(index) for index in indices.values()]
 
 
 def concatenate(parts: Sequence[Frames]) -> Frames:
     """Frames of several parts, one after the other; M and L must be the same in all.
 
     mic_positions stay (M, 3) if they are the same in all parts, else they are (F, M, 3). ``meta``
-    keeps only room and origin, and only if all parts agree in them.
+    keeps only `PLACE`, and only if all parts agree in it.
     """
     if not parts:
         raise InputError("no frames to concatenate")
@@ -200,8 +249,6 @@ def concatenate(parts: Sequence[Frames]) -> Frames:
     first = parts[0]
     mics = [part.mic_positions for part in parts]
     same_mics = all(m.ndim == 2 and np.array_equal(m, mics[0], equal_nan=True) for m in mics)
-    places = [{key: part.meta.get(key) for key in ("room", "origin")} for part in parts]
-    same_room = all(place == places[0] for place in places)
     return replace(
         first,
         audio=np.concatenate([part.audio for part in parts]),
@@ -209,14 +256,14 @@ def concatenate(parts: Sequence[Frames]) -> Frames:
         mic_positions=np.array(mics[0]) if same_mics else np.concatenate([p.mics() for p in parts]),
         source_position=np.concatenate([part.source_position for part in parts]),
         table=pd.concat([part.table for part in parts], ignore_index=True),
-        meta={key: v for key, v in places[0].items() if v is not None} if same_room else {},
+        meta=first.place if all(part.place == first.place for part in parts) else {},
     )
 
 
 def require_compatible(parts: Sequence[Frames]) -> None:
     """Raise `InputError` unless rates, numbers of microphones and stored lengths are the same."""
     first = parts[0]
-    for number, part in enumerate(parts[1:], start=2):
+    for place, part in enumerate(parts[1:], start=2):
         for quantity, unit, expected, value in (
             ("sample_rate", "Hz", first.sample_rate, part.sample_rate),
             ("speed_of_sound", "m/s", first.speed_of_sound, part.speed_of_sound),
@@ -226,14 +273,14 @@ def require_compatible(parts: Sequence[Frames]) -> None:
             if value != expected:
                 raise InputError(
                     f"frames do not go together, {quantity}: {expected} {unit} in part 1"
-                    f"{_tracks(first)} but {value} {unit} in part {number}{_tracks(part)}"
+                    f"{_tracks(first)} but {value} {unit} in part {place}{_tracks(part)}"
                 )
 
 
 def _tracks(frames: Frames) -> str:
     """Tracks of the frames for an error message: `` (music1, music1_sim)``, or nothing."""
-    known = frames.table["track"].unique() if "track" in frames.table else []
-    return f" ({', '.join(map(str, known))})" if len(known) else ""
+    known = list(frames.table["track"].unique()) if "track" in frames.table else []
+    return f" ({', '.join(map(str, known))})" if known else ""
 
 
 def load(path: str | Path) -> Frames:
@@ -241,7 +288,7 @@ def load(path: str | Path) -> Frames:
     path = Path(path)
     if path.is_dir():
         frames = _load_folder(path)
-    elif path.suffix == ".npz" and path.is_file():
+    elif path.suffix.lower() == ".npz" and path.is_file():
         frames = _load_npz(path)
     else:
         raise InputError(f"{path}: no such Frames folder or .npz file")
@@ -251,22 +298,24 @@ def load(path: str | Path) -> Frames:
 
 def _load_folder(path: Path) -> Frames:
     meta = files.read_json(path / "meta.json")
+    if not isinstance(meta, dict):
+        raise InputError(f"{path / 'meta.json'}: {shown(meta)}, expected names and values")
+    for name in SCALARS:
+        if not isinstance(meta.get(name), int | float):
+            raise InputError(f"{path / 'meta.json'}: '{name}' is missing or not a number")
     arrays = {}
     for name in ARRAYS:
         file = path / f"{name}.npy"
         if not file.is_file():
             raise InputError(f"{path}: array '{name}.npy' is missing from the Frames folder")
-        try:
-            arrays[name] = np.load(file, mmap_mode="r", allow_pickle=False)
-        except (ValueError, OSError) as error:
-            raise InputError(f"{file}: not readable as an array ({error})") from None
+        arrays[name] = read_npy(file)
+    file = path / "frames.parquet"
     try:
-        table = pd.read_parquet(path / "frames.parquet")
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path / 'frames.parquet'}: not readable ({error})") from None
-    for name in SCALARS:
-        if not isinstance(meta.get(name), int | float):
-            raise InputError(f"{path / 'meta.json'}: '{name}' is missing or not a number")
+        if not file.is_file():
+            raise OSError("no such file")
+        table = pd.read_parquet(file)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise InputError(f"{file}: not readable ({error})") from None
     return Frames(
         **arrays,
         table=table,
@@ -277,14 +326,10 @@ def _load_folder(path: Path) -> Frames:
 
 
 def _load_npz(path: Path) -> Frames:
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: not readable as .npz ({error})") from None
+    arrays, listed = read_npz(path, (*ARRAYS, *SCALARS, *PLACE))
     for name in ("audio", "mic_positions", "sample_rate"):
         if name not in arrays:
-            raise InputError(f"{path}: array '{name}' is missing (found: {sorted(arrays)})")
+            raise InputError(f"{path}: array '{name}' is missing (found: {listed})")
     for name in (*ARRAYS, *SCALARS):
         array = arrays.get(name, np.zeros(()))
         if array.dtype.kind not in "fiu":
@@ -295,12 +340,14 @@ def _load_npz(path: Path) -> Frames:
     if audio.ndim != 3:
         raise InputError(f"{path}: array 'audio' has shape {audio.shape}, expected (F, M, L)")
     frames, _, samples = audio.shape
+    rate = number(arrays["sample_rate"].item(), f"{path}: sample_rate", *RATES_HZ, "Hz", whole=True)
     return Frames(
         audio=audio.astype(np.float32, copy=False),
         source_audio=arrays.get("source_audio", np.full((frames, samples), np.nan, np.float32)),
         mic_positions=arrays["mic_positions"].astype(np.float64, copy=False),
         source_position=arrays.get("source_position", np.full((frames, 3), np.nan)).astype(float),
         table=pd.DataFrame({"frame": np.arange(frames)}),
-        sample_rate=int(arrays["sample_rate"].item()),
+        sample_rate=int(rate),
         speed_of_sound=float(arrays.get("speed_of_sound", np.array(SPEED_OF_SOUND)).item()),
+        meta={name: arrays[name].tolist() for name in PLACE if name in arrays},
     )

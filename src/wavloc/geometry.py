@@ -4,13 +4,18 @@ Sign of all delays: ``tdoa_ij = (|s - r_i| - |s - r_j|) fs / c``, positive when 
 microphone i later than j.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
+from wavloc.checks import number
 from wavloc.errors import InputError
 
 SPEED_OF_SOUND = 343.0  # m/s
+SPEEDS_IN_AIR = (300.0, 370.0)  # m/s, from -50 to 65 degrees Celsius
+SPEEDS = (10.0, 20_000.0)  # m/s, in other media
+
+EXTENT_M = 500.0  # largest distance along an axis between any two positions
+SAME_PLACE_M = 1e-3  # microphones nearer than this are at one place
+LINE = 0.01  # an array whose width is less than this share of its length is a line
 
 # Coordinates of the 11 fixed microphones of LuViRA (Yaman et al. 2024, data set README), metres.
 LUVIRA_MICS = np.array(
@@ -52,6 +57,45 @@ def max_lag(mics: np.ndarray, sample_rate: int, speed: float) -> int:
     first, second = pairs(mics.shape[-2]).T
     span = np.linalg.norm(mics[..., first, :] - mics[..., second, :], axis=-1)
     return int(np.nanmax(span) * sample_rate / speed)
+
+
+def check_speed(speed: float, name: str, other_medium: bool = False) -> float:
+    """``speed`` of sound in m/s if it is possible in air, or in ``other_medium``."""
+    if other_medium:
+        return number(speed, name, *SPEEDS, "m/s")
+    return number(speed, name, *SPEEDS_IN_AIR, "m/s in air")
+
+
+def check_extent(points: np.ndarray, name: str) -> None:
+    """Raise `InputError` if points (N, 3) are so far apart that they cannot be in metres."""
+    extent = float(np.ptp(points, axis=0).max()) if len(points) else 0.0
+    if extent > EXTENT_M:
+        raise InputError(
+            f"{name}: positions are {extent:,.6g} apart, expected metres and at most "
+            f"{EXTENT_M:g} m (are they millimetres?)"
+        )
+
+
+def unusable(mics: np.ndarray) -> np.ndarray:
+    """Why no source can be located with each array, empty where one can: mics (F, M, 3) -> (F,).
+
+    NaN = unknown position. Microphones on a line leave a circle of possible sources, and two at one
+    place are a mistake in the list. Arrays of one or two known microphones are not judged.
+    """
+    reasons = np.full(len(mics), "", dtype=object)
+    known = np.isfinite(mics).all(axis=-1)
+    count = known.sum(axis=1)
+    center = np.where(known[..., None], mics, 0).sum(axis=1) / np.maximum(count, 1)[:, None]
+    around = np.where(known[..., None], mics - center[:, None], 0)
+    spans = np.linalg.eigvalsh(np.einsum("fmi,fmj->fij", around, around))  # ascending, m^2
+    on_line = (spans[:, 1] < LINE**2 * spans[:, 2]) & (count > 2)
+    reasons[on_line] = "the microphones are on a line, around which all positions are alike"
+    first, second = pairs(mics.shape[1]).T
+    apart = np.linalg.norm(mics[:, first] - mics[:, second], axis=-1)
+    for frame, pair in np.argwhere(apart < SAME_PLACE_M):  # False for NaN
+        one, other = first[pair] + 1, second[pair] + 1
+        reasons[frame] = f"microphones {one} and {other} are at the same place"
+    return reasons
 
 
 def check_room(room: np.ndarray, points: np.ndarray, what: str) -> None:

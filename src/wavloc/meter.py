@@ -1,7 +1,5 @@
 """Cost of a piece of work: seconds, peak memory and, where the device reports it, energy."""
 
-from __future__ import annotations
-
 import os
 import resource
 import time
@@ -14,10 +12,7 @@ RAPL = Path("/sys/class/powercap")  # energy counters of processors under Linux
 
 
 def add(total: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
-    """Cost of work done in two parts, such as a resumed training.
-
-    Energy is known only if it is for both parts; different devices are both named.
-    """
+    """Cost of work done in two parts, such as a resumed training."""
     if not total:
         return part
     devices = dict.fromkeys([*total["device"].split(" + "), part["device"]])
@@ -54,10 +49,8 @@ class Meter:
 
             torch.cuda.synchronize(self.gpu)
             peak = torch.cuda.max_memory_allocated(self.gpu) / 2**20
-            device = torch.cuda.get_device_name(self.gpu)
         else:
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-            device = provenance.device()
         seconds = time.perf_counter() - self._started
         now, note = energy_j(self.gpu)
         spent = None
@@ -66,12 +59,21 @@ class Meter:
             if spent < 0:  # the counter started again
                 spent, note = None, "the energy counter overflowed"
         return {
-            "device": device,
+            "device": device(self.gpu),
             "seconds": seconds,
             "peak_memory_mb": peak,
             "energy_wh": spent,
             "energy_note": note or self._energy_note,
         }
+
+
+def device(gpu: Any = None) -> str:
+    """Name of a torch CUDA device, or of the processor."""
+    if gpu is None:
+        return provenance.device()
+    import torch
+
+    return torch.cuda.get_device_name(gpu)
 
 
 def energy_j(gpu: Any = None) -> tuple[float | None, str]:
@@ -90,18 +92,13 @@ def energy_j(gpu: Any = None) -> tuple[float | None, str]:
 def _gpu_energy_j(gpu: Any) -> tuple[float | None, str]:
     try:
         import pynvml
+        import torch
 
         pynvml.nvmlInit()
-        identity = _uuid(gpu)
-        handle = pynvml.nvmlDeviceGetHandleByUUID(identity)
+        uuid = torch.cuda.get_device_properties(gpu).uuid
+        handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}")
         return pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1e3, ""
     except ImportError:
         return None, "the GPU's energy is read through nvidia-ml-py, which is not installed"
     except Exception as error:  # NVML has many errors for a card without a counter
         return None, f"the GPU reports no energy ({error})"
-
-
-def _uuid(gpu: Any) -> str:
-    import torch
-
-    return f"GPU-{torch.cuda.get_device_properties(gpu).uuid}"

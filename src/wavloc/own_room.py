@@ -1,8 +1,7 @@
 """The profile of the user's own room: from a microphone list to a config file."""
 
-from __future__ import annotations
-
 import dataclasses
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,12 +13,13 @@ import yaml
 from wavloc import files, plugins, recordings
 from wavloc.errors import InputError
 from wavloc.geometry import max_lag
+from wavloc.methods import registry
 
 METHOD = "wav2pos"  # whose model the profile leaves
 MAPPED = [METHOD, "multilat_plus", "multilat_plus_ngcc"]
 COMPARED = ["multilat_ngcc", "srp_phat", "center", "oracle"]
 TRAINED = {"epochs": 24, "copies": 4}  # one room is quickly learnt by heart from a single copy
-MADE_BY = "# Made by: wavloc my-room"
+MADE_BY = "# Made by: wavloc own-room"
 # Folders of results/ that are not a profile's.
 TAKEN = {
     *("data", "models", "predictions", "metrics", "tables", "figures", "logs", "benchmarks"),
@@ -78,7 +78,7 @@ def profile(
             "benchmarks": f"{results}/benchmarks",
         },
         "datasets": {"own_room": {"options": options}},
-        "shown": ["room_accuracy", "room_split", "room_map", "room_array"],
+        "outputs": ["room_accuracy", "room_split", "room_map", "room_array"],
         "tables": {
             "room_accuracy": {
                 "title": "Own room",
@@ -126,7 +126,7 @@ def profile(
 
 def _fine_tuned(folder: Path, mics: np.ndarray) -> dict[str, Any]:
     """Method entry of a training that starts from a model, with what must be as it is there."""
-    model = plugins.plugin_class("methods", METHOD).load(folder)
+    model: Any = registry.load(registry.named(METHOD), folder)
     lag = max_lag(mics, model.stats.sample_rate, model.stats.speed_of_sound)
     if lag > model.stats.max_lag:
         raise InputError(
@@ -139,13 +139,6 @@ def _fine_tuned(folder: Path, mics: np.ndarray) -> dict[str, Any]:
     return {"start": str(folder), "options": plain}
 
 
-class _Plain(yaml.SafeDumper):
-    """Says again what is there twice: people edit it."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
-
-
 def name_of(path: Path) -> str:
     """The profile's name, which is that of its file; no other config file is written over."""
     name = path.stem
@@ -154,14 +147,16 @@ def name_of(path: Path) -> str:
             f"--out {path}: expected NAME.yaml of letters, digits, '_' and '-', for results/NAME"
         )
     if path.exists() and not path.read_bytes().startswith(MADE_BY.encode()):
-        raise InputError(f"--out {path}: is there and was not made by my-room, expected a new name")
+        raise InputError(f"--out {path}: is there, not made by own-room; expected a new name")
     return name
 
 
 def write(path: Path, made: dict[str, Any], options: str) -> None:
     """Write the profile as YAML, with the options of the command that made it."""
-    style = {"sort_keys": False, "default_flow_style": None, "width": 100, "allow_unicode": True}
-    text = yaml.dump(made, Dumper=_Plain, **style)
+    plain = json.loads(json.dumps(made))  # no value is shared, so that none becomes an alias
+    text = yaml.safe_dump(
+        plain, sort_keys=False, default_flow_style=None, width=100, allow_unicode=True
+    )
     head = (
         f"{MADE_BY} {options}\n"
         "# Differences from config.yaml; edit as you like. What each key means: README.md here,\n"

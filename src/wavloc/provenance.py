@@ -1,8 +1,7 @@
 """Where a result comes from: git revision, versions, processor, and digests of its code."""
 
-from __future__ import annotations
-
 import ast
+import contextlib
 import functools
 import hashlib
 import importlib.metadata
@@ -53,10 +52,8 @@ def stamp(**extra: Any) -> dict[str, Any]:
     """Provenance of a result, without dates: equal inputs give equal bytes."""
     versions = {}
     for name in PACKAGES:
-        try:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
     return {
         "git": git_revision(),
         "python": platform.python_version(),
@@ -82,7 +79,7 @@ def _module_file(name: str) -> Path | None:
 def _parsed(path: Path) -> tuple[str, frozenset[str]]:
     """Code of a module without docstrings and comments, and the names of wavloc it imports."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    imported = set()
+    imported: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             imported.update(alias.name for alias in node.names)
@@ -92,7 +89,11 @@ def _parsed(path: Path) -> tuple[str, frozenset[str]]:
         match getattr(node, "body", None):
             case [ast.Expr(value=ast.Constant(value=str())), *_] as body:
                 del body[0]
-    return ast.dump(tree), frozenset(name for name in imported if name.split(".")[0] == "wavloc")
+    text = ast.dump(tree)
+    if path.name == "__init__.py":  # style sheets and scripts that lie in a package are its code
+        others = sorted(path.parent.glob("*.css")) + sorted(path.parent.glob("*.js"))
+        text += "".join(other.read_text(encoding="utf-8") for other in others)
+    return text, frozenset(name for name in imported if name.split(".")[0] == "wavloc")
 
 
 @functools.cache

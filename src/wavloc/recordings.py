@@ -1,7 +1,5 @@
 """Frames from any recording: a list of microphones and audio files."""
 
-from __future__ import annotations
-
 import csv
 from pathlib import Path
 
@@ -9,9 +7,10 @@ import numpy as np
 import pandas as pd
 
 from wavloc import audio
+from wavloc.checks import number
 from wavloc.errors import InputError
 from wavloc.frames import FRAME_SAMPLES, Frames
-from wavloc.geometry import SPEED_OF_SOUND
+from wavloc.geometry import SPEED_OF_SOUND, check_extent, check_speed
 
 SUSPICIOUS = 0.3  # median reliability below which a microphone is reported
 
@@ -27,28 +26,29 @@ def read_mics(path: str | Path) -> tuple[list[str], np.ndarray]:
     if not rows or [cell.strip() for cell in rows[0]] != ["name", "x", "y", "z"]:
         raise InputError(f"{path}, line 1: {rows[0] if rows else 'empty'}, expected name,x,y,z")
     names: list[str] = []
-    positions = []
-    for number, row in enumerate(rows[1:], start=2):
+    positions: list[list[float]] = []
+    for line, row in enumerate(rows[1:], start=2):
         if not any(cell.strip() for cell in row):
-            raise InputError(f"{path}, line {number}: empty row, expected name,x,y,z")
+            raise InputError(f"{path}, line {line}: empty row, expected name,x,y,z")
         if len(row) != 4:
-            raise InputError(f"{path}, line {number}: {len(row)} cells, expected name,x,y,z")
+            raise InputError(f"{path}, line {line}: {len(row)} cells, expected name,x,y,z")
         name = row[0].strip()
         if not name or name in names:
-            raise InputError(f"{path}, line {number}: name '{name}' is empty or used twice")
+            raise InputError(f"{path}, line {line}: name '{name}' is empty or used twice")
         try:
             position = [float(cell) for cell in row[1:]]
         except ValueError:
-            raise InputError(f"{path}, line {number}: {row[1:]} are not numbers (metres)") from None
+            raise InputError(f"{path}, line {line}: {row[1:]} are not numbers (metres)") from None
         if not np.isfinite(position).all():
-            raise InputError(f"{path}, line {number}: {row[1:]} are not finite")
+            raise InputError(f"{path}, line {line}: {row[1:]} are not finite")
         for taken, known in zip(names, positions, strict=True):
             if known == position:
-                raise InputError(f"{path}, line {number}: '{name}' is at the place of '{taken}'")
+                raise InputError(f"{path}, line {line}: '{name}' is at the place of '{taken}'")
         names.append(name)
         positions.append(position)
     if not names:
         raise InputError(f"{path}: no microphones below the header line")
+    check_extent(np.array(positions), str(path))
     return names, np.array(positions)
 
 
@@ -93,10 +93,14 @@ def cut(
     mics: np.ndarray,
     hop_s: float,
     speed_of_sound: float = SPEED_OF_SOUND,
+    other_medium: bool = False,
 ) -> Frames:
-    """Cut channels (M, samples) into frames of 2048 samples at 16 kHz, one every ``hop_s`` s."""
-    if not hop_s > 0:
-        raise InputError(f"hop {hop_s} s: must be greater than 0")
+    """Cut channels (M, samples) into frames of 2048 samples at 16 kHz, one every ``hop_s`` s.
+
+    other_medium: the speed of sound need not be that of air.
+    """
+    number(hop_s, "hop", 1e-3, 3600, "s")
+    check_speed(speed_of_sound, "speed of sound", other_medium)
     sound = audio.resample(channels, rate, audio.SAMPLE_RATE)
     if sound.shape[1] < FRAME_SAMPLES:
         raise InputError(
@@ -116,11 +120,13 @@ def cut(
         table=pd.DataFrame({"frame": np.arange(count), "time_s": time_s}),
         sample_rate=audio.SAMPLE_RATE,
         speed_of_sound=speed_of_sound,
+        meta={"other_medium": True} if other_medium else {},
     )
 
 
 def silent(frames: Frames, below_db: float) -> np.ndarray:
     """Which frames (F,) have a power ``below_db`` or more under the 95th percentile."""
+    number(below_db, "silence", 0, 200, "dB")
     return audio.silent(np.square(frames.window()).mean(axis=(1, 2)), below_db)
 
 

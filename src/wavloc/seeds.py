@@ -1,7 +1,5 @@
 """Random streams derived from the one seed of the config, one stream per named purpose."""
 
-from __future__ import annotations
-
 import zlib
 
 import numpy as np

@@ -1,13 +1,12 @@
 """What a method knows: the four setups of the wav2pos paper (Sec. IV), microphone subsets."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from wavloc import seeds
+from wavloc.arrays import read_npy
 from wavloc.errors import InputError
 from wavloc.frames import Frames
 
@@ -29,10 +28,19 @@ class Setup:
     def __post_init__(self) -> None:
         if self.name not in SETUPS:
             raise InputError(f"setup '{self.name}' is unknown, expected one of {', '.join(SETUPS)}")
+        if self.subset is not None:
+            check_subset(self.subset, "subset")
 
     @property
     def source_known(self) -> bool:
         return self.name.endswith("b")
+
+    def known_mics(self, frames: Frames) -> np.ndarray:
+        """Positions (F, K, 3) in metres of the chosen microphones; F = 1 if all frames share."""
+        if self.subset is None:
+            return frames.mic_positions.reshape(-1, frames.n_mics, 3)
+        _require_fit(self.subset, frames)
+        return frames.mics()[np.arange(len(frames))[:, None], self.subset]
 
     def apply(self, frames: Frames, reveal_truth: bool = False) -> Frames:
         """Frames without what the setup hides.
@@ -47,11 +55,7 @@ class Setup:
             granted.source_audio = np.broadcast_to(np.float32(np.nan), frames.source_audio.shape)
         if self.subset is None:
             return granted
-        if self.subset.shape[0] != len(frames) or self.subset.max() >= frames.n_mics:
-            raise InputError(
-                f"subset {self.subset.shape} with largest index {self.subset.max()} does not fit "
-                f"{len(frames)} frames of {frames.n_mics} microphones"
-            )
+        _require_fit(self.subset, frames)
         everyone = np.arange(frames.n_mics)
         if self.subset.shape[1] == len(everyone) and (self.subset == everyone).all():
             return granted  # arrays stay memory-mapped
@@ -67,6 +71,14 @@ class Setup:
         return replace(granted, mic_positions=known)
 
 
+def _require_fit(subset: np.ndarray, frames: Frames) -> None:
+    if subset.shape[0] != len(frames) or subset.max() >= frames.n_mics:
+        raise InputError(
+            f"subset {subset.shape} with largest index {subset.max()} does not fit "
+            f"{len(frames)} frames of {frames.n_mics} microphones"
+        )
+
+
 def draw_subsets(frames: int, n_mics: int, mics: int, dataset: str, seed: int) -> np.ndarray:
     """One random subset of ``mics`` microphones per frame: (F, mics) sorted indices.
 
@@ -78,12 +90,20 @@ def draw_subsets(frames: int, n_mics: int, mics: int, dataset: str, seed: int) -
     return np.sort(np.argsort(random, axis=1)[:, :mics], axis=1)
 
 
-def load_subset(path: str | Path) -> np.ndarray:
-    """Read a stored subset (F, K); anything but a 2-D integer array is an `InputError`."""
-    try:
-        subset = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not readable as a microphone subset ({error})") from None
+def check_subset(subset: np.ndarray, name: str) -> None:
+    """Raise `InputError` unless each frame has one or more microphones, none of them twice."""
     if subset.ndim != 2 or subset.dtype.kind not in "iu":
-        raise InputError(f"{path}: expected a 2-D integer array, got {subset.dtype} {subset.shape}")
+        raise InputError(f"{name}: expected a 2-D integer array, got {subset.dtype} {subset.shape}")
+    if not subset.size:
+        raise InputError(f"{name}: shape {subset.shape}, expected one or more microphones a frame")
+    if subset.min() < 0:
+        raise InputError(f"{name}: microphone {subset.min()}, expected numbers from 0")
+    if (np.diff(np.sort(subset, axis=1), axis=1) == 0).any():
+        raise InputError(f"{name}: names a microphone twice in one frame")
+
+
+def load_subset(path: str | Path) -> np.ndarray:
+    """Read a stored subset (F, K); an impossible one is an `InputError`."""
+    subset = np.array(read_npy(path))
+    check_subset(subset, str(path))
     return subset

@@ -1,7 +1,5 @@
 """Weights on disk and in networks: read safely, tensors only; whatever does not fit is named."""
 
-from __future__ import annotations
-
 import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Downloads: resumed, retried, checked, unpacked safely; every fault is one line or mended."""
+"""Downloads: resumed, retried, checked and unpacked safely; every failure is one line."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ def cache(tmp_path: Path) -> Path:
     return tmp_path / "cache"
 
 
-def entry(server: Server, checksum: str | None = None, **more: object) -> dict[str, object]:
+def entry(server: Server, checksum: str | None = None, **changed: object) -> dict[str, object]:
     given = {"archives": {"a.zip": checksum}, "urls": [server.url], "page": "http://page"}
-    return given | {"user": USER, "password": PASSWORD, "licence": "free"} | more
+    return given | {"user": USER, "password": PASSWORD, "licence": "free"} | changed
 
 
 def content(cache: Path) -> bytes:
@@ -82,7 +82,7 @@ def test_broken_connection_is_resumed(server: Server, cache: Path) -> None:
     assert begins[0] == 0 < begins[1] < begins[2]
 
 
-def test_next_run_goes_on_where_the_last_one_gave_up(server: Server, cache: Path) -> None:
+def test_next_run_resumes_the_last_one(server: Server, cache: Path) -> None:
     server.drop_after = [150_000]
     with pytest.raises(WorkError, match=r"cannot download a\.zip"):
         fetch.fetch("set", entry(server), cache, fetch.Network(retries=0))
@@ -97,7 +97,7 @@ def test_server_without_ranges_starts_again(server: Server, cache: Path) -> None
     assert content(cache) == CONTENT
 
 
-def test_file_that_changed_is_not_put_together_of_two(server: Server, cache: Path) -> None:
+def test_parts_of_two_versions_are_not_joined(server: Server, cache: Path) -> None:
     server.drop_after = [150_000]
     with pytest.raises(WorkError):
         fetch.fetch("set", entry(server), cache, fetch.Network(retries=0))
@@ -106,7 +106,7 @@ def test_file_that_changed_is_not_put_together_of_two(server: Server, cache: Pat
     assert content(cache) == CONTENT[::-1]
 
 
-def test_busy_server_is_asked_again_and_a_missing_file_is_not(server: Server, cache: Path) -> None:
+def test_busy_server_is_retried_and_a_missing_file_is_not(server: Server, cache: Path) -> None:
     server.refuse = [503, 429]
     fetch.fetch("set", entry(server), cache, FAST)
     assert content(cache) == CONTENT
@@ -124,14 +124,14 @@ def test_wrong_password_is_named(server: Server, cache: Path) -> None:
     assert not (cache / "set" / "a").exists()
 
 
-def test_mirror_stands_in(server: Server, cache: Path) -> None:
+def test_mirror_is_used_after_a_failure(server: Server, cache: Path) -> None:
     urls = [f"{server.url}/gone/", server.url]
     fetch.fetch("set", entry(server, urls=urls), cache, FAST)
     assert content(cache) == CONTENT
     assert [path for path, _ in server.requests] == ["/gone/a.zip", "/a.zip"]
 
 
-def test_redirect_is_followed_and_a_circle_is_named(server: Server, cache: Path) -> None:
+def test_redirect_is_followed_and_a_loop_is_an_error(server: Server, cache: Path) -> None:
     server.redirect = {"/old/a.zip": "/a.zip", "/round/a.zip": "/round/a.zip"}
     fetch.fetch("set", entry(server, urls=[f"{server.url}/old"]), cache, FAST)
     assert content(cache) == CONTENT
@@ -151,11 +151,11 @@ def test_wrong_checksum_is_refused(server: Server, cache: Path) -> None:
 def test_published_checksum_is_accepted(server: Server, cache: Path) -> None:
     for name, algorithm in (("one", "md5"), ("two", "sha256")):
         checksum = f"{algorithm}:{files.checksum(server.folder / 'a.zip', algorithm)}"
-        found = fetch.fetch(name, entry(server, checksum), cache, FAST)
-        assert checksum in found["archives"]["a.zip"]["checksums"]
+        manifest = fetch.fetch(name, entry(server, checksum), cache, FAST)
+        assert checksum in manifest["archives"]["a.zip"]["checksums"]
 
 
-def test_checksum_of_the_first_use_is_enforced(server: Server, cache: Path) -> None:
+def test_checksum_of_the_first_download_is_enforced(server: Server, cache: Path) -> None:
     fetch.fetch("set", entry(server), cache, FAST)
     shutil.rmtree(cache / "set")
     (cache / "downloads" / "set" / "a.zip").unlink()
@@ -174,7 +174,7 @@ def test_damaged_archive_in_the_cache_is_fetched_again(server: Server, cache: Pa
     assert len(server.requests) == 1
 
 
-def test_archive_that_is_damaged_at_the_publisher_names_itself(server: Server, cache: Path) -> None:
+def test_archive_damaged_at_the_publisher_is_named(server: Server, cache: Path) -> None:
     path = server.folder / "a.zip"
     path.write_bytes(path.read_bytes()[:200_000])
     with pytest.raises(WorkError, match=r"a\.zip: damaged .*\(fetched twice\)"):
@@ -184,7 +184,7 @@ def test_archive_that_is_damaged_at_the_publisher_names_itself(server: Server, c
     assert not (cache / "downloads" / "set" / "a.zip.sha256").exists()
 
 
-def test_offline_says_what_is_missing_and_where_it_goes(server: Server, cache: Path) -> None:
+def test_offline_error_tells_where_to_put_the_file(server: Server, cache: Path) -> None:
     offline = fetch.Network(offline=True)
     with pytest.raises(WorkError, match=r"offline, but .*cache/downloads/set/a\.zip is not there"):
         fetch.fetch("set", entry(server), cache, offline)
@@ -214,26 +214,26 @@ def test_root_with_archives_or_with_their_content(
     assert (server.folder / "a.zip").exists()  # not ours to delete
 
 
-def test_two_runs_at_once_download_once(server: Server, cache: Path) -> None:
+def test_two_simultaneous_runs_download_once(server: Server, cache: Path) -> None:
     text = json.dumps(entry(server))
     command = [sys.executable, "-m", "wavloc.cli", "download", "set", "--entry", text]
     command += ["--cache", str(cache)]
     runs = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    told = [run.communicate(timeout=300)[1] for run in runs]
-    assert [run.returncode for run in runs] == [0, 0], told
+    messages = [run.communicate(timeout=300)[1] for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], messages
     assert content(cache) == CONTENT
     assert len(server.requests) == 1
 
 
-def test_half_unpacked_archive_of_a_killed_run_is_removed(server: Server, cache: Path) -> None:
-    half = cache / "set" / ".a.k1ll3d" / "a" / "data"
-    half.mkdir(parents=True)
-    (half / "noise.bin").write_bytes(CONTENT[:1000])
+def test_partly_unpacked_archive_of_a_killed_run_is_removed(server: Server, cache: Path) -> None:
+    partial = cache / "set" / ".a.k1ll3d" / "a" / "data"
+    partial.mkdir(parents=True)
+    (partial / "noise.bin").write_bytes(CONTENT[:1000])
     fetch.fetch("set", entry(server), cache, FAST)
     assert [path.parent.parent.name for path in cache.rglob("noise.bin")] == ["a"]
 
 
-def test_lock_is_held_while_another_downloads(server: Server, cache: Path) -> None:
+def test_run_waits_for_the_lock_of_another(server: Server, cache: Path) -> None:
     with files.lock(cache / ".set.lock"):
         waiting = threading.Thread(target=fetch.fetch, args=("set", entry(server), cache, FAST))
         waiting.start()
@@ -244,7 +244,7 @@ def test_lock_is_held_while_another_downloads(server: Server, cache: Path) -> No
     assert content(cache) == CONTENT
 
 
-def test_space_is_asked_for_before_the_download(
+def test_disk_space_is_checked_before_the_download(
     server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = shutil.disk_usage(cache.parent)._replace(free=500_000)  # archive, but not its content
@@ -267,10 +267,10 @@ def small_disk(tmp_path: Path):
 
 
 @pytest.mark.parametrize("stage", ["download", "unpack"])
-def test_full_disk_is_one_line(
+def test_full_disk_is_a_one_line_error(
     server: Server, small_disk: Path, stage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Somebody else fills the disk after it was found to have space."""
+    """The disk fills up after the check of its space."""
     monkeypatch.setattr(archives, "require_space", lambda *_: None)
     monkeypatch.setattr("wavloc.datasets.fetch.http.require_space", lambda *_: None)
     root = "" if stage == "download" else str(server.folder)
@@ -281,12 +281,24 @@ def test_full_disk_is_one_line(
     assert not (small_disk / "set" / "manifest.json").exists()
 
 
+@pytest.mark.parametrize("stated", [True, False])
+def test_size_is_bounded_while_it_comes(server: Server, cache: Path, stated: bool) -> None:
+    server.stated = stated
+    small = {"max_gib": 300_000 / 2**30}  # the archive has 400 kB
+    with pytest.raises(WorkError, match=r"a\.zip is larger than 0\.000279 GiB, not downloaded"):
+        fetch.fetch("set", entry(server, **small), cache, FAST)
+    assert [path.name for path in (cache / "downloads" / "set").iterdir()] == []
+    assert len(server.requests) == 1
+    fetch.fetch("set", entry(server), cache, FAST)
+    assert content(cache) == CONTENT
+
+
 # Unpacking
 
 
 @pytest.mark.parametrize("member", ["../evil", "/etc/evil", "a/../../evil", "..\\evil", "c:evil"])
 @pytest.mark.parametrize("kind", ["zip", "tar.gz", "whl"])
-def test_members_that_lead_out_are_refused(tmp_path: Path, member: str, kind: str) -> None:
+def test_members_outside_the_folder_are_refused(tmp_path: Path, member: str, kind: str) -> None:
     path = tmp_path / f"bad.{kind}"
     if kind == "tar.gz":
         with tarfile.open(path, "w:gz") as archive:
@@ -326,15 +338,15 @@ def test_links_are_refused(tmp_path: Path) -> None:
             archives.unpack(tmp_path / name, tmp_path / "out")
 
 
-def test_size_is_bounded_whatever_an_archive_states(tmp_path: Path) -> None:
+def test_size_is_bounded_even_if_an_archive_lies(tmp_path: Path) -> None:
     path = tmp_path / "bomb.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("zeros", bytes(10**6))
     with pytest.raises(WorkError, match=r"bomb\.zip: unpacks to more than .* 'zeros'"):
         archives.unpack(path, tmp_path / "out", most_bytes=10**5)
     lying = bytearray(path.read_bytes())
-    at = lying.rindex(b"PK\x01\x02") + 24  # stated size in the directory at the end
-    lying[at : at + 4] = (1000).to_bytes(4, "little")
+    offset = lying.rindex(b"PK\x01\x02") + 24  # stated size in the directory at the end
+    lying[offset : offset + 4] = (1000).to_bytes(4, "little")
     path.write_bytes(lying)
     with pytest.raises(WorkError, match=r"bomb\.zip: damaged"):
         archives.unpack(path, tmp_path / "out2", most_bytes=10**5)
@@ -349,7 +361,7 @@ DAMAGE = ("truncated", "no archive", "empty")
     [(name, damage) for name in ("a.zip", "a.tar", "a.tar.gz") for damage in DAMAGE]
     + [("a.zip", "flipped"), ("a.tar.gz", "flipped")],  # a plain tar has no checksum of content
 )
-def test_damage_names_archive(tmp_path: Path, name: str, damage: str) -> None:
+def test_damaged_archive_is_named(tmp_path: Path, name: str, damage: str) -> None:
     path = tmp_path / name
     if name == "a.zip":
         make_zip(path)
@@ -379,22 +391,38 @@ def test_damage_names_archive(tmp_path: Path, name: str, damage: str) -> None:
         ({"urls": []}, "needs archives .* and urls or root"),
         ({"archives": {"a.zip": "sha256:12"}}, r"archives\.a\.zip: 'sha256:12', expected"),
         ({"archives": {"../a.zip": None}}, "not a plain file name"),
+        ({"archives": {"..": None}}, "not a plain file name"),
+        ({"archives": {".zip": None}}, "not a plain file name"),
+        ({"archives": {"a.zip": 12}}, r"archives\.a\.zip: '12', expected null"),
+        ({"archives": ["a.zip"]}, r"archives: \['a\.zip'\], expected name: checksum"),
+        ({"urls": "http://127.0.0.1"}, "urls: 'http://127.0.0.1', expected a list"),
+        ({"max_gib": "big"}, "max_gib: 'big', expected a number above 0 to 1,000,000 GiB"),
+        ({"max_gib": -1}, "max_gib: -1, expected"),
+        ({"max_gib": float("nan")}, "max_gib: nan, expected"),
+        ({"max_gib": True}, "max_gib: True, expected"),
+        ({"root": 3}, "root: 3, expected text"),
     ],
 )
-def test_mistakes_in_an_entry_are_named(change: dict, words: str) -> None:
+def test_errors_in_an_entry_are_named(change: dict, words: str) -> None:
     good = {"archives": {"a.zip": None}, "urls": ["http://127.0.0.1:9"]}
     with pytest.raises(InputError, match=words):
         fetch.read_entry("set", good | change)
 
 
-def test_command_is_one_line_when_it_fails(server: Server, cache: Path, tmp_path: Path, capsys):
+@pytest.mark.parametrize("name", ["../set", "/set", "", ".", "a/b"])
+def test_an_entry_cannot_lead_out_of_the_cache(name: str) -> None:
+    with pytest.raises(InputError, match=r"expected letters, digits and _ \. \+ -, not a path"):
+        fetch.read_entry(name, {"archives": {"a.zip": None}, "urls": ["http://127.0.0.1:9"]})
+
+
+def test_failing_command_prints_one_line(server: Server, cache: Path, tmp_path: Path, capsys):
     file = tmp_path / "set.yaml"
     file.write_text(json.dumps({"download": entry(server)}))
     command = ["download", "set", "--entry", str(file), "--cache", str(cache)]
     assert cli.main(command) == 0
-    told = capsys.readouterr().err.splitlines()
-    assert told[0].startswith("a.zip: 400")
-    assert "licence: free" in told[-1]
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("a.zip: 400")
+    assert "licence: free" in lines[-1]
     command[1], server.refuse = "other", [404]
     assert cli.main(command) == 1
     assert len(capsys.readouterr().err.splitlines()) == 1

@@ -1,4 +1,4 @@
-"""Dry sound: the container, every source, and what the readers do to the waveform."""
+"""Dry sound: the container, every source, and the processing of the waveform."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from wavloc.datasets.sound import (
     embedded_music,
     embedded_speech,
     librispeech,
-    packages,
     synthetic,
     voices,
 )
@@ -53,7 +52,7 @@ def flac(root: Path, speaker: int, samples: np.ndarray, rate: int = RATE, number
 # The container
 
 
-def items() -> list[corpus.Item]:
+def two_items() -> list[corpus.Item]:
     return [
         corpus.Item("a", "s1", "train", tone(0.1)),
         corpus.Item("b", "s2", "test", tone(0.2, 300), title="Second"),
@@ -61,12 +60,12 @@ def items() -> list[corpus.Item]:
 
 
 def test_corpus_round_trip(tmp_path: Path) -> None:
-    corpus.write(tmp_path / "c", "speech", items(), {"licence": "none"})
+    corpus.write(tmp_path / "c", "speech", two_items(), {"licence": "none"})
     loaded = corpus.Corpus.load(tmp_path / "c")
     assert loaded.items["speaker"].tolist() == ["s1", "s2"]
     assert loaded.meta == {"licence": "none", "sample_rate": RATE}
-    np.testing.assert_array_equal(loaded.audio(1), items()[1].samples)
-    np.testing.assert_array_equal(loaded.select("test").audio(0), items()[1].samples)
+    np.testing.assert_array_equal(loaded.audio(1), two_items()[1].samples)
+    np.testing.assert_array_equal(loaded.select("test").audio(0), two_items()[1].samples)
     with pytest.raises(InputError, match="no items in split 'valid'"):
         loaded.select("valid")
 
@@ -74,7 +73,7 @@ def test_corpus_round_trip(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["audio.npy", "items.parquet", "meta.json"])
 @pytest.mark.parametrize("damage", ["missing", "truncated"])
 def test_damaged_corpus_is_named(tmp_path: Path, name: str, damage: str) -> None:
-    corpus.write(tmp_path / "c", "speech", items(), {})
+    corpus.write(tmp_path / "c", "speech", two_items(), {})
     path = tmp_path / "c" / name
     if damage == "missing":
         path.unlink()
@@ -85,7 +84,7 @@ def test_damaged_corpus_is_named(tmp_path: Path, name: str, damage: str) -> None
 
 
 def test_corpus_with_too_few_samples_is_named(tmp_path: Path) -> None:
-    corpus.write(tmp_path / "c", "speech", items(), {})
+    corpus.write(tmp_path / "c", "speech", two_items(), {})
     np.save(tmp_path / "c" / "audio.npy", np.zeros(100, np.float32))
     with pytest.raises(InputError, match=r"audio\.npy: \(100,\) samples, expected \(4800,\)"):
         corpus.Corpus.load(tmp_path / "c")
@@ -108,13 +107,13 @@ def test_unknown_source_is_refused_by_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["speech", "music"])
 def test_synthetic_is_deterministic(kind: str, tmp_path: Path) -> None:
     options = {"voices": 4, "utterances_per_voice": 1, "songs": 1, "seconds": 3}
-    first, again, other = (
+    first, again, changed = (
         synthetic.collect(kind, options, tmp_path, seed)[0] for seed in (0, 0, 1)
     )
-    for one, two, three in zip(first, again, other, strict=True):
-        np.testing.assert_array_equal(one.samples, two.samples)
-        assert one.samples.shape != three.samples.shape or (one.samples != three.samples).any()
-        assert np.abs(one.samples).max() == pytest.approx(0.7)
+    for item, same, different in zip(first, again, changed, strict=True):
+        np.testing.assert_array_equal(item.samples, same.samples)
+        assert not np.array_equal(item.samples, different.samples)
+        assert np.abs(item.samples).max() == pytest.approx(0.7)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -133,15 +132,15 @@ def test_prepare_writes_a_corpus_with_its_source(tmp_path: Path) -> None:
 def test_librispeech_layout_round_trip(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     count = 2048 + 90 * 512  # whole frames of the trimmer
-    said = {speaker: 0.2 * rng.standard_normal(count).clip(-4, 4) for speaker in (19, 26, 103)}
-    for speaker, samples in said.items():
+    written = {speaker: 0.2 * rng.standard_normal(count).clip(-4, 4) for speaker in (19, 26, 103)}
+    for speaker, samples in written.items():
         librispeech.write_utterance(tmp_path / "dev-mini", str(speaker), "5", 0, samples)
-    found, meta = librispeech.collect("speech", {"root": str(tmp_path)}, tmp_path, 0)
-    assert [item.speaker for item in found] == ["19", "26", "103"]
-    assert [item.id for item in found] == ["19-5-0000", "26-5-0000", "103-5-0000"]
+    items, meta = librispeech.collect("speech", {"root": str(tmp_path)}, tmp_path, 0)
+    assert [item.speaker for item in items] == ["19", "26", "103"]
+    assert [item.id for item in items] == ["19-5-0000", "26-5-0000", "103-5-0000"]
     assert meta["counts"]["kept"] == meta["counts"]["files"] == 3
-    for item in found:  # noise has no silence to trim: the high-pass and 16 bits remain
-        expected = audio.highpass(said[int(item.speaker)].astype(np.float32), 50.0, RATE)
+    for item in items:  # noise is not trimmed; it is high-passed and has 16 bits
+        expected = audio.highpass(written[int(item.speaker)].astype(np.float32), 50.0, RATE)
         np.testing.assert_allclose(item.samples, expected, atol=2e-4)
 
 
@@ -150,8 +149,8 @@ def test_one_subset_of_several_and_its_counts(tmp_path: Path) -> None:
         for speaker in speakers:
             flac(tmp_path / "LibriSpeech" / subset, speaker, tone(3))
     options = {"root": str(tmp_path), "subset": "test-clean", "expect": {"files": 4, "speakers": 4}}
-    found, meta = librispeech.collect("speech", options, tmp_path, 0)
-    assert [item.speaker for item in found] == ["61", "121", "237", "260"]
+    items, meta = librispeech.collect("speech", options, tmp_path, 0)
+    assert [item.speaker for item in items] == ["61", "121", "237", "260"]
     assert meta["counts"]["kept_by_split"] == {"train": 0, "valid": 1, "test": 3}
     options["expect"] = {"files": 2620}
     with pytest.raises(InputError, match=r"4 files, expected 2620 \(sound\.speech\.expect"):
@@ -162,12 +161,12 @@ def test_one_subset_of_several_and_its_counts(tmp_path: Path) -> None:
         librispeech.collect("speech", {"root": str(tmp_path), "subset": "test-other"}, tmp_path, 0)
 
 
-def test_short_utterances_are_counted_not_kept(tmp_path: Path) -> None:
+def test_short_utterances_are_dropped_and_counted(tmp_path: Path) -> None:
     flac(tmp_path, 1, tone(0.9))
     flac(tmp_path, 2, np.concatenate([tone(1.0), np.zeros(2 * RATE, np.float32)]))
     flac(tmp_path, 3, tone(2.5))
-    found, meta = librispeech.collect("speech", {"root": str(tmp_path)}, tmp_path, 0)
-    assert [item.speaker for item in found] == ["3"]
+    items, meta = librispeech.collect("speech", {"root": str(tmp_path)}, tmp_path, 0)
+    assert [item.speaker for item in items] == ["3"]
     assert meta["counts"]["shorter_than_1_s"] == 1
     assert meta["counts"]["short_after_trimming"] == 1
 
@@ -196,14 +195,14 @@ def test_missing_and_empty_folders_are_named(tmp_path: Path) -> None:
             librispeech.collect("speech", {"root": str(root)}, tmp_path, 0)
 
 
-def test_published_test_speakers_where_they_are_there() -> None:
+def test_published_split_is_used_if_its_speakers_exist() -> None:
     speakers = ["61", "121", "237", "260", "672", "908", "1089", "1188"]
     split = librispeech.split_speakers(speakers, 0.2, 0.1)
     assert {name for name in speakers if split[name] == "test"} == {"61", "121", "237"}
     assert {name for name in speakers if split[name] == "valid"} == {"260", "672", "908"}
 
 
-def test_hash_split_has_the_stated_shares_and_no_memory_of_order() -> None:
+def test_hash_split_has_the_stated_fractions_in_any_order() -> None:
     speakers = [str(k) for k in range(100, 140)]
     split = librispeech.split_speakers(speakers, 0.2, 0.1)
     assert [list(split.values()).count(name) for name in ("test", "valid", "train")] == [8, 4, 28]
@@ -228,8 +227,8 @@ def test_highpass_removes_rumble_and_keeps_speech(tmp_path: Path) -> None:
     flac(tmp_path, 2, high)
     (item, _), _ = librispeech.collect("speech", {"root": str(tmp_path)}, tmp_path, 0)
     level = np.abs(np.fft.rfft(item.samples * np.hanning(len(item.samples))))
-    at = np.fft.rfftfreq(len(item.samples), 1 / RATE)
-    assert level[at < 30].max() < 0.02 * level.max()
+    hz = np.fft.rfftfreq(len(item.samples), 1 / RATE)
+    assert level[hz < 30].max() < 0.02 * level.max()
 
 
 def test_real_speech_of_251_speakers(shared: Path) -> None:
@@ -249,7 +248,7 @@ def test_real_speech_of_251_speakers(shared: Path) -> None:
 # Embedded speech
 
 
-def test_sentences_are_many_and_no_split_shares_one() -> None:
+def test_splits_share_no_sentence() -> None:
     per_split = [sentences(split) for split in corpus.SPLITS]
     assert len(set(itertools.chain(*per_split))) == sum(map(len, per_split)) >= 400
     for one, two in itertools.combinations(per_split, 2):
@@ -265,7 +264,7 @@ def test_voices_are_split_in_proportion(count: int, sizes: list[int]) -> None:
     assert [list(split_of.values()).count(name) for name in corpus.SPLITS] == sizes
 
 
-def test_voice_grid_is_diverse_and_a_longer_one_goes_on() -> None:
+def test_voice_grid_is_diverse_and_longer_grids_extend_it() -> None:
     grid = voices.grid(16, 0)
     assert grid[:6] == voices.grid(6, 0)
     assert len(set(grid)) == 16
@@ -281,16 +280,16 @@ def test_each_split_has_low_and_high_voices_by_default() -> None:
         assert min(pitch) < 0.81 < max(pitch)
 
 
-def test_no_sentence_twice_while_there_are_others() -> None:
+def test_sentences_repeat_only_after_all_are_used() -> None:
     split_of = embedded_speech.split_voices(16)
     texts = embedded_speech.plan(split_of, 12, 0)
-    said = list(itertools.chain(*texts.values()))
-    assert len(set(said)) == len(said) == 16 * 12
+    used = list(itertools.chain(*texts.values()))
+    assert len(set(used)) == len(used) == 16 * 12
     for speaker, own in texts.items():
         assert set(own) <= set(sentences(split_of[speaker]))
 
 
-def test_stretch_moves_a_peak_and_one_changes_nothing() -> None:
+def test_stretch_moves_a_peak_and_factor_1_changes_nothing() -> None:
     spectrum = np.random.default_rng(0).standard_normal((601, 3)).astype(np.float32)
     np.testing.assert_array_equal(voices.stretch(spectrum, 1.0), spectrum)
     np.testing.assert_array_equal(voices.stretch(spectrum, 1.0, nearest=True), spectrum)
@@ -306,17 +305,15 @@ def test_pitch_is_scaled_about_its_mean_where_voiced() -> None:
     np.testing.assert_allclose(changed, [0, 100 / 2**0.5, 100, 100 * 2**0.5], rtol=1e-5)
 
 
-def test_embedded_speech_without_any_network(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_embedded_speech_needs_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*args: object, **kwargs: object) -> None:
         raise AssertionError("the embedded speech must not open a socket")
 
     monkeypatch.setattr(socket, "socket", refuse)
     monkeypatch.setattr(socket, "create_connection", refuse)
     options = {"voices": 3, "utterances_per_voice": 1}
-    found, meta = embedded_speech.collect("speech", options, tmp_path / "one", 0)
-    assert [(item.speaker, item.split) for item in found] == [
+    items, meta = embedded_speech.collect("speech", options, tmp_path / "one", 0)
+    assert [(item.speaker, item.split) for item in items] == [
         ("1001", "train"),
         ("1002", "test"),
         ("1003", "valid"),
@@ -324,17 +321,17 @@ def test_embedded_speech_without_any_network(
     assert meta["package"] == "hibari-tts"
     assert "Apache-2.0" in meta["licence"]
     assert "Kokoro-82M" in meta["licence"]
-    for item in found:
+    for item in items:
         assert item.samples.dtype == np.float32
         assert len(item.samples) > RATE
         assert np.std(item.samples) > 0.02
         assert np.isfinite(item.samples).all()
-    assert pitch_hz(found[1].samples) > 1.4 * pitch_hz(found[0].samples)
+    assert pitch_hz(items[1].samples) > 1.4 * pitch_hz(items[0].samples)
 
     def files_below(root: Path) -> dict[Path, bytes]:
         return {path.relative_to(root): path.read_bytes() for path in root.rglob("*.flac")}
 
-    # A second cache has the same bytes; in an interrupted one only what is missing is made.
+    # A second cache has the same bytes; an interrupted one is completed.
     embedded_speech.collect("speech", options, tmp_path / "two", 0)
     assert files_below(tmp_path / "one") == files_below(tmp_path / "two")
     kept, lost, _ = sorted((tmp_path / "two").rglob("*.flac"))
@@ -353,7 +350,7 @@ def test_impossible_counts_are_refused(options: dict, tmp_path: Path) -> None:
         embedded_speech.collect("speech", options, tmp_path, 0)
 
 
-def test_another_model_is_refused_with_the_pin(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_model_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(voices, "MODEL_SHA256", "0" * 64)
     with pytest.raises(InputError, match=r"pip install hibari-tts==0\.2\.1"):
         voices.check_model()
@@ -368,7 +365,7 @@ def test_every_composition_has_percussion_throughout() -> None:
         song = composer.compose(number, 20, 0)
         styles.add(song.style)
         drums = [note.start_s for note in song.notes if note.channel == composer.DRUMS]
-        assert np.diff([0, *drums, 20]).max() < 0.5  # never half a second without a stroke
+        assert np.diff([0, *drums, 20]).max() < 0.5  # no half second without percussion
         assert {composer.LEAD, composer.BASS, composer.PAD} < {note.channel for note in song.notes}
         assert all(0 < note.key < 128 and 0 < note.velocity < 128 for note in song.notes)
         assert 84 <= song.tempo <= 132
@@ -381,34 +378,34 @@ def test_composer_is_deterministic() -> None:
     assert composer.compose(0, 30, 0).notes != composer.compose(1, 30, 0).notes
 
 
-def test_failing_fetch_names_the_cure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packages.sys, "executable", str(tmp_path / "no-python"))
+def test_failed_fetch_tells_a_cure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded_music.sys, "executable", str(tmp_path / "no-python"))
     with pytest.raises(WorkError, match="--config music=synthetic") as caught:
-        packages.soundfont(tmp_path)
+        embedded_music.soundfont(tmp_path)
     assert f"put TimGM6mb.sf2 (from its wheel) at {tmp_path}" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.rglob("*.sf2"))
 
 
-def test_another_soundfont_is_refused(tmp_path: Path) -> None:
+def test_wrong_soundfont_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "packages" / "TimGM6mb.sf2"
     path.parent.mkdir()
     path.write_bytes(b"RIFF")
     with pytest.raises(InputError, match=f"{re.escape(str(path))}: sha256 .* expected 82475b91"):
-        packages.soundfont(tmp_path)
+        embedded_music.soundfont(tmp_path)
 
 
 @pytest.mark.network
 def test_embedded_music(tmp_path: Path) -> None:
     options = {"songs": 2, "seconds": 8}
     try:
-        found, meta = embedded_music.collect("music", options, tmp_path, 0)
+        items, meta = embedded_music.collect("music", options, tmp_path, 0)
     except WorkError as error:
         pytest.skip(f"no package index: {error}")
     again, _ = embedded_music.collect("music", options, tmp_path, 0)
-    assert meta["soundfont_sha256"] == packages.SOUNDFONT_SHA256
+    assert meta["soundfont_sha256"] == embedded_music.SOUNDFONT_SHA256
     assert re.fullmatch("[0-9a-f]{64}", meta["synthesizer_sha256"])
-    for one, two in zip(found, again, strict=True):
+    for one, two in zip(items, again, strict=True):
         np.testing.assert_array_equal(one.samples, two.samples)
         assert one.samples.shape == (8 * RATE,)
         assert np.abs(one.samples).max() == pytest.approx(0.7, abs=1e-4)

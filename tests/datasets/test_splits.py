@@ -40,7 +40,7 @@ def twin(seed: int = 0, **options: object) -> Dataset:
 
 
 def utterances(scenes: Scenes) -> set[int]:
-    """Which utterances sound in a take of the fixture's corpus."""
+    """Which utterances of the fixture's corpus are in a take."""
     return set(np.unique(np.abs(scenes.dry)).astype(int).tolist()) - {0}
 
 
@@ -70,7 +70,7 @@ def test_twin_leaves_out_both_takes_of_a_number_and_their_extension() -> None:
     assert {track + "_sim" for track in split.train if "_sim" not in track} < set(split.train)
 
 
-def test_track_that_no_split_tests_on_is_named() -> None:
+def test_track_without_a_test_split_is_named() -> None:
     with pytest.raises(InputError, match="tests on track 'music3_sim', expected one of music1"):
         twin().split_of("music3_sim")
     with pytest.raises(InputError, match="expected one of test"):
@@ -89,7 +89,7 @@ def test_training_never_has_an_utterance_of_the_test_take(sounds) -> None:
         assert not set.union(*tested) & set.union(*trained)
 
 
-def test_too_few_utterances_to_share_out_are_refused(sounds) -> None:
+def test_fewer_utterances_than_takes_are_refused(sounds) -> None:
     few = dataclasses.replace(sounds["speech"], items=sounds["speech"].items[:3])
     with pytest.raises(InputError, match="has 3 utterances, expected at least 4"):
         twin().scenes("speech1", sounds | {"speech": few})
@@ -98,7 +98,7 @@ def test_too_few_utterances_to_share_out_are_refused(sounds) -> None:
 # The extension
 
 
-def test_extension_has_the_programme_of_its_take_at_other_places(sounds) -> None:
+def test_extension_has_the_sound_of_its_take_at_other_positions(sounds) -> None:
     dataset = twin()
     for take in ("music2", "speech3"):
         real, made = dataset.scenes(take, sounds), dataset.scenes(take + "_sim", sounds)
@@ -136,8 +136,7 @@ def test_extension_draws_inside_its_limits(sounds) -> None:
     assert (twin(sim_t60_high_s=0).scenes("music1_sim", sounds).t60_s == 0).all()
 
 
-def test_share_takes_a_part_of_the_same_frames(sounds) -> None:
-    """A smaller share is a subset of a larger one, frame by frame the same."""
+def test_smaller_share_is_a_subset(sounds) -> None:
     whole = twin().scenes("speech1_sim", sounds)
     half, fifth = (twin(sim_share=s).scenes("speech1_sim", sounds) for s in (0.5, 0.2))
     assert [len(half), len(fifth)] == [round(0.5 * len(whole)), round(0.2 * len(whole))]
@@ -149,17 +148,19 @@ def test_share_takes_a_part_of_the_same_frames(sounds) -> None:
     assert np.array_equal(half.start, whole.start[chosen])
 
 
-def test_share_above_one_takes_frames_again_at_other_places(sounds) -> None:
+def test_share_above_one_repeats_frames_at_other_positions(sounds) -> None:
     whole, more = (twin(sim_share=s).scenes("speech1_sim", sounds) for s in (1.0, 2.5))
     assert len(more) == round(2.5 * len(whole))
-    assert (np.diff(more.table["frame"]) >= 0).all()  # in time, so that the end can be held out
+    assert (
+        np.diff(more.table["frame"]) >= 0
+    ).all()  # in time order, so that the end can be held out
     assert set(np.bincount(more.table["frame"])) == {2, 3}
     assert len(np.unique(more.source, axis=0)) == len(more)
     shared = (more.source[:, None] == whole.source).all(-1).any(0)
     assert shared.all()
 
 
-def test_every_track_and_seed_draws_anew(sounds) -> None:
+def test_every_track_and_seed_has_its_own_draws(sounds) -> None:
     drawn = [
         twin(seed).scenes(track, sounds).source
         for seed, track in (
@@ -169,12 +170,12 @@ def test_every_track_and_seed_draws_anew(sounds) -> None:
             (1, "music1_sim"),
         )
     ]
-    for k, one in enumerate(drawn):
-        for other in drawn[:k]:
-            assert np.linalg.norm(one - other, axis=1).min() > 0.01
+    for k, source in enumerate(drawn):
+        for earlier in drawn[:k]:
+            assert np.linalg.norm(source - earlier, axis=1).min() > 0.01
 
 
-def test_extension_is_rendered_alike_and_without_silence(sounds, tmp_path) -> None:
+def test_extension_is_reproducible_and_without_silence(sounds, tmp_path) -> None:
     dataset = twin(seconds=2, max_order=1, margin=100)
     for name in ("a", "b"):
         render.render(dataset.scenes("speech2_sim", sounds), tmp_path / name, seed=0)

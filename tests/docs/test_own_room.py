@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -104,7 +105,7 @@ def listed(tmp_path: Path) -> Path:
 
 
 def command(listed: Path, *more: object) -> list[str]:
-    words = ["my-room", "--mics", listed, "--room", 4, 3, 2.5, "--corner", 2, -1, 0, *more]
+    words = ["own-room", "--mics", listed, "--room", 4, 3, 2.5, "--corner", 2, -1, 0, *more]
     return [str(word) for word in words]
 
 
@@ -134,7 +135,7 @@ def test_profile_shows_the_room_and_nothing_else(root, listed, tmp_path) -> None
     specs = [*loaded["tables"].values(), *loaded["figures"].values()]
     assert all(spec["mics"] in (5, [5]) for spec in specs)
     assert "start" not in loaded["methods"]["wav2pos"]
-    assert yaml.safe_load(out.read_text())["shown"] == loaded["shown"]
+    assert yaml.safe_load(out.read_text())["outputs"] == loaded["outputs"]
 
 
 def test_profile_of_a_fine_tuning_has_the_sizes_of_its_model(root, listed, tmp_path) -> None:
@@ -174,7 +175,7 @@ def test_profile_errors_are_one_line(
 def test_no_other_config_is_written_over(listed, tmp_path, capsys) -> None:
     (tmp_path / "smoke.yaml").write_text("profile: smoke\n")
     for name, words in (
-        ("smoke.yaml", "not made by my-room"),
+        ("smoke.yaml", "not made by own-room"),
         ("my room.yaml", "expected NAME.yaml"),
         ("data.yaml", "expected NAME.yaml"),
         ("room.csv", "expected NAME.yaml"),
@@ -195,7 +196,7 @@ def test_the_page_leads_to_a_map_a_model_and_positions(root: Path, tmp_path: Pat
     folder = fresh(root, tmp_path / "wavloc")
     reader = Reader(root / "docs" / "own_room.md", folder)
     run = "snakemake --cores 2 --configfile config/"
-    reader.type("wavloc my-room --mics mics.csv --room 6 5 2.7 --t60 0.2 0.4 --snr 20 --out")
+    reader.type("wavloc own-room --mics mics.csv --room 6 5 2.7 --t60 0.2 0.4 --snr 20 --out")
     reader.type(run + "smoke.yaml")
     results = folder / "results/my_room_look"
     table = pd.read_csv(results / "tables/room_accuracy.csv").set_index(["method", "metric"])
@@ -213,9 +214,12 @@ def test_the_page_leads_to_a_map_a_model_and_positions(root: Path, tmp_path: Pat
     (planned,) = reader.type(run + "my_room.yaml", "--dry-run", "--quiet", "host")
     assert "results/my_room/figures/room_map.png" in planned
     assert "luvira" not in planned
-    (planned,) = reader.type("snakemake --cores 8", "--dry-run", "--printshellcmds")
-    assert '"train": 20000' in planned
-    assert '"epochs": 500' in planned
+    (planned,) = reader.type("snakemake --cores 8", "--dry-run", "--quiet", "host")
+    assert "results/my_room/figures/room_map.png" in planned
+    profiles = [folder / "config" / name for name in ("twin.yaml", "my_room.yaml")]
+    full = config.load(*profiles, folder / "full.yaml")
+    assert full["datasets"]["own_room"]["options"]["train"] == 20000
+    assert full["methods"]["wav2pos"]["options"]["epochs"] == 500
     (folder / "results/my_room").mkdir()
     results.joinpath("models").rename(folder / "results/my_room/models")
 
@@ -227,9 +231,9 @@ def test_the_page_leads_to_a_map_a_model_and_positions(root: Path, tmp_path: Pat
     assert (positions["status"] == "ok").any()
     assert (folder / "track.png").is_file()
 
-    reader.type("wavloc my-room --mics mics.csv --room 6 5 2.7 --t60 0.2 0.4 --snr 20 --model")
+    reader.type("wavloc own-room --mics mics.csv --room 6 5 2.7 --t60 0.2 0.4 --snr 20 --model")
     (planned,) = reader.type(run + "my_room_tuned.yaml", "--dry-run", "--printshellcmds")
-    begun = [line for line in planned.splitlines() if "train --method wav2pos" in line]
+    begun = re.findall("wavloc train .*--method wav2pos .*", planned)
     assert len(begun) == 1
     assert "--start results/my_room/models/own_room/speakers/wav2pos" in begun[0]
     assert "--pretrained" not in begun[0]

@@ -34,4 +34,4 @@ def test_gain_of_halved_noise_is_six_decibels() -> None:
     assert np.isnan(table.loc[("deaf", "si_sdr_gain"), "value"])
     assert "does not reconstruct" in table.loc[("deaf", "si_sdr_gain"), "note"]
     with pytest.raises(InputError, match="source positions differ"):
-        denoising.gain_db(better, noisy, anechoic_frames(6, seed=1))
+        denoising.gain_db(better.audio, noisy, anechoic_frames(6, seed=1))

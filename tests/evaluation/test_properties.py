@@ -10,8 +10,9 @@ import pytest
 from helpers.frames import anechoic_frames
 from helpers.networks import SMALL_OPTIONS as PREDICTED
 from helpers.networks import with_model
-from wavloc import methods, plugins
+from wavloc import plugins
 from wavloc.evaluation.properties import measure
+from wavloc.methods import registry
 
 SMALL = PREDICTED | {
     "dinn": {"channels": [4, 4, 4, 4], "recurrent": 8},
@@ -21,19 +22,19 @@ SMALL = PREDICTED | {
 
 @pytest.mark.parametrize("name", sorted(set(plugins.modules("methods")) - {"ngcc_phat"}))
 def test_methods_are_as_they_say(name: str) -> None:
-    """Order of microphones and their number: what a class says agrees with what it does."""
+    """Order of microphones and their number: what its entry says agrees with what it does."""
     frames = anechoic_frames(12)
     noise = np.random.default_rng(0).standard_normal(frames.audio.shape)
     frames.audio += (0.6 * frames.audio.std() * noise).astype(np.float32)  # delays disagree a bit
-    method = methods.create(name, {"options": SMALL.get(name, {})})
-    found = measure(with_model(method, frames), frames)
-    assert found["permutation_invariant"] == method.permutation_invariant, found
-    assert found["variable_mics"] == method.variable_mics
+    method = registry.create(registry.Entry(name, options=SMALL.get(name, {})))
+    measured, entry = measure(with_model(method, frames), frames), registry.named(name)
+    assert measured["permutation_invariant"] == entry.permutation_invariant, measured
+    assert measured["variable_mics"] == entry.variable_mics
 
 
 def test_a_wrong_claim_is_found_out() -> None:
     frames = anechoic_frames(8)
-    method = methods.create("srp_phat")
+    method = registry.create(registry.Entry("srp_phat"))
     honest = method.estimate
 
     def by_order(granted, setup):
@@ -45,6 +46,6 @@ def test_a_wrong_claim_is_found_out() -> None:
     assert not measure(method, frames)["permutation_invariant"]
     few = frames.select(np.arange(8))
     few = dataclasses.replace(few, audio=few.audio[:, :4], mic_positions=few.mic_positions[:4])
-    refused = measure(methods.create("srp_phat"), few)
+    refused = measure(registry.create(registry.Entry("srp_phat")), few)
     assert refused["permutation_invariant"] is None
     assert "at least 5 microphones" in refused["reason"]

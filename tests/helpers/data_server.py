@@ -1,4 +1,4 @@
-"""A server of archives on 127.0.0.1 with basic authentication, ranges, and faults on request."""
+"""A server of archives on 127.0.0.1 with basic authentication, ranges and failures on request."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ class Server(ThreadingHTTPServer):
         self.refuse: list[int] = []  # status of the next answers
         self.redirect: dict[str, str] = {}  # path -> address
         self.ranges = True
+        self.stated = True  # whether answers state their length
 
     @property
     def url(self) -> str:
@@ -55,7 +56,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._end(416)
         self.send_response(206 if first else 200)
         self.send_header("ETag", tag)
-        self.send_header("Content-Length", str(len(body) - first))
+        if server.stated:
+            self.send_header("Content-Length", str(len(body) - first))
         if first:
             self.send_header("Content-Range", f"bytes {first}-{len(body) - 1}/{len(body)}")
         self.end_headers()

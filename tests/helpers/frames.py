@@ -7,6 +7,7 @@ import pandas as pd
 
 from wavloc.frames import FRAME_SAMPLES, Frames
 from wavloc.geometry import LUVIRA_MICS, distances
+from wavloc.simulation import mixtures
 
 
 def anechoic_frames(
@@ -31,3 +32,9 @@ def anechoic_frames(
         table=pd.DataFrame({"frame": np.arange(count), "time_s": 0.064 * np.arange(count)}),
         sample_rate=16000,
     )
+
+
+def mixture(count: int = 8, sources: int = 2, seed: int = 0) -> Frames:
+    """Frames in which several sources sound at once."""
+    frames = anechoic_frames(count, seed=seed)
+    return mixtures.mixed(frames, anechoic_frames(40, seed=99), np.full(count, sources), seed)

@@ -44,6 +44,41 @@ NETWORKS = {
 }
 
 
+def seeded(*shape: int, seed: int = 0) -> torch.Tensor:
+    """Standard normal numbers."""
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def sound_and_positions(mics: int, samples: int = 128) -> tuple[torch.Tensor, torch.Tensor]:
+    """Random audio (2, mics, samples) and positions (2, mics, 3)."""
+    generator = torch.Generator().manual_seed(3)
+    audio = torch.randn(2, mics, samples, generator=generator)
+    return audio, torch.randn(2, mics, 3, generator=generator)
+
+
+def shake(network: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
+    """Random weights and statistics large enough that every part moves the output; eval mode."""
+    torch.manual_seed(seed)
+    for value in network.parameters():
+        torch.nn.init.normal_(value, std=0.2) if value.ndim > 1 else value.data.normal_(0.5, 0.3)
+    for name, value in network.named_buffers():
+        if name.endswith("running_mean"):
+            value.normal_(0, 0.2)
+        elif name.endswith("running_var"):
+            value.uniform_(0.5, 1.5)
+    return network.eval()
+
+
+def shaken(module, options: dict, frames: Frames) -> Method:
+    """A method with a model of random weights."""
+    method = module.Method(options)
+    if module is wav2pos and method.options.features == "ngcc":
+        method.correlations.ngcc = NGCC(channels=4, taps=63).eval()
+    with_model(method, frames)
+    shake(getattr(method, "model", method).network)
+    return method
+
+
 FAST = {"schedule": "cosine", "warmup": 0.1, "learning_rate": 0.003}
 
 

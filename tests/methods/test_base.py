@@ -10,8 +10,9 @@ import pytest
 from helpers.frames import anechoic_frames
 from helpers.networks import SMALL_OPTIONS as SMALL
 from helpers.networks import with_model
-from wavloc import methods, plugins
+from wavloc import plugins
 from wavloc.errors import InputError, Refusal
+from wavloc.methods import registry
 from wavloc.setups import Setup, draw_subsets
 
 ALL = sorted(set(plugins.modules("methods")) - {"ngcc_phat"})
@@ -20,12 +21,13 @@ CLASSICAL = ["multilat", "multilat_plus", "srp_phat", "tdoa_grid", "nlls", "line
 
 @pytest.mark.parametrize("name", ALL)
 def test_contract(name: str, tmp_path) -> None:
-    """Labels, options with defaults, positions and status of the right shape, save and load."""
+    """An entry, options with defaults, positions and status of the right shape, save and load."""
     frames = anechoic_frames(5)
-    method = methods.create(name, {"options": SMALL.get(name, {})})
-    assert method.label
-    assert method.reference
-    if method.learned:
+    method = registry.create(registry.Entry(name, options=SMALL.get(name, {})))
+    entry = registry.named(name)
+    assert entry.label
+    assert entry.reference
+    if entry.learned:
         with pytest.raises(InputError, match="must be trained first"):
             method.predict(frames)
         with_model(method, frames)
@@ -41,7 +43,9 @@ def test_contract(name: str, tmp_path) -> None:
 
 def test_ngcc_phat_locates_nothing_itself() -> None:
     frames = anechoic_frames(5)
-    method = with_model(methods.create("ngcc_phat", {"options": SMALL["ngcc_phat"]}), frames)
+    method = with_model(
+        registry.create(registry.Entry("ngcc_phat", options=SMALL["ngcc_phat"])), frames
+    )
     with pytest.raises(Refusal, match="ngcc_phat measures delays and no positions"):
         method.predict(frames)
 
@@ -49,7 +53,7 @@ def test_ngcc_phat_locates_nothing_itself() -> None:
 @pytest.mark.parametrize("name", CLASSICAL)
 def test_clean_sound_is_located(name: str) -> None:
     frames = anechoic_frames(8)
-    position = methods.create(name).predict(frames).position
+    position = registry.create(registry.Entry(name)).predict(frames).position
     error = np.linalg.norm(position - frames.source_position, axis=1)
     assert np.median(error) < 0.02
     assert error.max() < 0.5
@@ -62,7 +66,7 @@ def test_truth_does_not_leak(name: str) -> None:
     changed = dataclasses.replace(
         frames, source_position=frames.source_position + 1, source_audio=frames.source_audio * 0
     )
-    method = methods.create(name)
+    method = registry.create(registry.Entry(name))
     before, after = method.predict(frames).position, method.predict(changed).position
     assert np.array_equal(before, after, equal_nan=True)
 
@@ -70,7 +74,7 @@ def test_truth_does_not_leak(name: str) -> None:
 @pytest.mark.parametrize("name", CLASSICAL)
 def test_order_of_microphones_and_common_shift_do_not_matter(name: str) -> None:
     frames = anechoic_frames(4, margin=64)
-    method = methods.create(name)
+    method = registry.create(registry.Entry(name))
     order = np.random.default_rng(0).permutation(11)
     reordered = dataclasses.replace(
         frames, audio=frames.audio[:, order], mic_positions=frames.mic_positions[order]
@@ -87,7 +91,7 @@ def test_order_of_microphones_and_common_shift_do_not_matter(name: str) -> None:
 def test_subsets_of_microphones(name: str, setup: str) -> None:
     frames = anechoic_frames(6)
     subset = draw_subsets(6, 11, 7, "t", 0)
-    position = methods.create(name).predict(frames, Setup(setup, subset)).position
+    position = registry.create(registry.Entry(name)).predict(frames, Setup(setup, subset)).position
     error = np.linalg.norm(position - frames.source_position, axis=1)
     assert np.median(error) < 0.03
 
@@ -96,22 +100,24 @@ def test_subsets_of_microphones(name: str, setup: str) -> None:
 def test_too_few_microphones_are_refused(name: str) -> None:
     frames = anechoic_frames(3)
     with pytest.raises(Refusal, match="at least 5 microphones, got 4"):
-        methods.create(name).predict(frames, Setup("1a", draw_subsets(3, 11, 4, "t", 0)))
+        registry.create(registry.Entry(name)).predict(
+            frames, Setup("1a", draw_subsets(3, 11, 4, "t", 0))
+        )
 
 
 def test_oracle_is_exact_and_center_is_not() -> None:
     frames = anechoic_frames(8)
-    oracle = methods.create("oracle").predict(frames).position
+    oracle = registry.create(registry.Entry("oracle")).predict(frames).position
     assert np.abs(oracle - frames.source_position).max() < 1e-6
-    center = methods.create("center").predict(frames).position
+    center = registry.create(registry.Entry("center")).predict(frames).position
     assert np.abs(center - center[0]).max() == 0
 
 
 def test_errors_name_the_wrong_option() -> None:
     with pytest.raises(InputError, match=r"methods\.srp_phat\.options: unknown key 'exponnent'"):
-        methods.create("srp_phat", {"options": {"exponnent": 1}})
+        registry.create(registry.Entry("srp_phat", options={"exponnent": 1}))
     with pytest.raises(InputError, match=r"exponent: 'full' is not a number"):
-        methods.create("srp_phat", {"options": {"exponent": "full"}})
+        registry.create(registry.Entry("srp_phat", options={"exponent": "full"}))
 
 
 def test_config_repeats_no_default(root) -> None:
@@ -120,11 +126,13 @@ def test_config_repeats_no_default(root) -> None:
 
     for path in sorted((root / "config" / "methods").glob("*.yaml")):
         entry = read_yaml(path)
-        module = entry.get("module", entry.get("like", path.stem))
-        found = plugins.plugin_class("methods", module)
-        defaults = dataclasses.asdict(found.Options())
-        for key, value in (entry.get("options") or {}).items():
-            assert defaults[key] != value, f"{path.name}: {key}"
+        variants = {
+            name: {"module": path.stem} | v for name, v in entry.get("variants", {}).items()
+        }
+        for name, stated in {path.stem: entry, **variants}.items():
+            defaults = plugins.option_defaults("methods", stated.get("module", name))
+            for key, value in stated.get("options", {}).items():
+                assert defaults[key] != value, f"{path.name}: {name}, {key}"
 
 
 @pytest.mark.parametrize("name", ["srp_phat", "multilat_plus"])
@@ -135,7 +143,7 @@ def test_reverberant_speech_is_located(root, shared, monkeypatch, name: str) -> 
 
     frames, _, _ = read(shared / "bench" / "frames_luvira_geometry.npz")
     some = frames.select(np.arange(0, 100, 3))
-    position = methods.create(name).predict(some).position
+    position = registry.create(registry.Entry(name)).predict(some).position
     error = np.linalg.norm(position - some.source_position, axis=1)
     assert np.median(error) < 0.01
     assert (error < 0.3).mean() > 0.9

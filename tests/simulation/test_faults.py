@@ -1,13 +1,11 @@
-"""Faulty microphones: each fault by its definition, detection, curves, the trained encoder."""
+"""Faulty microphones: each fault by its definition, the command, the trained encoder."""
 
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 
@@ -15,14 +13,8 @@ from helpers.frames import anechoic_frames
 from wavloc import cli, config
 from wavloc import frames as frames_module
 from wavloc.errors import InputError
-from wavloc.evaluation import detection, score
-from wavloc.evaluation.metrics import METRICS
-from wavloc.evaluation.rows import COLUMNS
 from wavloc.frames import FRAME_SAMPLES, Frames
 from wavloc.methods.learned import fault_tolerant
-from wavloc.methods.predictions import Predictions
-from wavloc.reporting import figures, style, tables
-from wavloc.reporting.tables.markdown import to_markdown
 from wavloc.simulation import faults
 from wavloc.training.engine import Run
 
@@ -46,21 +38,21 @@ def changed(clean: Frames, kind: str, mics: int = 1, level: float | None = None)
 
 
 @pytest.mark.parametrize("kind", faults.KINDS)
-def test_level_0_changes_nothing_and_a_fault_only_what_it_is_about(clean: Frames, kind: str):
+def test_level_0_changes_nothing_and_a_fault_only_its_own_part(clean: Frames, kind: str):
     none, of_none = changed(clean, kind, level=0)
     assert np.array_equal(none.audio, clean.audio)
     assert np.array_equal(none.mic_positions, clean.mic_positions)
     assert not of_none.any()
     found, faulty = changed(clean, kind, mics=2)
     moved = ~np.isclose(found.mics(), clean.mics(), rtol=0, atol=1e-9).all(-1)
-    heard = (found.audio != clean.audio).any(-1)
+    audible = (found.audio != clean.audio).any(-1)
     if kind in OF_POSITIONS:
-        assert not heard.any()
+        assert not audible.any()
         assert np.array_equal(moved, faulty)
     else:
         assert not moved.any()
         assert found.mic_positions.shape == (11, 3)  # still one array for all frames
-        assert np.array_equal(heard, faulty)
+        assert np.array_equal(audible, faulty)
     count = {"shift": 11, "rotation": 11, "swapped": 4, "dead": 3}.get(kind, 2)
     assert (faulty.sum(1) == count).all()
     assert np.array_equal(found.source_position, clean.source_position)
@@ -149,7 +141,7 @@ def test_sound_as_defined(clean: Frames):
         ("delayed", 6.5, 1, "104 samples, expected at most the 100 that the frames hold"),
     ],
 )
-def test_faults_that_cannot_be_are_refused(clean: Frames, kind, level, mics, words: str):
+def test_impossible_faults_are_refused(clean: Frames, kind, level, mics, words: str):
     with pytest.raises(InputError, match=words):
         faults.apply(clean, kind, level, mics)
     with pytest.raises(InputError, match="no column 'faulty'"):
@@ -175,7 +167,7 @@ def test_names_of_tracks():
     assert faults.parted("a-b") == ("a-b", "", 0.0)
 
 
-def test_the_command_writes_frames_that_say_which(clean: Frames, tmp_path: Path, capsys):
+def test_command_writes_frames_with_the_faulty_microphones(clean: Frames, tmp_path: Path, capsys):
     clean.save(tmp_path / "clean")
     command = ["fault", "--frames", str(tmp_path / "clean"), "--dataset", "twin/speech3"]
     command += ["--out", str(tmp_path / "out")]
@@ -189,154 +181,6 @@ def test_the_command_writes_frames_that_say_which(clean: Frames, tmp_path: Path,
     assert "concerns 18" in capsys.readouterr().err
 
 
-# ------------------------------------------------------------------ detection
-
-
-def rated(count: int = 9, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Reliabilities in coarse steps (so that many are equal), some not heard; two faulty each."""
-    rng = np.random.default_rng(seed)
-    faulty = np.argsort(rng.random((count, 6)), axis=1) < 2
-    reliability = np.round(np.clip(rng.random((count, 6)) - 0.3 * faulty, 0, 1), 1)
-    reliability[0, 0] = np.nan
-    return reliability, faulty
-
-
-def area(reliability: np.ndarray, faulty: np.ndarray) -> float:
-    """By its definition: shares of pairs in the right order."""
-    heard = np.isfinite(reliability)
-    good, bad = reliability[heard & ~faulty], reliability[heard & faulty]
-    return float(((bad[:, None] < good) + 0.5 * (bad[:, None] == good)).mean())
-
-
-def test_area_under_the_curve_is_that_of_its_definition():
-    reliability, faulty = rated()
-    values = np.stack([reliability, faulty], axis=-1)
-    found = detection.weighted_area(np.ones((1, 9)), values)
-    assert found.shape == (1, 1)
-    assert found[0, 0] == pytest.approx(area(reliability, faulty))
-    false, true = detection.roc(reliability, faulty)
-    assert (false[0], true[0], false[-1], true[-1]) == (0, 0, 1, 1)
-    assert np.trapezoid(true, false) == pytest.approx(found[0, 0])
-    drawn = np.random.default_rng(1).multinomial(9, np.full(9, 1 / 9), size=20)
-    found = detection.weighted_area(drawn.astype(float), values)
-    for row, weights in zip(found[:, 0], drawn, strict=True):
-        index = np.repeat(np.arange(9), weights)
-        assert row == pytest.approx(area(reliability[index], faulty[index]))
-
-
-def test_detection_in_metrics_rows(clean: Frames):
-    frames, faulty = changed(clean, "noisy", mics=2)
-    lost = np.full((12, 3), np.nan)
-    status = np.full(12, "ok", object)
-    perfect = Predictions(lost, status, reliability=1.0 - faulty)
-    guess = np.random.default_rng(0).random(faulty.shape)
-    found = score(
-        "detection",
-        {
-            "perfect": perfect,
-            "guess": Predictions(lost, status, reliability=guess),
-            "silent": Predictions(lost, status),
-        },
-        frames,
-        {"dataset": "d", "track": "t", "setup": "1a", "mics": 11},
-        resamples=1000,
-    ).set_index("method")
-    assert set(found.reset_index().columns) == set(COLUMNS)
-    assert found.loc["perfect", ["value", "ci_low", "ci_high"]].tolist() == [1, 1, 1]
-    low, value, high = found.loc["guess", ["ci_low", "value", "ci_high"]]
-    assert low < value < high
-    assert value == pytest.approx(area(guess, faulty))
-    assert np.isnan(found.loc["silent", "value"])
-    assert found.loc["silent", "note"] == detection.NO_RELIABILITY
-    everywhere, _ = changed(clean, "shift")
-    rows = score("detection", {"perfect": perfect}, everywhere, {"mics": 11}, resamples=1000)
-    assert rows["note"].tolist() == [detection.ONE_CLASS]
-    wrong = Predictions(lost, status, reliability=guess[:, :3])
-    with pytest.raises(InputError, match=r"rate \(12, 3\) microphones, expected \(12, 11\)"):
-        score("detection", {"wrong": wrong}, frames, {}, resamples=1000)
-
-
-# ------------------------------------------------------------------ curves and tables
-
-
-ENTRY = {"label": "Multilat", "place": 0, "reference": "", "control": False}
-ROWS = {"multilat": ENTRY, "gnn": ENTRY | {"label": "GNN", "place": 1}}
-CURVE = {"kind": "degradation", "x": "level", "axis": "moved by (m)", "metric": "mae"}
-
-
-def measured(folder: Path, track: str, mics: int, value: float) -> Path:
-    """A metrics file of one cell."""
-    rows = [
-        {"dataset": "d", "track": track, "setup": "1a", "mics": mics, "method": method,
-         "metric": metric, "unit": METRICS[metric].unit, "value": value,
-         "ci_low": value - 1, "ci_high": value + 1, "n_frames": 9, "failure_rate": 0, "note": ""}
-        for method, metric in itertools.product(ROWS, tables.metrics_of({"metrics": ["mae"]}))
-    ]  # fmt: skip
-    path = folder / f"{track}-{mics}.csv"
-    pd.DataFrame(rows).to_csv(path, index=False)
-    return path
-
-
-@pytest.fixture
-def axes(monkeypatch) -> list:
-    """Axes of the figures that were saved."""
-    kept: list = []
-    save = style.save
-    monkeypatch.setattr(style, "save", lambda f, s: (kept.extend(f.axes), save(f, s)))
-    return kept
-
-
-def test_curves_over_levels_and_over_microphones(tmp_path: Path, axes: list):
-    levels = {0.5: 40.0, 0: 10.0, 0.1: 20.0}  # any order
-    files = [measured(tmp_path, faults.named("s3", "moved", k), 11, v) for k, v in levels.items()]
-    figures.draw(CURVE, {}, {}, ROWS, tmp_path / "f", files)
-    line = axes[0].lines[0]
-    assert (list(line.get_xdata()), list(line.get_ydata())) == ([0, 0.1, 0.5], [10, 20, 40])
-    assert axes[0].get_xlabel() == "moved by (m)"
-    assert len(axes[0].collections) == 2  # a band each
-    assert (tmp_path / "f.png").stat().st_size > 3000
-    assert (tmp_path / "f.pdf").is_file()
-    few = [measured(tmp_path, "s3", mics, mics) for mics in (5, 11, 7)]
-    figures.draw(CURVE | {"x": "mics"}, {}, {}, ROWS, tmp_path / "g", few)
-    assert list(axes[1].lines[0].get_xdata()) == [5, 7, 11]
-    assert axes[1].xaxis_inverted()
-    with pytest.raises(InputError, match="needs metrics"):
-        figures.draw(CURVE, {}, {}, ROWS, tmp_path / "h")
-
-
-def test_roc_figure_has_a_panel_for_each_fault(clean: Frames, tmp_path: Path, axes: list):
-    spec = {"kind": "roc", "tracks": []}
-    data, predicted = {}, {}
-    for kind, level in (("noisy", 1), ("noisy", 3), ("dead", 1)):
-        track = faults.named("s3", kind, level)
-        found, faulty = changed(clean, kind, level=level)
-        found.save(tmp_path / track)
-        spec["tracks"].append(track)
-        data[track] = tmp_path / track
-        rating = 0.5 + 0.5 * np.random.default_rng(0).random(faulty.shape) - 0.4 * faulty
-        answer = Predictions(clean.source_position, np.full(12, "ok", object), reliability=rating)
-        predicted[f"{track}/ft"] = tmp_path / f"{track}.parquet"
-        answer.save(predicted[f"{track}/ft"])
-    figures.draw(spec, data, predicted, {"ft": ENTRY}, tmp_path / "roc")
-    shown = {a.get_title(): [line.get_label() for line in a.lines[1:]] for a in axes}
-    assert shown["s3, noisy"] == ["1 x signal", "3 x signal"]
-    assert shown["s3, dead"] == ["1 microphones"]
-    assert (tmp_path / "roc.png").stat().st_size > 3000
-
-
-def test_table_of_faults_has_a_row_for_each_level(tmp_path: Path):
-    tracks = [faults.named("s3", "moved", level) for level in (0, 0.1, 0.5)]
-    files = [measured(tmp_path, track, 11, 10 * k + 5) for k, track in enumerate(tracks)]
-    spec = {"dataset": "d", "layout": "faults", "tracks": tracks, "setups": ["1a"], "mics": [11],
-            "metrics": ["mae"], "title": "T", "caption": "C"}  # fmt: skip
-    frame = tables.assemble("t", spec, ROWS, files)
-    assert len(frame) == 3 * 2 * 6
-    lines = to_markdown(tables.layout(frame, spec, ROWS), "T", "C").splitlines()
-    body = [line for line in lines if line.startswith("| s3")]
-    assert [line.split(" | ")[0] for line in body] == [f"| {track}" for track in tracks]
-    assert "15.0 ± 1.0" in body[1]
-
-
 def test_shipped_faults_can_all_be_applied(root: Path, clean: Frames):
     loaded = config.load(root / "config" / "config.yaml", root / "config" / "faults.yaml")
     for name, entry in loaded["faults"].items():
@@ -348,7 +192,7 @@ def test_shipped_faults_can_all_be_applied(root: Path, clean: Frames):
     )
     for name, spec in (loaded["tables"] | loaded["figures"]).items():
         assert set(spec.get("faults", [])) <= set(loaded["faults"]), name
-    variants = loaded["tables"]["table_fault_ablation"]["methods"]
+    variants = loaded["sets"][loaded["tables"]["table_fault_ablation"]["methods"]]
     assert set(variants) == {m for m in loaded["methods"] if m.startswith("fault_tolerant")}
 
 

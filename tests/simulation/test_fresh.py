@@ -1,4 +1,4 @@
-"""Fresh rooms in training: right sound, new in every step, and the same when run again."""
+"""Fresh rooms in training: correct audio, new in every step, reproducible."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ SHIFT = [3.60, 4.53, 0.0]
 
 
 def frames_of_a_room(count: int):
-    found = anechoic_frames(count, mics=LUVIRA_MICS[:6], margin=200)
-    return dataclasses.replace(found, meta={"room": [7.0, 8.0, 2.0], "origin": SHIFT})
+    made = anechoic_frames(count, mics=LUVIRA_MICS[:6], margin=200)
+    return dataclasses.replace(made, meta={"room": [7.0, 8.0, 2.0], "origin": SHIFT})
 
 
 @pytest.mark.parametrize("t60_s", [0.0, 0.2, 0.3])
-def test_sound_is_that_of_the_rendered_frame(t60_s: float, monkeypatch) -> None:
-    """The same places and walls through `render`, with silence before the stored sound."""
+def test_audio_equals_that_of_the_renderer(t60_s: float, monkeypatch) -> None:
+    """Same positions and absorption through `render`, with silence before the stored sound."""
     monkeypatch.setitem(image_source.GRID, "cpu", 2**20)  # one example at a time
     length = FRAME_SAMPLES + 1600
     scenes = make_scenes(3, t60_s=np.full(3, t60_s), start=np.array([9000, 12000, 15000]))
@@ -37,10 +37,10 @@ def test_sound_is_that_of_the_rendered_frame(t60_s: float, monkeypatch) -> None:
     mics = torch.as_tensor(scenes.mics - origin).expand(3, -1, -1)
     made, source = rooms.simulate(dry, mics, FRAME_SAMPLES, torch.Generator().manual_seed(0))
     scenes = dataclasses.replace(scenes, source=source.numpy() + origin, dry_begin=first)
-    wanted = render.render_frames(scenes, range(3))
-    assert np.abs(made[:, 1:].numpy() - wanted).max() < 1e-5 * np.abs(wanted).max()
-    emitted = np.stack([scenes.dry[k : k + FRAME_SAMPLES] for k in scenes.start])
-    assert np.array_equal(made[:, 0].numpy(), emitted)
+    expected = render.render_frames(scenes, range(3))
+    assert np.abs(made[:, 1:].numpy() - expected).max() < 1e-5 * np.abs(expected).max()
+    at_source = np.stack([scenes.dry[k : k + FRAME_SAMPLES] for k in scenes.start])
+    assert np.array_equal(made[:, 0].numpy(), at_source)
 
 
 def test_sources_keep_away_from_walls_and_microphones() -> None:
@@ -52,13 +52,13 @@ def test_sources_keep_away_from_walls_and_microphones() -> None:
     assert places.std(0).min() > 0.3
 
 
-def test_training_draws_new_rooms_and_repeats_itself(tmp_path, monkeypatch) -> None:
-    frames, seen = frames_of_a_room(20), []
+def test_training_draws_new_rooms_and_is_reproducible(tmp_path, monkeypatch) -> None:
+    frames, sources = frames_of_a_room(20), []
     original = fresh.Rooms.simulate
 
     def watched(self: fresh.Rooms, *given):
         made = original(self, *given)
-        seen.append(made[1])
+        sources.append(made[1])
         return made
 
     monkeypatch.setattr(fresh.Rooms, "simulate", watched)
@@ -71,12 +71,12 @@ def test_training_draws_new_rooms_and_repeats_itself(tmp_path, monkeypatch) -> N
         weights.append(torch.cat([part.flatten() for part in method.network.parameters()]))
         assert np.isfinite([row["train_loss"] for row in run.rows]).all()
     assert torch.equal(*weights)
-    assert len(seen) == 8  # two epochs of two steps, twice; validation keeps its frames
-    assert len(torch.cat(seen[:4]).unique(dim=0)) == 32
-    assert torch.equal(torch.cat(seen[:4]), torch.cat(seen[4:]))
+    assert len(sources) == 8  # two epochs of two steps, twice; validation keeps its frames
+    assert len(torch.cat(sources[:4]).unique(dim=0)) == 32
+    assert torch.equal(torch.cat(sources[:4]), torch.cat(sources[4:]))
 
 
-def test_what_fresh_rooms_need_is_said(tmp_path) -> None:
+def test_unsuitable_frames_are_refused(tmp_path) -> None:
     module, options = NETWORKS["wav2pos"]
     options = options | {"fresh": True}
     frames = frames_of_a_room(20)

@@ -1,4 +1,4 @@
-"""The phase-grid engine against pyroomacoustics and against its own formula, image by image."""
+"""The phase grid against pyroomacoustics and against a sum image by image."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ from wavloc import frames
 from wavloc.simulation import image_source, render, rooms
 
 
-def relative(found: np.ndarray, wanted: np.ndarray) -> float:
-    """Norm of the difference; what is longer in one of the two counts as well."""
-    size = max(found.shape[-1], wanted.shape[-1])
-    found, wanted = (
+def relative(actual: np.ndarray, expected: np.ndarray) -> float:
+    """Relative norm of the difference, both zero-padded to the same length."""
+    size = max(actual.shape[-1], expected.shape[-1])
+    actual, expected = (
         np.pad(part, [(0, 0)] * (part.ndim - 1) + [(0, size - part.shape[-1])])
-        for part in (found, wanted)
+        for part in (actual, expected)
     )
-    return float(np.linalg.norm(found - wanted) / np.linalg.norm(wanted))
+    return float(np.linalg.norm(actual - expected) / np.linalg.norm(expected))
 
 
 def image_by_image(
     room: np.ndarray, mic: np.ndarray, source: np.ndarray, absorption: float, order: int
 ) -> np.ndarray:
-    """One response in double precision: 81 taps for every image, between two tabulated pulses."""
+    """One RIR in double precision: 81 taps per image, interpolated between tabulated filters."""
     response, taps = np.zeros(20000), np.arange(rooms.TAPS)
     for p in itertools.product(range(-order, order + 1), repeat=3):
         hits = sum(map(abs, p))
         if hits > order:
             continue
         image = [
-            k * side + (at if k % 2 == 0 else side - at)
-            for k, side, at in zip(p, room, source, strict=True)
+            k * side + (x if k % 2 == 0 else side - x)
+            for k, side, x in zip(p, room, source, strict=True)
         ]
         distance = np.linalg.norm(image - mic)
         time = distance * RATE / SPEED
         whole = int(time)
-        step, share = divmod(20 * (time - whole), 1)
+        step, weight = divmod(20 * (time - whole), 1)
         pulses = [np.sinc(taps - rooms.DELAY - late / 20) for late in (step, step + 1)]
-        pulse = np.hanning(rooms.TAPS) * ((1 - share) * pulses[0] + share * pulses[1])
+        pulse = np.hanning(rooms.TAPS) * ((1 - weight) * pulses[0] + weight * pulses[1])
         response[whole : whole + rooms.TAPS] += (1 - absorption) ** (hits / 2) / distance * pulse
     return response
 
@@ -51,7 +51,7 @@ def image_by_image(
 @pytest.mark.parametrize("room", [ROOM, np.array([5.0, 5.0, 2.0])], ids=["twin", "six faces"])
 @pytest.mark.parametrize("order", [0, 1, 3, 10, 35])
 def test_equals_pyroomacoustics(monkeypatch, room: np.ndarray, order: int) -> None:
-    """One microphone stands on a wall, where source and image fall together."""
+    """One microphone is on a wall, where an image coincides with another."""
     monkeypatch.setattr("helpers.rooms.ROOM", room)
     rng = np.random.default_rng(order)
     mics = rng.uniform(0.1, room - 0.1, (4, 3))
@@ -63,15 +63,15 @@ def test_equals_pyroomacoustics(monkeypatch, room: np.ndarray, order: int) -> No
     assert relative(ours, theirs) < 1e-3
 
 
-def test_equals_the_formula_image_by_image() -> None:
-    """Closer than to pyroomacoustics, whose table of pulses drifts by 3e-4 of a sample."""
+def test_equals_the_sum_image_by_image() -> None:
+    """Closer than to pyroomacoustics, whose tabulated delays are off by up to 3e-4 samples."""
     rng = np.random.default_rng(3)
     mic, source = rng.uniform(0.1, ROOM - 0.1), rng.uniform(0.3, ROOM - 0.3)
     ours = responses("phase_grid", mic[None], source, 0.3, 8)[0]
     assert relative(ours, image_by_image(ROOM, mic, source, 0.3, 8)) < 1e-4
 
 
-def test_each_source_of_a_batch_has_its_own_walls_and_order() -> None:
+def test_each_source_of_a_batch_has_its_own_absorption_and_order() -> None:
     rng = np.random.default_rng(0)
     mics, source = rng.uniform(0.1, ROOM - 0.1, (3, 4, 3)), rng.uniform(0.3, ROOM - 0.3, (3, 3))
     absorption, order = [1.0, 0.3, 0.6], [0, 7, 4]
@@ -86,8 +86,8 @@ def test_each_source_of_a_batch_has_its_own_walls_and_order() -> None:
         assert relative(together[row], alone) < 1e-6
 
 
-def test_pieces_and_integer_cells_change_nothing(monkeypatch) -> None:
-    """Integers are what a GPU adds: there the order of the images is not fixed."""
+def test_batching_and_integer_cells_change_nothing(monkeypatch) -> None:
+    """A GPU adds integers, because it adds images in any order."""
     rng = np.random.default_rng(1)
     scene = rng.uniform(0.1, ROOM - 0.1, (3, 3)), rng.uniform(0.3, ROOM - 0.3), 0.3, 9
     whole = responses("phase_grid", *scene)
@@ -135,7 +135,7 @@ def test_two_renderings_have_the_same_bytes(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("name", ["luvira_geometry", "six_faces"])
-def test_anechoic_frames_made_elsewhere_are_rebuilt(shared: Path, name: str) -> None:
+def test_anechoic_reference_frames_are_reproduced(shared: Path, name: str) -> None:
     """Real speech; the stored frames were made with the library's high-pass, 0.4 to 4.5 % off."""
     with np.load(shared / "bench" / f"frames_{name}.npz") as stored:
         made = {key: stored[key] for key in stored.files}
@@ -144,17 +144,17 @@ def test_anechoic_frames_made_elsewhere_are_rebuilt(shared: Path, name: str) -> 
     for row in chosen:
         mics = made["mics"] if made["mics"].ndim == 2 else made["mics"][row]
         dry = made["source"][row].astype(np.float32) * made["source_scale"][row]
-        wanted = made["clean"][row] * made["scale"][row]
+        expected = made["clean"][row] * made["scale"][row]
         places = map(torch.from_numpy, (mics[None], made["src"][row : row + 1]))
         walls = torch.ones(1), torch.zeros(1, dtype=int)
         response = image_source.impulse_responses(made["room_dim"], *places, *walls, RATE, SPEED)
         length = response.shape[-1]
         padded = np.concatenate([np.zeros(length - 1), dry, np.zeros(rooms.DELAY)])
         padded = torch.from_numpy(padded.astype(np.float32))[None]
-        found = image_source.convolve(response, padded)[0, :, rooms.DELAY :].numpy()
+        audio = image_source.convolve(response, padded)[0, :, rooms.DELAY :].numpy()
         for mic, begin in enumerate(np.ceil(made["toa"][row]).astype(int) + 45):
             part = slice(begin, len(dry) - rooms.DELAY)
-            assert relative(found[mic, part], wanted[mic, part]) < 0.05
+            assert relative(audio[mic, part], expected[mic, part]) < 0.05
 
 
 def test_benchmark_compares_and_draws(monkeypatch, root: Path, tmp_path: Path) -> None:
@@ -165,9 +165,9 @@ def test_benchmark_compares_and_draws(monkeypatch, root: Path, tmp_path: Path) -
     for sizes in ("ORDERS", "MICS", "FRAMES"):
         monkeypatch.setattr(simulation, sizes, (2, 4))
     rows = pd.DataFrame(simulation.comparison(1) + simulation.growth(1))
-    error = rows.loc[rows["figure"] == "relative error of responses", "max"]
+    error = rows.loc[rows["metric"] == "relative error of responses", "max"]
     assert len(error) == 2
     assert (error < 1e-3).all()
-    assert (rows["figure"] == "slope").sum() == 3
+    assert (rows["metric"] == "slope").sum() == 3
     simulation.plot(rows, tmp_path / "simulation")
     assert (tmp_path / "simulation.png").stat().st_size > 0

@@ -32,7 +32,7 @@ def phase_delay(wet: np.ndarray, dry: np.ndarray) -> float:
 
 @either_engine
 def test_free_field_delay_and_level_follow_the_closed_form(engine: str) -> None:
-    """100 random pairs: 1/d and d fs / c, the constant 40 samples taken off."""
+    """100 random pairs: level 1/d, delay d fs / c after the constant 40 samples."""
     rng = np.random.default_rng(1)
     for _ in range(20):
         source, mics = rng.uniform(0.2, ROOM - 0.2), rng.uniform(0.1, ROOM - 0.1, (5, 3))
@@ -55,14 +55,13 @@ def test_source_signal_is_sample_aligned_with_the_microphones(engine: str, tmp_p
     made = frames.load(tmp_path / "f")
     for row in range(3):
         distance = np.linalg.norm(scenes.mics - scenes.source[row], axis=1)
-        # Wide windows would see other samples at the edges: rendering is compared with the delay.
         measured = [phase_delay(made.audio[row, m], made.source_audio[row]) for m in range(5)]
         assert np.abs(measured - distance * RATE / SPEED).max() < 0.2
 
 
 @either_engine
 @pytest.mark.parametrize("order", [1, 3])
-def test_swapping_source_and_microphone_changes_nothing(engine: str, order: int) -> None:
+def test_source_and_microphone_are_reciprocal(engine: str, order: int) -> None:
     a, b = np.array([1.0, 2.0, 0.5]), np.array([5.0, 6.5, 1.5])
     there = responses(engine, b[None], a, 0.3, order)
     back = responses(engine, a[None], b, 0.3, order)
@@ -100,7 +99,7 @@ def test_sabine_agrees_with_pyroomacoustics() -> None:
 
 @either_engine
 def test_reverberation_of_earlier_sound_is_in_the_frame(engine: str) -> None:
-    """A click long before the frame is heard in it through reflections."""
+    """Reflections of a click long before the frame are in the frame."""
     dry = np.zeros(30000, np.float32)
     dry[11500] = 1.0
     scenes = make_scenes(1, dry=dry, t60_s=np.array([0.2]), max_order=8)
@@ -143,7 +142,7 @@ def test_silent_frames_are_dropped_and_counted(tmp_path) -> None:
     assert made.meta["frames_anechoic"] == 5
 
 
-def test_interrupted_rendering_goes_on_and_gives_the_same_bytes(tmp_path, monkeypatch) -> None:
+def test_resumed_rendering_gives_the_same_bytes(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(render, "CHUNK", 2)
     scenes = make_scenes(6, snr_db=np.full(6, 20.0))
     render.render(scenes, tmp_path / "whole", seed=0)
@@ -169,8 +168,8 @@ def test_interrupted_rendering_goes_on_and_gives_the_same_bytes(tmp_path, monkey
 
 
 @either_engine
-def test_subsets_of_frames_are_rendered_alike(engine: str) -> None:
-    """A frame does not depend on which others are made with it."""
+def test_frames_are_rendered_independently(engine: str) -> None:
+    """A frame does not depend on the frames rendered with it."""
     scenes = make_scenes(6, t60_s=np.array([0.0, 0.12, 0.12, 0.15, 0.12, 0.0]))
     together = render.render_frames(scenes, np.arange(6), engine)
     for row in range(6):

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from helpers.frames import anechoic_frames
 from helpers.networks import FAST, NETWORKS, trained
@@ -22,7 +22,7 @@ from wavloc import cli
 from wavloc.errors import InputError, WorkError
 from wavloc.geometry import LUVIRA_MICS
 from wavloc.methods import predictions
-from wavloc.methods.learned import dinn, gnn, multilat_ngcc, ngcc_phat, wav2pos
+from wavloc.methods.learned import gnn, wav2pos
 from wavloc.methods.learned.ngcc_phat import NGCC
 from wavloc.training.engine import Run, _identity
 from wavloc.training.recipe import Recipe, rate_factor
@@ -42,35 +42,7 @@ def test_networks_can_learn_64_frames_by_heart(name: str, tmp_path: Path) -> Non
     assert run.rows[0]["mae_m"] > 1.0
 
 
-def test_ngcc_learns_delays_that_noise_hides(tmp_path: Path) -> None:
-    """Low-pass sound in white noise: a whitened correlation fails, learned filters do not."""
-    frames = anechoic_frames(160)
-    tone = np.fft.rfft(frames.audio)
-    tone[..., tone.shape[-1] // 5 :] = 0  # below 1.6 kHz
-    sound = np.fft.irfft(tone, frames.audio.shape[-1])
-    sound /= sound.std(axis=-1, keepdims=True)
-    noise = np.random.default_rng(0).normal(0, 1, sound.shape)
-    frames.audio = (sound + noise).astype(np.float32)
-    frames.source_audio[:] = np.nan
-    options = {"channels": 8, "taps": 255, "epochs": 4, "batch": 8, "group": 4, "dropout": 0.1}
-    options |= {"learning_rate": 0.005, "warmup": 0.1, "snr_low_db": 30}
-    train, valid = frames.select(np.arange(120)), frames.select(np.arange(120, 160))
-    method, run = trained(ngcc_phat, options, train, valid, tmp_path)
-    delays = method.training_note["delays"]
-    assert delays["ngcc"]["within_1"] > delays["gcc"]["within_1"] + 0.1
-    assert run.rows[-1]["loss"] < run.rows[0]["loss"]
-
-
 # ------------------------------------------------------------------ the command line
-
-
-@pytest.fixture
-def stored(tmp_path: Path) -> Path:
-    frames = anechoic_frames(24, margin=80)
-    frames.table["track"] = "a"
-    frames.table["time_s"] = np.arange(24) * 0.5
-    frames.save(tmp_path / "frames")
-    return tmp_path / "frames"
 
 
 def train_command(stored: Path, out: Path, options: dict, method: str = "ngcc_phat", *more):
@@ -204,139 +176,6 @@ def test_classical_methods_have_nothing_to_train(stored: Path, tmp_path: Path, c
     assert "'nlls' has nothing of its own to train" in capsys.readouterr().err
 
 
-# ------------------------------------------------------------------ models from outside
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    method = gnn.Method({"hidden_dim": 8, "lags": 64})
-    method.prepare(anechoic_frames(4))
-    method.save(tmp_path / "gnn")
-    return tmp_path / "gnn"
-
-
-def change_weights(folder: Path, change) -> None:
-    tensors = load_file(folder / "weights.safetensors")
-    change(tensors)
-    save_file(tensors, folder / "weights.safetensors")
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        (lambda t: t.pop("network.edge.0.bias"), "weight 'edge.0.bias' is missing"),
-        (lambda t: t.update(extra=torch.zeros(1)), "unexpected weight 'extra'"),
-        (
-            lambda t: t.update({"network.fusion.4.bias": torch.zeros(4)}),
-            "shape (4,), expected (3,)",
-        ),
-        (lambda t: t["network.edge.0.bias"].fill_(float("nan")), "is not finite"),
-    ],
-)
-def test_models_that_do_not_fit_are_refused(model: Path, change, words: str) -> None:
-    change_weights(model, change)
-    with pytest.raises(InputError) as caught:
-        gnn.Method.load(model)
-    assert words in str(caught.value)
-
-
-def test_damaged_model_folders_are_named(model: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no such model folder"):
-        gnn.Method.load(tmp_path / "nothing")
-    with pytest.raises(InputError, match="a model of 'gnn', expected one of 'dinn'"):
-        dinn.Method.load(model)
-    (model / "weights.safetensors").write_bytes(b"\x80\x04not tensors")
-    with pytest.raises(InputError, match="not readable as safetensors"):
-        gnn.Method.load(model)
-    (model / "method.json").write_text("{}")
-    with pytest.raises(InputError, match="not a model description"):
-        gnn.Method.load(model)
-
-
-def test_another_largest_lag_is_refused(tmp_path: Path) -> None:
-    method = wav2pos.Method({"embed_dim": 8, "features": "gcc", "max_lag": 30})
-    method.prepare(anechoic_frames(4))
-    method.save(tmp_path / "m")
-    note = json.loads((tmp_path / "m" / "method.json").read_text())
-    note["data_stats"]["max_lag"] = 29
-    (tmp_path / "m" / "method.json").write_text(json.dumps(note))
-    with pytest.raises(InputError, match=r"pairs.first.weight' has shape \(512, 77\)"):
-        wav2pos.Method.load(tmp_path / "m")
-
-
-class Payload:
-    def __reduce__(self):
-        return (print, ("code was run",))
-
-
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        ({"weights": Payload()}, "holds code or objects other than tensors"),
-        ({"some.weight": torch.zeros(3)}, "no NGCC-PHAT weights"),
-        ([1, 2], "expected a state dict"),
-    ],
-)
-def test_checkpoints_that_are_none_are_refused(tmp_path: Path, capfd, content, words: str) -> None:
-    torch.save(content, tmp_path / "c.pth")
-    command = ["import-checkpoint", str(tmp_path / "c.pth"), "--out", str(tmp_path / "m")]
-    assert cli.main(command) == 2
-    output = capfd.readouterr()
-    assert words in output.err
-    assert "code was run" not in output.out
-    assert not (tmp_path / "m").exists()
-
-
-def test_published_checkpoint_of_ngcc(shared: Path, tmp_path: Path, capsys) -> None:
-    file = shared / "parity" / "ngcc_published_checkpoint.pth"
-    out = tmp_path / "ngcc"
-    assert cli.main(["import-checkpoint", str(file), "--out", str(out)]) == 0
-    assert "888,193 parameters" in capsys.readouterr().err
-    frames = anechoic_frames(2)
-    method = multilat_ngcc.Method.load(out)
-    found = method.predict(frames)
-    assert np.linalg.norm(found.position - frames.source_position, axis=1).max() < 0.2
-    for change, words in (
-        (lambda s: s.pop("mlp.1.0.bias"), "weight 'head.1.bias' is missing"),
-        (lambda s: s.update({"mlp.1.0.bias": torch.zeros(5)}), "shape (5,), expected (128,)"),
-        (lambda s: s.update({"odd": torch.zeros(5)}), "unexpected key 'odd'"),
-    ):
-        state = torch.load(file, map_location="cpu", weights_only=True)
-        change(state)
-        torch.save(state, tmp_path / "changed.pth")
-        command = ["import-checkpoint", str(tmp_path / "changed.pth"), "--out", str(out)]
-        assert cli.main(command) == 2
-        assert words in capsys.readouterr().err
-
-
-def test_published_layout_of_wav2pos(shared: Path, stored: Path, tmp_path: Path, capsys) -> None:
-    with np.load(shared / "parity" / "wav2pos_case_m6.npz") as case:
-        state = {
-            k.removeprefix("state/"): torch.from_numpy(case[k])
-            for k in case.files
-            if k.startswith("state/")
-        }
-    ngcc = torch.load(
-        shared / "parity" / "ngcc_published_checkpoint.pth", map_location="cpu", weights_only=True
-    )
-    torch.save(state | {f"ngcc.ngcc.{k}": v for k, v in ngcc.items()}, tmp_path / "w.pth")
-    command = ["import-checkpoint", str(tmp_path / "w.pth"), "--out", str(tmp_path / "m")]
-    assert cli.main(command) == 2
-    assert "give --train FRAMES" in capsys.readouterr().err
-    assert cli.main([*command, "--train", str(stored)]) == 0
-    method = wav2pos.Method.load(tmp_path / "m")
-    assert method.stats.max_lag == 314
-    assert np.isfinite(method.predict(anechoic_frames(2)).position).all()
-
-
-def test_parity_command(shared: Path, capsys) -> None:
-    case = str(shared / "parity" / "wav2pos_case_m6.npz")
-    assert cli.main(["parity", case]) == 0  # features as stored
-    assert "full/grad_norm" in capsys.readouterr().out
-    assert cli.main(["parity", str(shared / "parity" / "ngcc_case.npz")]) == 2
-    assert "needs --checkpoint" in capsys.readouterr().err
-
-
 # ------------------------------------------------------------------ schedules and groups
 
 
@@ -356,21 +195,6 @@ def test_schedules() -> None:
     assert reference[:10] == [0.0] * 10  # the first epoch of the public code learns nothing
     assert reference[20] == pytest.approx(1.0)
     assert reference[-1] > 0.02  # and its cosine does not end
-
-
-def test_weight_decay_spares_norms_tokens_and_filters() -> None:
-    method = wav2pos.Method({"embed_dim": 8, "features": "none"})
-    method.prepare(anechoic_frames(4))
-    decayed, free = method.parameter_groups()
-    assert decayed["weight_decay"] == 0.1
-    assert free["weight_decay"] == 0
-    names = {id(p): n for n, p in method.network.named_parameters()}
-    assert {"mask_source", "encoder_audio"} <= {names[id(p)] for p in free["params"]}
-    assert all(p.ndim > 1 for p in decayed["params"])
-    pretraining = ngcc_phat.Method({"channels": 4, "taps": 63})
-    pretraining.prepare(anechoic_frames(4))
-    spared = {id(p) for p in pretraining.parameter_groups()[1]["params"]}
-    assert all(id(p) in spared for p in pretraining.network.bank.parameters())
 
 
 def test_unknown_device_is_named(tmp_path: Path) -> None:

@@ -22,18 +22,17 @@ CELLS = {
 def test_dag_of_100_methods_in_50_cells(root: Path, tmp_path: Path) -> None:
     """Under 60 s; half of the methods are learned, so that most predictions wait for a model."""
     folder = fresh(root, tmp_path / "wavloc")
-    methods = {
-        f"more_{k}": {"like": LIKE[k % 4], "shown_in": ["table_more"]} for k in range(METHODS)
-    }
+    methods = {f"more_{k}": {"like": LIKE[k % 4]} for k in range(METHODS)}
     table = CELLS | {
         "title": "More",
         "caption": "Many methods.",
         "layout": "mics",
         "dataset": "luvira",
-        "methods": list(methods),
+        "methods": "more",
         "metrics": ["mae"],
     }
-    more = {"methods": methods, "tables": {"table_more": table}}
+    sets = {"more": list(methods)}
+    more = {"methods": methods, "sets": sets, "tables": {"table_more": table}}
     (folder / "more.yaml").write_text(yaml.safe_dump(more))
     begin = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = snakemake(

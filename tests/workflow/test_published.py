@@ -1,93 +1,124 @@
-"""The script of the full-size runs, at a small size: plan, stop in a training, pack, go on."""
+"""A full-size run in small: a killed training goes on, and what the run shows is kept."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import shutil
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
-from types import ModuleType
 
 import pandas as pd
 import pytest
 import yaml
+from safetensors import safe_open
 
-from wavloc.errors import InputError
+from helpers.workflow import environment, fresh, snakemake
+
+EPOCHS = 3000  # longer than it takes until a state is saved
+SMALL = {
+    "profile": "small",
+    "pathvars": {
+        "results": "results/small",
+        "logs": "results/small/logs",
+        "benchmarks": "results/small/benchmarks",
+    },
+    "outputs": ["table_conditions"],
+    "tables": {"table_conditions": {"methods": ["gnn"], "setups": ["1b"]}},
+    "datasets": {"six_faces": {"options": {"test": 8}}},
+    "methods": {"gnn": {"options": {"epochs": EPOCHS}}},
+}
+RUN = ["--cores", "2", "--configfile", "config/smoke.yaml", "small.yaml", "--"]
 
 
-@pytest.fixture
-def published(root: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("published", root / "workflow" / "published.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture(scope="module")
+def finished(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run whose training was killed, and was let go on with by the same command."""
+    folder = fresh(root, tmp_path_factory.mktemp("small") / "wavloc")
+    (folder / "small.yaml").write_text(yaml.safe_dump(SMALL))
+    models = folder / "results/small/models/six_faces/speakers"
+    kill_when(folder, lambda: any(models.glob(".gnn.partial/*/state.safetensors")))
+    assert not (models / "gnn").exists()
+    (saved,) = models.glob(".gnn.partial/*/state.safetensors")
+    with safe_open(saved, "pt") as stored:
+        note = json.loads(stored.metadata()["note"])
+    (folder / "saved.json").write_text(json.dumps(note["history"]))
+    done = snakemake(folder, *RUN, "all", runner=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder
+
+
+def kill_when(folder: Path, ready) -> None:
+    """Start the run and kill its whole process group as soon as ``ready()``."""
+    command = [sys.executable, "workflow/run.py", *RUN, "all"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    started = subprocess.Popen(
+        command, cwd=folder, env=environment(), start_new_session=True, **quiet
+    )
+    deadline = time.monotonic() + 300
+    try:
+        while not ready():
+            assert started.poll() is None, "the run ended before it was killed"
+            assert time.monotonic() < deadline, "the run did not get that far in 300 s"
+            time.sleep(0.02)
+    finally:
+        os.killpg(started.pid, signal.SIGKILL)
+        started.wait()
 
 
 @pytest.mark.slow
-def test_a_run_is_planned_stopped_packed_and_ended(published, tmp_path: Path, capsys) -> None:
-    smaller = tmp_path / "smaller.yaml"
-    smaller.write_text(
-        yaml.safe_dump(
-            {
-                "tables": {"table_conditions": {"methods": ["gnn"], "setups": ["1b"]}},
-                "methods": {"gnn": {"options": {"epochs": 2}}},
-                "datasets": {"six_faces": {"options": {"test": 8}}},
-            }
+def test_a_killed_training_goes_on(finished: Path) -> None:
+    model = finished / "results/small/models/six_faces/speakers/gnn"
+    history = pd.read_csv(model / "history.csv")
+    assert history["epoch"].tolist() == list(range(1, EPOCHS + 1))
+    saved = pd.DataFrame(json.loads((finished / "saved.json").read_text()))
+    assert 0 < len(saved) < EPOCHS
+    # Not trained again: these epochs were as fast as they were before.
+    speed = history["frames_per_s"][: len(saved)]
+    assert speed.tolist() == pytest.approx(saved["frames_per_s"].tolist(), rel=1e-4)
+    assert not list(model.parent.glob(".gnn.partial"))
+
+
+@pytest.mark.slow
+def test_what_a_finished_run_shows_is_kept(finished: Path) -> None:
+    plan, out = "results/small/plan.json", finished / "results/published/small"
+    command = ["wavloc", "publish", "--config", plan, "--out", str(out)]
+
+    def publish() -> subprocess.CompletedProcess:
+        return subprocess.run(
+            command, cwd=finished, env=environment(), capture_output=True, text=True
         )
-    )
-    voice = tmp_path / "speech"
-    write_speech(voice)
-    command = ["six_faces", "--configfile", "config/smoke.yaml", str(smaller)]
-    command += ["--speech-root", str(voice), "--results", str(tmp_path)]
-    command += ["--targets", "table_conditions"]
 
-    assert published.main([*command, "--dry-run"]) == 0
-    assert "done: 0 of 9 commands" in capsys.readouterr().out
-    assert not (tmp_path / "six_faces").exists()
-    assert published.main([*command, "--minutes", "0"]) == 0
-    assert "done: 0 of 9 commands" in capsys.readouterr().out
-
-    assert published.main([*command, "--train=--minutes 0"]) == 1
-    capsys.readouterr()
-    assert published.main([*command, "--dry-run", "--pack", "0.02"]) == 0
-    said = capsys.readouterr().out
-    assert "left: 1 of 1 train" in said
-    assert "gnn, 1 epochs" in said
-    pieces = tmp_path / "six_faces" / "pieces"
-    assert len(list(pieces.glob("state.tar.*"))) > 1
-    assert max(path.stat().st_size for path in pieces.glob("state.tar.*")) <= 20_000
-
-    shutil.rmtree(tmp_path / "six_faces" / "models")
-    assert published.main([*command, "--unpack", str(pieces)]) == 0
-    said = capsys.readouterr().out
-    assert "done: 9 of 9 commands" in said
-    assert "left" not in said
-    end = tmp_path / "published" / "six_faces"
-    assert {path.suffix for path in (end / "tables").iterdir()} == {".csv", ".md", ".tex"}
-    note = json.loads((end / "provenance.json").read_text())
+    done = publish()
+    assert done.returncode == 0, done.stderr
+    shown = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+    assert shown >= {"report.html", "provenance.json", "tables/table_conditions.md"}
+    assert not {path for path in shown if path.startswith(("data", "models", "logs"))}
+    made = finished / "results/small/tables/table_conditions.csv"
+    assert (out / "tables/table_conditions.csv").read_bytes() == made.read_bytes()
+    note = json.loads((out / "provenance.json").read_text())
+    assert (note["profile"], note["seed"]) == ("small", 0)
+    assert note["config"]
+    assert note["packages"]["numpy"]
     (model,) = note["models"].values()
-    assert model["epochs"] == 2
-    history = pd.read_csv(next((tmp_path / "six_faces" / "models").glob("*/*/gnn/history.csv")))
-    assert history["epoch"].tolist() == [1, 2]
-
-    next(iter(sorted(pieces.glob("state.tar.*")))).write_bytes(b"else")
-    with pytest.raises(InputError, match="damaged"):
-        published.unpack(pieces, tmp_path)
-
-
-def write_speech(folder: Path) -> None:
-    """Noise bursts of six speakers, three utterances each."""
-    import numpy as np
-    import soundfile
-
-    for speaker in range(6):
-        (folder / str(speaker)).mkdir(parents=True)
-        rng = np.random.default_rng(speaker)
-        for number in range(3):
-            sound = 0.1 * rng.standard_normal(3 * 16000)
-            soundfile.write(folder / str(speaker) / f"{number}.flac", sound, 16000)
-
-
-def test_six_faces_need_speech(published, tmp_path: Path, capsys) -> None:
-    assert published.main(["six_faces", "--results", str(tmp_path), "--dry-run"]) == 2
-    assert "six_faces needs --speech-root FOLDER" in capsys.readouterr().err
+    assert model["epochs"] == EPOCHS
+    assert model["provenance"]["device"]
+    first = (out / "provenance.json").read_bytes()
+    assert publish().returncode == 0  # again over its own folder
+    assert (out / "provenance.json").read_bytes() == first
+    report = finished / "results/small/report.html"
+    kept = report.read_bytes()
+    report.unlink()
+    try:
+        missing = publish()
+    finally:
+        report.write_bytes(kept)
+    assert missing.returncode == 2
+    assert "report.html: missing; finish the run first" in missing.stderr
+    (out / "notes.txt").write_text("mine")
+    foreign = publish()
+    assert foreign.returncode == 2
+    assert "notes.txt" in foreign.stderr
+    assert (out / "notes.txt").read_text() == "mine"

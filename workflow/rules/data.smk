@@ -3,52 +3,44 @@
 
 rule download:
     output:
-        f"{CACHE}/{{source}}/manifest.json",
+        f"{config['cache']}/{{source}}/manifest.json",
     log:
         "<logs>/download/{source}.log",
     benchmark:
         "<benchmarks>/download/{source}.tsv"
     localrule: True  # compute nodes of a cluster may be off line
-    resources:
-        # Not parameters: another mirror or more patience must not run everything again.
-        entry=lambda wc: json.dumps(DOWNLOADS[wc.source], sort_keys=True),
-        network=NETWORK,
     params:
-        archives=lambda wc: json.dumps(DOWNLOADS[wc.source]["archives"]),
-        cache=CACHE,
+        plan=PLAN_FILE,
+        reads=lambda wc: digest(jobs.download(plan, wc.source)),
     shell:
-        "wavloc download {wildcards.source} --entry {resources.entry:q} --cache {params.cache:q}"
-        " {resources.network} --log {log:q}"
+        "wavloc download {wildcards.source} --config {params.plan:q} --log {log:q}"
 
 
 rule corpus:
     input:
-        lambda wc: fetched(config[wc.kind]),
+        lambda wc: plan.fetched(config[wc.sound]),
     output:
-        directory("<results>/data/corpus/{kind}"),
+        directory("<results>/data/corpus/{sound}"),
     log:
-        "<logs>/corpus/{kind}.log",
+        "<logs>/corpus/{sound}.log",
     benchmark:
-        "<benchmarks>/corpus/{kind}.tsv"
+        "<benchmarks>/corpus/{sound}.tsv"
     resources:
         mem_mb=2000,
         runtime=30,
     params:
-        code=provenance.code_digest("wavloc.datasets.sound"),
-        source=lambda wc: config[wc.kind],
-        options=lambda wc: json.dumps(sound_options(wc.kind), sort_keys=True),
-        cache=config["cache"],
-        seed=SEED,
+        plan=PLAN_FILE,
+        code=code_digest("wavloc.datasets.sound"),
+        reads=lambda wc: digest(jobs.prepare(plan, wc.sound)),
     shell:
-        "wavloc prepare --kind {wildcards.kind} --source {params.source:q}"
-        " --options {params.options:q} --cache {params.cache:q} --seed {params.seed}"
-        " --out {output:q} --log {log:q}"
+        "wavloc prepare --config {params.plan:q} --kind {wildcards.sound} --out {output:q}"
+        " --log {log:q}"
 
 
 rule simulate:
     input:
-        sounds=lambda wc: sounds_of(wc.dataset).values(),
-        recordings=lambda wc: fetched(wc.dataset),
+        sounds=lambda wc: plan.sounds_of(wc.dataset).values(),
+        recordings=lambda wc: plan.fetched(wc.dataset),
     output:
         directory("<results>/data/{dataset}/{track}"),
     log:
@@ -61,20 +53,15 @@ rule simulate:
         mem_mb=4000,
         runtime=240,
     params:
+        plan=PLAN_FILE,
         code=lambda wc: code_of("datasets", wc.dataset, "wavloc.simulation.render"),
-        options=lambda wc: entry_of("datasets", wc.dataset),
-        engine=config["simulation"]["engine"],
-        sound=lambda wc, input: [
-            word
-            for kind, path in zip(sounds_of(wc.dataset), input.sounds, strict=True)
-            for word in ("--sound", f"{kind}={path}")
-        ],
-        recordings=lambda wc: recordings_of(wc.dataset),
-        seed=SEED,
+        reads=lambda wc: digest(jobs.simulate(plan, wc.dataset)),
+        sound=lambda wc, input: option(
+            "--sound", pairs(plan.sounds_of(wc.dataset), input.sounds)
+        ),
     shell:
-        "wavloc simulate --dataset {wildcards.dataset} --track {wildcards.track}"
-        " --options {params.options:q} {params.sound:q} {params.recordings:q}"
-        " --engine {params.engine:q} --seed {params.seed} --out {output:q} --log {log:q}"
+        "wavloc simulate --config {params.plan:q} --dataset {wildcards.dataset:q}"
+        " --track {wildcards.track:q} {params.sound:q} --out {output:q} --log {log:q}"
 
 
 rule fault:
@@ -89,22 +76,19 @@ rule fault:
     wildcard_constraints:
         track="[^/@]+",
     params:
-        code=provenance.code_digest("wavloc.simulation.faults"),
-        kind=lambda wc: config["faults"][wc.fault].get("kind", wc.fault),
-        mics=lambda wc: config["faults"][wc.fault].get("mics", 1),
-        seed=SEED,
+        plan=PLAN_FILE,
+        code=code_digest("wavloc.simulation.faults"),
+        reads=lambda wc: digest(jobs.fault(plan, wc.fault)),
     shell:
-        "wavloc fault --frames {input:q} --kind {params.kind:q} --level {wildcards.level}"
-        " --mics {params.mics} --dataset {wildcards.dataset}/{wildcards.track}"
-        " --seed {params.seed} --out {output:q} --log {log:q}"
+        "wavloc fault --config {params.plan:q} --frames {input:q} --fault {wildcards.fault:q}"
+        " --level {wildcards.level} --dataset {wildcards.dataset:q}/{wildcards.track:q}"
+        " --out {output:q} --log {log:q}"
 
 
 rule mix:
     input:
         frames="<results>/data/{dataset}/{track}",
-        partners=lambda wc: [
-            frames_of(wc.dataset, track) for track in partners_of(wc.dataset, wc.track)
-        ],
+        partners=lambda wc: plan.partners(wc.dataset, wc.track),
     output:
         directory(f"<results>/data/{{dataset}}/{{track}}@{mixtures.KIND}-{{sources}}"),
     log:
@@ -114,12 +98,13 @@ rule mix:
     wildcard_constraints:
         track="[^/@]+",
     params:
-        code=provenance.code_digest("wavloc.simulation.mixtures"),
-        seed=SEED,
+        plan=PLAN_FILE,
+        code=code_digest("wavloc.simulation.mixtures"),
+        seed=plan.seed,
     shell:
-        "wavloc mix --frames {input.frames:q} --partners {input.partners:q}"
-        " --sources {wildcards.sources} --dataset {wildcards.dataset}/{wildcards.track}"
-        " --seed {params.seed} --out {output:q} --log {log:q}"
+        "wavloc mix --config {params.plan:q} --frames {input.frames:q}"
+        " --partners {input.partners:q} --sources {wildcards.sources}"
+        " --dataset {wildcards.dataset:q}/{wildcards.track:q} --out {output:q} --log {log:q}"
 
 
 rule subset:
@@ -132,8 +117,9 @@ rule subset:
     benchmark:
         "<benchmarks>/subset/{dataset}/{track}-{mics}.tsv"
     params:
-        code=provenance.code_digest("wavloc.setups"),
-        seed=SEED,
+        plan=PLAN_FILE,
+        code=code_digest("wavloc.setups"),
+        seed=plan.seed,
     shell:
-        "wavloc subset --frames {input:q} --mics {wildcards.mics} --seed {params.seed}"
-        " --dataset {wildcards.dataset}/{wildcards.track} --out {output:q} --log {log:q}"
+        "wavloc subset --config {params.plan:q} --frames {input:q} --mics {wildcards.mics}"
+        " --dataset {wildcards.dataset:q}/{wildcards.track:q} --out {output:q} --log {log:q}"

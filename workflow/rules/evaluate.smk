@@ -1,102 +1,41 @@
-# Metrics beside those of the cells: by condition, gains, costs, counts, properties, ranks.
+# From predictions to metrics.
 
 
-rule evaluate_conditions:
+rule evaluate_cell:
     input:
         frames="<results>/data/{dataset}/{track}",
-        predictions=grouped_predictions,
+        predictions=predictions_of,
+        subset=lambda wc: [] if wc.kind else plan.subset(cell_of(wc)),
+        clean=lambda wc: (
+            plan.denoised[cell_of(wc)][1] if wc.kind == "-denoising" else []
+        ),
     output:
-        "<results>/metrics/{dataset}/{track}/{setup}-{mics}/{group}-conditions.csv",
+        "<results>/metrics/{dataset}/{track}/{setup}-{mics}/{group}{kind}.csv",
     log:
-        "<logs>/evaluate/{dataset}/{track}/{setup}-{mics}/{group}-conditions.log",
+        "<logs>/evaluate/{dataset}/{track}/{setup}-{mics}/{group}{kind}.log",
     benchmark:
-        "<benchmarks>/evaluate/{dataset}/{track}/{setup}-{mics}/{group}-conditions.tsv"
+        "<benchmarks>/evaluate/{dataset}/{track}/{setup}-{mics}/{group}{kind}.tsv"
     params:
-        code=provenance.code_digest("wavloc.evaluation.conditions"),
-        by=conditions_of,
-        resamples=config["evaluation"]["resamples"],
-        block=config["evaluation"]["block"],
-        seed=SEED,
+        plan=PLAN_FILE,
+        code=lambda wc: code_digest(evaluation.module_of(wc.kind[1:] or "errors")),
+        reads=digest(jobs.evaluate(plan)),
+        kind=lambda wc: wc.kind[1:] or "errors",
+        subset=lambda wc, input: option("--subset", input.subset),
+        clean=lambda wc, input: option("--clean", input.clean),
+        by=lambda wc: option(
+            "--by", plan.conditions(cell_of(wc), wc.group, wc.kind[1:])
+        ),
     shell:
-        "wavloc evaluate --frames {input.frames:q} --predictions {input.predictions:q}"
-        " --by {params.by:q} --dataset {wildcards.dataset} --track {wildcards.track}"
-        " --setup {wildcards.setup} --mics {wildcards.mics} --resamples {params.resamples}"
-        " --block {params.block} --seed {params.seed} --out {output:q} --log {log:q}"
-
-
-rule evaluate_denoising:
-    input:
-        frames="<results>/data/{dataset}/{track}",
-        clean=lambda wc: frames_of(wc.dataset, DENOISED[cell_of(wc)][1]),
-        predictions=grouped_predictions,
-    output:
-        "<results>/metrics/{dataset}/{track}/{setup}-{mics}/{group}-denoising.csv",
-    log:
-        "<logs>/evaluate/{dataset}/{track}/{setup}-{mics}/{group}-denoising.log",
-    benchmark:
-        "<benchmarks>/evaluate/{dataset}/{track}/{setup}-{mics}/{group}-denoising.tsv"
-    params:
-        code=provenance.code_digest("wavloc.evaluation.denoising"),
-        by=conditions_of,
-        resamples=config["evaluation"]["resamples"],
-        block=config["evaluation"]["block"],
-        seed=SEED,
-    shell:
-        "wavloc evaluate --frames {input.frames:q} --clean {input.clean:q}"
-        " --predictions {input.predictions:q} --by {params.by:q} --dataset {wildcards.dataset}"
-        " --track {wildcards.track} --setup {wildcards.setup} --mics {wildcards.mics}"
-        " --resamples {params.resamples} --block {params.block} --seed {params.seed}"
-        " --out {output:q} --log {log:q}"
-
-
-rule evaluate_detection:
-    input:
-        frames="<results>/data/{dataset}/{track}",
-        predictions=grouped_predictions,
-    output:
-        "<results>/metrics/{dataset}/{track}/{setup}-{mics}/{group}-detection.csv",
-    log:
-        "<logs>/evaluate/{dataset}/{track}/{setup}-{mics}/{group}-detection.log",
-    benchmark:
-        "<benchmarks>/evaluate/{dataset}/{track}/{setup}-{mics}/{group}-detection.tsv"
-    params:
-        code=provenance.code_digest("wavloc.evaluation.detection"),
-        resamples=config["evaluation"]["resamples"],
-        block=config["evaluation"]["block"],
-        seed=SEED,
-    shell:
-        "wavloc detect --frames {input.frames:q} --predictions {input.predictions:q}"
-        " --dataset {wildcards.dataset} --track {wildcards.track} --setup {wildcards.setup}"
-        " --mics {wildcards.mics} --resamples {params.resamples} --block {params.block}"
-        " --seed {params.seed} --out {output:q} --log {log:q}"
-
-
-rule evaluate_several:
-    input:
-        frames="<results>/data/{dataset}/{track}",
-        predictions=grouped_predictions,
-    output:
-        "<results>/metrics/{dataset}/{track}/{setup}-{mics}/{group}-several.csv",
-    log:
-        "<logs>/evaluate/{dataset}/{track}/{setup}-{mics}/{group}-several.log",
-    benchmark:
-        "<benchmarks>/evaluate/{dataset}/{track}/{setup}-{mics}/{group}-several.tsv"
-    params:
-        code=provenance.code_digest("wavloc.evaluation.multi_source"),
-        resamples=config["evaluation"]["resamples"],
-        block=config["evaluation"]["block"],
-        seed=SEED,
-    shell:
-        "wavloc several --frames {input.frames:q} --predictions {input.predictions:q}"
-        " --dataset {wildcards.dataset} --track {wildcards.track} --setup {wildcards.setup}"
-        " --mics {wildcards.mics} --resamples {params.resamples} --block {params.block}"
-        " --seed {params.seed} --out {output:q} --log {log:q}"
+        "wavloc evaluate --config {params.plan:q} --kind {params.kind} --frames {input.frames:q}"
+        " --predictions {input.predictions:q} {params.subset:q} {params.clean:q} {params.by:q}"
+        " --dataset {wildcards.dataset:q} --track {wildcards.track:q}"
+        " --setup {wildcards.setup} --mics {wildcards.mics} --out {output:q} --log {log:q}"
 
 
 rule costs:
     input:
-        predictions=grouped_predictions,
-        models=lambda wc: grouped_models(wc).values(),
+        predictions=predictions_of,
+        models=lambda wc: models_of(wc).values(),
     output:
         "<results>/metrics/{dataset}/{track}/{setup}-{mics}/{group}-costs.csv",
     log:
@@ -104,20 +43,17 @@ rule costs:
     benchmark:
         "<benchmarks>/costs/{dataset}/{track}/{setup}-{mics}/{group}.tsv"
     params:
-        code=provenance.code_digest("wavloc.evaluation.costs"),
-        models=lambda wc, input: [
-            f"{method}={path}"
-            for method, path in zip(grouped_models(wc), input.models, strict=True)
-        ],
+        code=code_digest("wavloc.evaluation.costs"),
+        models=lambda wc, input: option("--models", pairs(models_of(wc), input.models)),
     shell:
-        "wavloc costs --predictions {input.predictions:q} --models {params.models:q}"
-        " --dataset {wildcards.dataset} --track {wildcards.track} --setup {wildcards.setup}"
-        " --mics {wildcards.mics} --out {output:q} --log {log:q}"
+        "wavloc costs --predictions {input.predictions:q} {params.models:q}"
+        " --dataset {wildcards.dataset:q} --track {wildcards.track:q}"
+        " --setup {wildcards.setup} --mics {wildcards.mics} --out {output:q} --log {log:q}"
 
 
 rule counts:
     input:
-        lambda wc: [frames_of(*cell[:2]) for cell in cells_of(EXPERIMENTS[wc.table])],
+        lambda wc: cell_frames(plan.cells_of(wc.table)),
     output:
         "<results>/metrics/{dataset}/{table}.csv",
     log:
@@ -125,14 +61,13 @@ rule counts:
     benchmark:
         "<benchmarks>/counts/{dataset}/{table}.tsv"
     params:
-        code=provenance.code_digest("wavloc.evaluation.counts"),
-        frames=lambda wc, input: [
-            f"{cell[1]}={path}"
-            for cell, path in zip(cells_of(EXPERIMENTS[wc.table]), input, strict=True)
-        ],
-        mics=lambda wc: EXPERIMENTS[wc.table]["mics"][0],
+        code=code_digest("wavloc.evaluation.counts"),
+        frames=lambda wc, input: pairs(
+            [cell.track for cell in plan.cells_of(wc.table)], input
+        ),
+        mics=lambda wc: plan.cells_of(wc.table)[0].mics,
     shell:
-        "wavloc counts --frames {params.frames:q} --dataset {wildcards.dataset}"
+        "wavloc counts --frames {params.frames:q} --dataset {wildcards.dataset:q}"
         " --mics {params.mics} --out {output:q} --log {log:q}"
 
 
@@ -148,35 +83,27 @@ rule properties:
     benchmark:
         "<benchmarks>/properties/{dataset}/{track}/{setup}-{mics}.tsv"
     params:
-        code=lambda wc: provenance.digest(
+        plan=PLAN_FILE,
+        code=lambda wc: digest(
             [
                 code_of("methods", method, "wavloc.evaluation.properties")
-                for method in MEASURED[cell_of(wc)]
+                for method in plan.measured[cell_of(wc)]
             ]
         ),
-        methods=lambda wc: json.dumps(
-            {
-                name: json.loads(entry_of("methods", name))
-                for name in MEASURED[cell_of(wc)]
-            }
+        reads=lambda wc: digest(jobs.properties(plan, cell_of(wc))),
+        methods=lambda wc: plan.measured[cell_of(wc)],
+        models=lambda wc, input: option(
+            "--models", pairs(measured_models(wc), input.models)
         ),
-        models=lambda wc, input: [
-            f"{method}={path}"
-            for method, path in zip(measured_models(wc), input.models, strict=True)
-        ],
-        seed=SEED,
     shell:
-        "wavloc properties --methods {params.methods:q} --models {params.models:q}"
-        " --frames {input.frames:q} --subset {input.subset:q} --seed {params.seed}"
-        " --out {output:q} --log {log:q}"
+        "wavloc properties --config {params.plan:q} --methods {params.methods:q} {params.models:q}"
+        " --frames {input.frames:q} --subset {input.subset:q} --out {output:q} --log {log:q}"
 
 
 rule rank:
     input:
-        frames=lambda wc: [
-            frames_of(*cell[:2]) for cell in cells_of(EXPERIMENTS[wc.table])
-        ],
-        predictions=lambda wc: ranked_predictions(wc.table).values(),
+        frames=lambda wc: cell_frames(plan.cells_of(wc.table)),
+        predictions=lambda wc: plan.ranked(wc.table).values(),
     output:
         "<results>/metrics/{table}.csv",
     log:
@@ -184,23 +111,14 @@ rule rank:
     benchmark:
         "<benchmarks>/rank/{table}.tsv"
     params:
-        code=provenance.code_digest("wavloc.evaluation.ranking"),
-        frames=lambda wc, input: [
-            "{}/{}={}".format(*cell[:2], path)
-            for cell, path in zip(
-                cells_of(EXPERIMENTS[wc.table]), input.frames, strict=True
-            )
-        ],
-        predictions=lambda wc, input: [
-            f"{key}={path}"
-            for key, path in zip(
-                ranked_predictions(wc.table), input.predictions, strict=True
-            )
-        ],
-        resamples=config["evaluation"]["resamples"],
-        block=config["evaluation"]["block"],
-        seed=SEED,
+        plan=PLAN_FILE,
+        code=code_digest("wavloc.evaluation.ranking"),
+        reads=digest(jobs.evaluate(plan)),
+        frames=lambda wc, input: pairs(
+            [f"{cell.dataset}/{cell.track}" for cell in plan.cells_of(wc.table)],
+            input.frames,
+        ),
+        predictions=lambda wc, input: pairs(plan.ranked(wc.table), input.predictions),
     shell:
-        "wavloc rank --frames {params.frames:q} --predictions {params.predictions:q}"
-        " --resamples {params.resamples} --block {params.block} --seed {params.seed}"
-        " --out {output:q} --log {log:q}"
+        "wavloc rank --config {params.plan:q} --frames {params.frames:q}"
+        " --predictions {params.predictions:q} --out {output:q} --log {log:q}"

@@ -1,12 +1,12 @@
-# One rule trains every model, one predicts for every method, one evaluates a cell.
+# One rule trains every model, one predicts for every method.
 
 
 rule train:
     input:
-        train=lambda wc: training_tracks(wc, "train"),
-        valid=lambda wc: training_tracks(wc, "valid"),
-        pretrained=pretrained_of,
-        start=start_of,
+        train=lambda wc: plan.training(model_of(wc), "train"),
+        valid=lambda wc: plan.training(model_of(wc), "valid"),
+        pretrained=lambda wc: plan.pretrained(model_of(wc)),
+        start=lambda wc: plan.start(model_of(wc)),
     output:
         directory("<results>/models/{dataset}/{split}/{model}"),
     log:
@@ -19,30 +19,27 @@ rule train:
         mem_mb=4000,
         runtime=1440,
     params:
+        plan=PLAN_FILE,
         code=lambda wc: code_of(
-            "methods", trained_by(wc.model)[0], "wavloc.training.engine"
+            "methods", model_of(wc).method, "wavloc.training.engine"
         ),
-        method=lambda wc: trained_by(wc.model)[0],
-        options=lambda wc: entry_of("methods", *trained_by(wc.model)),
-        valid=lambda wc, input: ["--valid", *input.valid] if input.valid else [],
+        reads=lambda wc: digest(jobs.train(plan, model_of(wc).method)),
+        method=lambda wc: model_of(wc).method,
+        mics=lambda wc: option("--mics", str(model_of(wc).mics or "")),
+        valid=lambda wc, input: option("--valid", input.valid),
         pretrained=lambda wc, input: option("--pretrained", input.pretrained),
         start=lambda wc, input: option("--start", input.start),
-        run=TRAINING,
-        cache=config["cache"],
-        seed=SEED,
     shell:
-        "wavloc train --method {params.method:q} --options {params.options:q}"
+        "wavloc train --config {params.plan:q} --method {params.method:q} {params.mics}"
         " --train {input.train:q} {params.valid:q} {params.pretrained:q} {params.start:q}"
-        " {params.run:q}"
-        " --threads {threads} --cache {params.cache:q} --seed {params.seed} --out {output:q}"
-        " --log {log:q}"
+        " --threads {threads} --out {output:q} --log {log:q}"
 
 
 rule predict_cell:
     input:
         frames="<results>/data/{dataset}/{track}",
         subset="<results>/data/subsets/{dataset}/{track}-{mics}.npy",
-        model=lambda wc: model_of(cell_of(wc), wc.method) or [],
+        model=lambda wc: plan.models_of(cell_of(wc), [wc.method]).values(),
     output:
         "<results>/predictions/{dataset}/{track}/{setup}-{mics}/{method}.parquet",
     log:
@@ -53,37 +50,12 @@ rule predict_cell:
         mem_mb=2000,
         runtime=60,
     params:
+        plan=PLAN_FILE,
         code=lambda wc: code_of("methods", wc.method),
-        options=lambda wc: entry_of("methods", wc.method),
+        reads=lambda wc: digest(jobs.predict(plan, wc.method)),
         model=lambda wc, input: option("--model", input.model),
-        audio=lambda wc: (
-            ["--audio"] * (wc.method in DENOISED.get(cell_of(wc), [[]])[0])
-        ),
-        seed=SEED,
+        audio=lambda wc: ["--audio"] * plan.keeps_audio(cell_of(wc), wc.method),
     shell:
-        "wavloc predict --method {wildcards.method} --options {params.options:q} {params.model:q}"
+        "wavloc predict --config {params.plan:q} --method {wildcards.method:q} {params.model:q}"
         " --frames {input.frames:q} --setup {wildcards.setup} --subset {input.subset:q}"
-        " {params.audio:q} --refusal-as-na --seed {params.seed} --out {output:q} --log {log:q}"
-
-
-rule evaluate_cell:
-    input:
-        frames="<results>/data/{dataset}/{track}",
-        subset="<results>/data/subsets/{dataset}/{track}-{mics}.npy",
-        predictions=grouped_predictions,
-    output:
-        "<results>/metrics/{dataset}/{track}/{setup}-{mics}/{group}.csv",
-    log:
-        "<logs>/evaluate/{dataset}/{track}/{setup}-{mics}/{group}.log",
-    benchmark:
-        "<benchmarks>/evaluate/{dataset}/{track}/{setup}-{mics}/{group}.tsv"
-    params:
-        code=provenance.code_digest("wavloc.evaluation.errors"),
-        resamples=config["evaluation"]["resamples"],
-        block=config["evaluation"]["block"],
-        seed=SEED,
-    shell:
-        "wavloc evaluate --frames {input.frames:q} --predictions {input.predictions:q}"
-        " --dataset {wildcards.dataset} --track {wildcards.track} --setup {wildcards.setup}"
-        " --mics {wildcards.mics} --subset {input.subset:q} --resamples {params.resamples} --block {params.block}"
-        " --seed {params.seed} --out {output:q} --log {log:q}"
+        " {params.audio} --refusal-as-na --out {output:q} --log {log:q}"

@@ -3,9 +3,9 @@
 
 rule table:
     input:
-        metrics=lambda wc: metrics_for(wc.table),
-        models=lambda wc: table_models(wc.table).values(),
-        properties=lambda wc: table_properties(wc.table),
+        metrics=lambda wc: plan.metrics(wc.table),
+        models=lambda wc: plan.table_models(wc.table).values(),
+        properties=lambda wc: plan.properties(wc.table),
         paper=local("config/paper_values.csv"),
     output:
         expand("<results>/tables/{{table}}.{kind}", kind=["csv", "md", "tex"]),
@@ -14,46 +14,42 @@ rule table:
     benchmark:
         "<benchmarks>/tables/{table}.tsv"
     params:
-        code=provenance.code_digest("wavloc.reporting.tables"),
-        spec=lambda wc: json.dumps(table_spec(wc.table)),
-        methods=lambda wc: rows_json(wc.table),
-        models=lambda wc, input: [
-            f"{method}={path}"
-            for method, path in zip(table_models(wc.table), input.models, strict=True)
-        ],
-        properties=lambda wc, input: (
-            ["--properties", *input.properties] if input.properties else []
+        plan=PLAN_FILE,
+        code=code_digest("wavloc.reporting.tables"),
+        reads=lambda wc: digest(jobs.table(plan, wc.table)),
+        models=lambda wc, input: option(
+            "--models", pairs(plan.table_models(wc.table), input.models)
         ),
-        caption=lambda wc: caption(table_spec(wc.table)),
+        properties=lambda wc, input: option("--properties", input.properties),
         stem=lambda wc, output: output[0].removesuffix(".csv"),
     shell:
-        "wavloc tables --table {wildcards.table} --spec {params.spec:q}"
-        " --methods {params.methods:q} --metrics {input.metrics:q} --paper {input.paper:q}"
-        " --models {params.models:q} {params.properties:q} --caption {params.caption:q} --out {params.stem:q} --log {log:q}"
+        "wavloc tables --config {params.plan:q} --table {wildcards.table:q}"
+        " --metrics {input.metrics:q} --paper {input.paper:q} {params.models:q}"
+        " {params.properties:q} --out {params.stem:q} --log {log:q}"
 
 
 rule reproduction:
     input:
-        JUDGED,
+        plan.judged,
     output:
-        REPRODUCTION,
+        expand("<results>/tables/reproduction.{kind}", kind=["csv", "md"]),
     log:
         "<logs>/tables/reproduction.log",
     benchmark:
         "<benchmarks>/tables/reproduction.tsv"
     params:
-        code=provenance.code_digest("wavloc.reporting.tables.reproduction"),
-        papers=[name for name in DATASETS if DATASETS[name].get("papers_data")],
-        caption=made_by(),
+        plan=PLAN_FILE,
+        code=code_digest("wavloc.reporting.tables.reproduction"),
+        reads=digest(jobs.reproduction(plan)),
         stem=lambda wc, output: output[0].removesuffix(".csv"),
     shell:
-        "wavloc reproduction --tables {input:q} --papers-data {params.papers:q}"
-        " --caption {params.caption:q} --out {params.stem:q} --log {log:q}"
+        "wavloc reproduction --config {params.plan:q} --tables {input:q} --out {params.stem:q}"
+        " --log {log:q}"
 
 
 rule summary:
     input:
-        JUDGED,
+        plan.judged,
     output:
         "<results>/tables/summary.json",
     log:
@@ -61,20 +57,16 @@ rule summary:
     benchmark:
         "<benchmarks>/tables/summary.tsv"
     params:
-        code=provenance.code_digest("wavloc.reporting.tables.summary"),
+        code=code_digest("wavloc.reporting.tables.summary"),
     shell:
         "wavloc summary --tables {input:q} --out {output:q} --log {log:q}"
 
 
 rule figure:
     input:
-        frames=lambda wc: [
-            frames_of(cell[0], cell[1]) for cell in figure_cells(wc.figure)
-        ],
-        predictions=lambda wc: figure_predictions(wc.figure).values(),
-        metrics=lambda wc: (
-            metrics_for(wc.figure) if "x" in EXPERIMENTS[wc.figure] else []
-        ),
+        frames=lambda wc: cell_frames(plan.figure_cells(wc.figure)),
+        predictions=lambda wc: plan.figure_predictions(wc.figure).values(),
+        metrics=lambda wc: plan.curve_metrics(wc.figure),
     output:
         expand("<results>/figures/{{figure}}.{kind}", kind=["png", "pdf"]),
     log:
@@ -82,48 +74,44 @@ rule figure:
     benchmark:
         "<benchmarks>/figures/{figure}.tsv"
     params:
-        code=lambda wc: provenance.code_digest(
+        plan=PLAN_FILE,
+        code=lambda wc: code_digest(
             "wavloc.reporting.style",
             f"wavloc.reporting.figures.{config['figures'][wc.figure]['kind']}",
         ),
-        spec=lambda wc: json.dumps(figure_spec(wc.figure)),
-        methods=lambda wc: rows_json(wc.figure),
-        frames=lambda wc, input: [
-            f"{cell[1]}={path}"
-            for cell, path in zip(figure_cells(wc.figure), input.frames, strict=True)
-        ],
-        predictions=lambda wc, input: [
-            f"{key}={path}"
-            for key, path in zip(
-                figure_predictions(wc.figure), input.predictions, strict=True
-            )
-        ],
-        metrics=lambda wc, input: (
-            ["--metrics", *input.metrics] if input.metrics else []
+        reads=lambda wc: digest(jobs.figure(plan, wc.figure)),
+        frames=lambda wc, input: option(
+            "--frames",
+            pairs([cell.track for cell in plan.figure_cells(wc.figure)], input.frames),
         ),
+        predictions=lambda wc, input: option(
+            "--predictions",
+            pairs(plan.figure_predictions(wc.figure), input.predictions),
+        ),
+        metrics=lambda wc, input: option("--metrics", input.metrics),
         stem=lambda wc, output: output[0].removesuffix(".png"),
     shell:
-        "wavloc figures --spec {params.spec:q} --methods {params.methods:q}"
-        " --frames {params.frames:q} --predictions {params.predictions:q} {params.metrics:q}"
-        " --out {params.stem:q} --log {log:q}"
+        "wavloc figures --config {params.plan:q} --figure {wildcards.figure:q} {params.frames:q}"
+        " {params.predictions:q} {params.metrics:q} --out {params.stem:q} --log {log:q}"
 
 
 rule report:
     input:
-        TABLE_FILES,
-        FIGURE_FILES,
-        MODELS.keys(),
-        [frames_of(*cell[:2]) for cell in VIEWED],
-        [path for cell in VIEWED for path in predictions_of(cell)],
+        plan.table_files,
+        plan.figure_files,
+        list(plan.models),
+        cell_frames(plan.viewed),
+        [path for cell in plan.viewed for path in plan.predictions(cell)],
         deviations=local("docs/deviations.md"),
     output:
         "<results>/report.html",
     log:
         "<logs>/report.log",
     params:
-        code=provenance.code_digest("wavloc.reporting.html"),
-        config=json.dumps(config, sort_keys=True),
+        plan=PLAN_FILE,
+        code=code_digest("wavloc.reporting.html"),
+        reads=digest(jobs.report(plan)),
         results=lambda wc, output: Path(output[0]).parent,
     shell:
-        "wavloc report --results {params.results:q} --config {params.config:q}"
+        "wavloc report --config {params.plan:q} --results {params.results:q}"
         " --deviations {input.deviations:q} --out {output:q} --log {log:q}"

@@ -3,13 +3,12 @@
 Only the names of tensors and their shapes are used; a checkpoint that holds code is refused.
 """
 
-from __future__ import annotations
-
+import functools
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from wavloc import weights
 from wavloc.errors import InputError
@@ -17,6 +16,7 @@ from wavloc.methods.learned.ngcc_phat import NGCC
 from wavloc.methods.learned.wav2pos import Wav2Pos
 
 State = weights.State
+Network = TypeVar("Network", bound=nn.Module)
 
 # Pattern of a published name -> our name; the first that fits the whole name counts.
 NGCC_NAMES = {
@@ -102,19 +102,17 @@ def wav2pos_state(state: Mapping[str, Tensor], where: str) -> State:
 
 
 def _renamed(state: Mapping[str, Tensor], names: Mapping[str, str], where: str) -> State:
-    renamed = {}
-    for key, value in state.items():
-        if key.endswith("num_batches_tracked"):
-            continue
-        renamed[our_name(key, names, where)] = value.float()
-    return renamed
+    return {
+        our_name(key, names, where): value.float()
+        for key, value in state.items()
+        if not key.endswith("num_batches_tracked")
+    }
 
 
 def our_name(key: str, names: Mapping[str, str], where: str) -> str:
     """Our name of a published weight; an unknown one is an `InputError`."""
     for pattern, name in names.items():
-        match = re.fullmatch(pattern, key)
-        if match:
+        if match := re.fullmatch(pattern, key):
             ours = match.expand(name)
             for theirs, block in BLOCK_NAMES.items():
                 ours = ours.replace(theirs, block)
@@ -124,10 +122,9 @@ def our_name(key: str, names: Mapping[str, str], where: str) -> str:
 
 def ngcc_sizes(state: Mapping[str, Tensor]) -> dict[str, Any]:
     """Constructor arguments of `NGCC` that fit a state dict in our names."""
-    kernels = tuple(state[f"head.{k}.weight"].shape[-1] for k in range(3))
     return {
         "channels": state["bank.low_hz"].shape[0],
-        "kernels": kernels,
+        "kernels": tuple(state[f"head.{k}.weight"].shape[-1] for k in range(3)),
         "final_kernel": state["final.weight"].shape[-1],
     }
 
@@ -141,7 +138,7 @@ def wav2pos_sizes(state: Mapping[str, Tensor], heads: int) -> dict[str, Any]:
 
     pairs = state.get("pairs.first.weight")
     lags = 0 if pairs is None else pairs.shape[1] - 2 * embed_dim
-    joined = state["source_head.first.weight"].shape[1] // embed_dim
+    hidden = [state[f"source_head.{k}.weight"].shape for k in ("first", "second")]
     return {
         "samples": samples,
         "embed_dim": embed_dim,
@@ -149,32 +146,30 @@ def wav2pos_sizes(state: Mapping[str, Tensor], heads: int) -> dict[str, Any]:
         "decoder_depth": depth("decoder"),
         "heads": heads,
         "lags": lags,
-        "max_pooling": joined - bool(lags) == 2,
+        "max_pooling": hidden[0][1] // embed_dim - bool(lags) == 2,
         "coordinate_hidden": state["coordinates.first.weight"].shape[0],
         "pair_hidden": 512 if pairs is None else pairs.shape[0],
-        "head_hidden": tuple(
-            state[f"source_head.{k}.weight"].shape[0] for k in ("first", "second")
-        ),
+        "head_hidden": tuple(shape[0] for shape in hidden),
     }
 
 
 def build_ngcc(state: Mapping[str, Tensor], where: str) -> NGCC:
     """NGCC-PHAT from a published state dict, in eval mode."""
-    ours = ngcc_state(state, where)
-    try:
-        network = NGCC(**ngcc_sizes(ours))
-    except KeyError as error:
-        raise InputError(f"{where}: weight {error} is missing") from None
-    weights.load_into(network, ours, where)
-    return network.eval()
+    return _built(NGCC, ngcc_state(state, where), ngcc_sizes, where)
 
 
 def build_wav2pos(state: Mapping[str, Tensor], heads: int, where: str) -> Wav2Pos:
     """wav2pos (without its NGCC) from a published state dict, in eval mode."""
-    ours = wav2pos_state(state, where)
+    sizes = functools.partial(wav2pos_sizes, heads=heads)
+    return _built(Wav2Pos, wav2pos_state(state, where), sizes, where)
+
+
+def _built(
+    kind: type[Network], state: State, sizes: Callable[[State], dict[str, Any]], where: str
+) -> Network:
     try:
-        network = Wav2Pos(**wav2pos_sizes(ours, heads))
+        network = kind(**sizes(state))
     except KeyError as error:
         raise InputError(f"{where}: weight {error} is missing") from None
-    weights.load_into(network, ours, where)
+    weights.load_into(network, state, where)
     return network.eval()

@@ -1,7 +1,5 @@
 """Models made from the authors' published checkpoints."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +18,7 @@ HEADS = 4  # of attention; the one size that weights do not show
 def model(checkpoint: Path, train: Frames | None, out: Path) -> LearnedMethod[Any]:
     """Write the model folder of a published NGCC-PHAT or wav2pos checkpoint.
 
-    train: frames that wav2pos was trained on; the normalisation of its coordinates, which no
-    checkpoint holds, is computed from their source positions.
+    train: frames that wav2pos was trained on, for its normalisation, which no checkpoint holds.
     """
     state = weights.read(checkpoint)
     where = str(checkpoint)
@@ -30,8 +27,7 @@ def model(checkpoint: Path, train: Frames | None, out: Path) -> LearnedMethod[An
         method = _wav2pos(state, train, where)
     else:
         network = authors.build_ngcc(state, where)
-        sizes = authors.ngcc_sizes(network.state_dict())
-        method = ngcc_phat.Method({"channels": sizes["channels"]})
+        method = ngcc_phat.Method({"channels": network.sizes["channels"]})
         method.stats = DataStats(
             mics=0,
             samples=FRAME_SAMPLES,
@@ -56,8 +52,7 @@ def _wav2pos(state: weights.State, train: Frames | None, where: str) -> wav2pos.
         )
     network = authors.build_wav2pos(state, HEADS, where)
     sizes = authors.wav2pos_sizes(network.state_dict(), HEADS)
-    lags = sizes.pop("lags")
-    sizes.pop("samples")
+    lags, _ = sizes.pop("lags"), sizes.pop("samples")
     has_ngcc = any(key.startswith("ngcc.") for key in state)
     features = "none" if not lags else "ngcc" if has_ngcc else "gcc"
     method = wav2pos.Method(sizes | {"features": features, "max_lag": lags // 2})

@@ -1,7 +1,5 @@
 """Comparison of our networks with stored outputs of the reference networks, array by array."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,21 +14,14 @@ from wavloc.checkpoints import authors
 from wavloc.errors import InputError
 from wavloc.features import gcc_torch as correlation
 from wavloc.methods.learned.ngcc_phat import NGCC
-from wavloc.methods.learned.wav2pos import Output, Wav2Pos, losses
+from wavloc.methods.learned.wav2pos import Wav2Pos, losses
 
 AUDIO_WEIGHT = 0.1
 TOLERANCE = {
-    "features": 2e-4,
-    "logits": 2e-4,
-    "gccphat": 2e-4,
-    "backbone": 2e-4,
-    "cc": 2e-4,
+    **dict.fromkeys(("features", "logits", "gccphat", "backbone", "cc"), 2e-4),
+    **dict.fromkeys(("pred_audio", "latent", "decoded"), 2e-5),
+    **dict.fromkeys(("pred_locs", "loss"), 3e-5),
     "sinc": 1e-6,
-    "pred_locs": 3e-5,
-    "pred_audio": 2e-5,
-    "latent": 2e-5,
-    "decoded": 2e-5,
-    "loss": 3e-5,
     "grad_norm": 1e-4,  # relative
 }
 
@@ -83,41 +74,36 @@ def _row(name: str, ours: Tensor | np.ndarray, theirs: np.ndarray, relative: boo
     difference = np.abs(ours.astype(np.float64) - theirs)
     if relative:
         difference = difference / np.maximum(np.abs(theirs), 1e-12)
-    kind = next(key for key in TOLERANCE if name.rpartition("/")[2].startswith(key))
+    stem = name.rpartition("/")[2].removeprefix("multi_")
+    kind = next(key for key in TOLERANCE if stem.startswith(key))
     return Row(name, float(difference.max()), TOLERANCE[kind])
 
 
 @torch.no_grad()
 def _ngcc(stored: Mapping[str, np.ndarray], network: NGCC) -> Iterator[Row]:
     tensor = {name: torch.from_numpy(value) for name, value in stored.items() if value.ndim}
-    if "sinc_filters" in stored:
-        yield _row("sinc_filters", network.bank.filters(), stored["sinc_filters"])
+    ours: dict[str, Tensor] = {"sinc_filters": network.bank.filters()}
     if "x1" in stored:
         pair = torch.cat([tensor["x1"], tensor["x2"]], dim=1)
         embedded = network.embed(pair.flatten(0, 1)).unflatten(0, pair.shape[:2])
-        if "backbone_samples" in stored:
-            chosen = embedded[..., tensor["backbone_time_index"].long()]
-            yield _row("backbone_samples", chosen, stored["backbone_samples"])
-            yield _row("backbone_mean", embedded.mean(-1), stored["backbone_mean"])
-            yield _row("backbone_std", embedded.std(-1), stored["backbone_std"])
-        if "backbone_pair0_x1_first16" in stored:
-            name = "backbone_pair0_x1_first16"
-            yield _row(name, embedded[0, 0, :16], stored[name])
-        for name in (key for key in stored if key.startswith("logits_tau") and key[-4:] != "_f64"):
-            lag = stored[name].shape[-1] // 2
-            yield _row(name, network(pair[:, 0], pair[:, 1], lag), stored[name])
-        for name in (key for key in stored if key.startswith("gccphat_tau")):
-            gcc = correlation.gcc_phat(pair, stored[name].shape[-1] // 2)
-            yield _row(name, gcc[:, 0], stored[name])
-        for name in (key for key in stored if key.startswith("cc_tau")):
-            spectrum = torch.fft.rfft(embedded, 2 * pair.shape[-1])
-            gcc = correlation.whitened(*spectrum.unbind(1), stored[name].shape[-1] // 2)
-            yield _row(name, gcc, stored[name])
+        ours |= {"backbone_mean": embedded.mean(-1), "backbone_std": embedded.std(-1)}
+        ours["backbone_pair0_x1_first16"] = embedded[0, 0, :16]
+        if "backbone_time_index" in stored:
+            ours["backbone_samples"] = embedded[..., tensor["backbone_time_index"].long()]
+        spectrum = torch.fft.rfft(embedded, 2 * pair.shape[-1])
+        for name, theirs in stored.items():
+            lag = theirs.shape[-1] // 2 if theirs.ndim else 0
+            if name.startswith("logits_tau") and not name.endswith("_f64"):
+                ours[name] = network(pair[:, 0], pair[:, 1], lag)
+            elif name.startswith("gccphat_tau"):
+                ours[name] = correlation.gcc_phat(pair, lag)[:, 0]
+            elif name.startswith("cc_tau"):
+                ours[name] = correlation.whitened(spectrum[:, 0], spectrum[:, 1], lag)
     if "multi_audio" in stored:
         lag = stored["multi_features"].shape[-1] // 2
-        audio = tensor["multi_audio"]
-        yield _row("features (multi)", network.all_pairs(audio, lag), stored["multi_features"])
-        yield _row("gccphat (multi)", correlation.gcc_features(audio, lag), stored["multi_gccphat"])
+        ours["multi_features"] = network.all_pairs(tensor["multi_audio"], lag)
+        ours["multi_gccphat"] = correlation.gcc_features(tensor["multi_audio"], lag)
+    yield from (_row(name, ours[name], theirs) for name, theirs in stored.items() if name in ours)
 
 
 def _wav2pos(stored: Mapping[str, np.ndarray], ngcc: NGCC | None, where: str) -> Iterator[Row]:
@@ -160,47 +146,33 @@ def _wav2pos_case(
             yield _row(f"{case}/features", ngcc.all_pairs(sound, lag), theirs)
         gcc = _in_place(torch.from_numpy(theirs), audio_known)
     output = network(audio, positions, audio_known, position_known, gcc)
-    yield from _outputs(stored, case, output, known)
+    ours = {
+        "latent": output.encoded[known].reshape(len(known), -1, output.encoded.shape[-1]),
+        "decoded": output.decoded,
+        "pred_locs": output.positions,
+        "pred_audio": output.audio,
+    }
+    for name in [name for name in ours if f"{case}/{name}" in stored]:
+        yield _row(f"{case}/{name}", ours[name], stored[f"{case}/{name}"])
     sound, place = losses(output, positions, audio, audio_known, position_known)
     yield _row(f"{case}/loss_audio", sound, stored[f"{case}/loss_audio"])
     yield _row(f"{case}/loss_locs", place, stored[f"{case}/loss_locs"])
     network.zero_grad()
     (AUDIO_WEIGHT * sound + place).backward()
     parameters = dict(network.named_parameters())
-    names = [
-        authors.our_name(key, authors.WAV2POS_NAMES, case) for key in stored["param_keys"].tolist()
-    ]
-    norms = [_norm(parameters[name].grad) for name in names]
+    norms = []
+    for key in stored["param_keys"].tolist():
+        gradient = parameters[authors.our_name(key, authors.WAV2POS_NAMES, case)].grad
+        norms.append(0.0 if gradient is None else float(gradient.double().norm()))
     yield _row(f"{case}/grad_norm", np.array(norms), stored[f"{case}/grad_norm"], relative=True)
-
-
-def _norm(gradient: Tensor | None) -> float:
-    return 0.0 if gradient is None else float(gradient.double().norm())
-
-
-def _outputs(
-    stored: Mapping[str, np.ndarray], case: str, output: Output, known: Tensor
-) -> Iterator[Row]:
-    size = output.encoded.shape[-1]
-    encoded = output.encoded[known].reshape(len(known), -1, size)
-    for name, ours in (
-        ("latent", encoded),
-        ("decoded", output.decoded),
-        ("pred_locs", output.positions),
-        ("pred_audio", output.audio),
-    ):
-        if f"{case}/{name}" in stored:
-            yield _row(f"{case}/{name}", ours, stored[f"{case}/{name}"])
 
 
 def _in_place(gcc: Tensor, known: Tensor) -> Tensor:
     """Correlations of the pairs of known channels (B, K (K - 1), L) among those of all channels."""
     batch, count = known.shape
     channel = known.nonzero()[:, 1].reshape(batch, -1)  # (B, K)
+    whole = gcc.new_zeros(batch, count, count, gcc.shape[-1])
     i, j = correlation.ordered_pairs(channel.shape[1])
-    whole = torch.stack(tuple(correlation.ordered_pairs(count)))
-    number = torch.full((count, count), -1)
-    number[whole[0], whole[1]] = torch.arange(whole.shape[1])
-    index = number[channel[:, i], channel[:, j]]
-    out = gcc.new_zeros(batch, whole.shape[1], gcc.shape[-1])
-    return out.scatter(1, index[..., None].expand_as(gcc), gcc)
+    whole[torch.arange(batch)[:, None], channel[:, i], channel[:, j]] = gcc
+    i, j = correlation.ordered_pairs(count)
+    return whole[:, i, j]

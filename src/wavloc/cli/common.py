@@ -1,19 +1,78 @@
-"""What the commands share: types of arguments, groups of arguments, what is said."""
+"""What the commands share: types and groups of arguments, settings, messages."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import json
-import math
+import operator
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from wavloc import checks, files
 from wavloc.errors import InputError
 
-Command = Callable[[str, Callable[[argparse.Namespace], None], str], argparse.ArgumentParser]
+if TYPE_CHECKING:
+    from wavloc.methods.registry import Entry
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser of arguments that declares the usual kinds of options in one line each."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise `InputError` instead of leaving."""
+        raise InputError(f"{message} (see {self.prog} --help)")
+
+    def path(self, name: str, text: str, **how: Any) -> None:
+        """A file or folder."""
+        self.add_argument(name, type=Path, help=text, **how)
+
+    def paths(self, name: str, text: str, **how: Any) -> None:
+        """Files or folders, at least one."""
+        self.path(name, text, **{"nargs": "+", "default": []} | how)
+
+    def pairs(self, name: str, form: str, text: str | None = None, **how: Any) -> None:
+        """Any number of NAME=PATH."""
+        how = {"nargs": "*", "default": []} | how
+        self.add_argument(name, type=pair, metavar=form, help=text, **how)
+
+    def json(self, name: str, text: str, **how: Any) -> None:
+        """A JSON mapping or a file of one."""
+        self.add_argument(name, type=mapping, help=text, **how)
+
+    def number(self, name: str, text: str, *limits: Any, **how: Any) -> None:
+        """A number within limits, which are those of `number`, or a type made by it."""
+        read = limits[0] if callable(limits[0]) else number(*limits)
+        self.add_argument(name, type=read, help=text, **how)
+
+    def numbers(
+        self, name: str, form: str | tuple[str, ...], text: str, *limits: Any, **how: Any
+    ) -> None:
+        """As `number`, as many as the form has parts."""
+        self.number(name, text, *limits, **{"nargs": len(form), "metavar": form} | how)
+
+    def device(self) -> None:
+        """Where torch computes."""
+        self.add_argument("--device", help="auto, cpu, cuda, cuda:1 ... (auto)")
+        self.number("--threads", "CPU threads of torch (1)", 1, 1024, "", True, default=1)
+
+    def entry(self) -> None:
+        """Which method."""
+        self.add_argument("--method", required=True, help="see `wavloc methods`")
+        text = "changes of its config entry, JSON or file: '{\"options\": {...}}'"
+        self.json("--options", text, default={})
+
+    def method(self) -> None:
+        """Which method, from its entry or a model folder, and where it computes."""
+        self.entry()
+        self.path("--model", "folder of a trained model; it brings its own options")
+        self.device()
+
+
+Command = Callable[[str, Callable[[argparse.Namespace], None], str], Parser]
 
 _log = None  # the open log file of the running command
 
@@ -25,8 +84,10 @@ def logging(log: str | None) -> Iterator[None]:
     _log = None
     if log:
         try:
+            if not Path(log).is_char_device():  # /dev/null, /dev/stderr
+                files.check_file(log)
             Path(log).parent.mkdir(parents=True, exist_ok=True)
-            _log = open(log, "w", encoding="utf-8")  # noqa: SIM115 closed below
+            _log = open(log, "w", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
         except OSError as error:
             raise InputError(f"cannot write log {log}: {error.strerror or error}") from None
     try:
@@ -37,72 +98,98 @@ def logging(log: str | None) -> Iterator[None]:
 
 
 def say(line: str) -> None:
-    """Tell what was done, on stderr (stdout carries results only) and in the log."""
+    """Print a message to stderr (stdout carries results only) and to the log."""
     print(line, file=sys.stderr)
     if _log:
         _log.write(line + "\n")
 
 
-def json_value(text: str) -> Any:
-    """A JSON value, or the content of a JSON or YAML file."""
-    if text.lstrip().startswith(("{", "[")):
-        try:
-            return json.loads(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(f"not valid JSON: {error}") from None
-    from wavloc.config import read_yaml
+def mapping(text: str) -> dict[str, Any]:
+    """A JSON mapping, or the content of a JSON or YAML file."""
+    if not text.lstrip().startswith(("{", "[")):
+        from wavloc.config import read_yaml
 
-    return read_yaml(Path(text))
-
-
-def finite(text: str) -> float:
-    """A number that is neither infinite nor NaN."""
+        return read_yaml(Path(text))
     try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise argparse.ArgumentTypeError(f"'{text}', expected a finite number")
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise argparse.ArgumentTypeError(f"not valid JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError(f"{checks.shown(value)}, expected names and values")
     return value
+
+
+def number(
+    low: float = -checks.INFINITE,
+    high: float = checks.INFINITE,
+    unit: str = "",
+    whole: bool = False,
+    above: bool = False,
+) -> Callable[[str], Any]:
+    """Type of an argument: a number within a range, see `checks.number`."""
+
+    def read(text: str) -> Any:
+        try:
+            value: Any = int(text) if whole else float(text)
+        except ValueError:
+            value = text
+        try:
+            return checks.number(value, "value", low, high, unit, whole=whole, above=above)
+        except InputError:
+            expected = checks.expected(low, high, unit, whole, above)
+            if text.lower().lstrip("+-") in ("nan", "inf", "infinity"):
+                expected = expected.replace("a number", "a finite number")
+            raise argparse.ArgumentTypeError(f"'{text}', expected {expected}") from None
+
+    return read
+
+
+METRES = number(-1e6, 1e6, "m")
+COUNT = number(1, 1_000_000, whole=True)
+SEED = number(0, 2**63 - 1, whole=True)
+SECONDS = number(0, 1e9, "s", above=True)
 
 
 def pair(text: str) -> tuple[str, Path]:
     """``NAME=PATH``."""
-    key, found, path = text.partition("=")
-    if not found or not key or not path:
+    key, _, path = text.partition("=")
+    if not key or not path:
         raise argparse.ArgumentTypeError(f"'{text}', expected NAME=PATH")
     return key, Path(path)
 
 
-def add_device(parser: argparse.ArgumentParser) -> None:
-    """Where torch computes."""
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 ... (auto)")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads of torch (1)")
+def setting(args: argparse.Namespace, name: str, *keys: str, default: Any) -> Any:
+    """Value of an option, or what the config says under ``keys``, or the default without one."""
+    given = getattr(args, name)
+    if given is not None:
+        return given
+    if args.plan is None:
+        return default
+    return functools.reduce(operator.getitem, keys, args.plan.config)
 
 
-def add_method(parser: argparse.ArgumentParser) -> None:
-    """Which method, from its options or a model folder."""
-    parser.add_argument("--method", required=True, help="see `wavloc methods`")
-    parser.add_argument("--options", type=json_value, default={}, help="config entry, JSON or file")
-    parser.add_argument(
-        "--model", type=Path, help="folder of a trained model; it brings its own options"
-    )
-    add_device(parser)
+def entry_of(args: argparse.Namespace) -> Entry:
+    """Config entry of --method, with the changes of --options."""
+    from wavloc.methods import registry
+
+    if "module" in args.options:  # a name of one's own
+        return registry.Entry(args.method).changed(args.options)
+    known = args.plan.methods if args.plan else None
+    return registry.named(args.method, known).changed(args.options)
 
 
 def method_of(args: argparse.Namespace) -> Any:
-    """The method that `add_method` asked for, ready to predict."""
-    from wavloc import methods, plugins
+    """The method that `Parser.method` asked for, ready to predict."""
+    from wavloc.methods import registry
 
+    entry = entry_of(args)
     if not args.model:
-        return methods.create(args.method, args.options, args.seed)
-    entry = args.options or {}
-    found = plugins.plugin_class("methods", entry.get("module", args.method))
-    method = found.load(args.model, entry.get("options"))
-    method.name = args.method
+        return registry.create(entry, args.seed)
+    method = registry.load(entry, args.model)
     if hasattr(method, "to"):
         from wavloc import devices
 
         devices.set_threads(args.threads)
-        method.to(devices.choose_device(args.device))
+        device = setting(args, "device", "training", "device", default="auto")
+        method.to(devices.choose_device(device))
     return method

@@ -1,6 +1,4 @@
-"""Commands for data: fetch, prepare, simulate, and what is hidden from methods or broken."""
-
-from __future__ import annotations
+"""Commands for data: download, prepare, simulate, break, mix, hide microphones."""
 
 import argparse
 import json
@@ -8,97 +6,99 @@ import time
 from pathlib import Path
 from typing import Any
 
-from wavloc.cli.common import Command, json_value, pair, say
+from wavloc.checks import one_of
+from wavloc.cli.common import COUNT, SECONDS, Command, Parser, number, say, setting
 from wavloc.errors import InputError
 
 
 def register(command: Command) -> None:
     """Add the commands and their arguments."""
     add = command("download", _download, "fetch a published data set into the cache, once")
-    add.add_argument("name", help="name of its folder in the cache")
-    add.add_argument(
-        "--entry", type=json_value, required=True,
-        help="where it is published: config entry, JSON or file, e.g. config/datasets/luvira.yaml",
-    )  # fmt: skip
-    add.add_argument("--cache", type=Path, default=Path("data"), help="folder of fetched files")
+    add.add_argument("name", help="a download of the config, e.g. librispeech, luvira")
+    add.json("--entry", "where it is published, instead of the config: as in config/downloads")
+    add.path("--cache", "folder of fetched files (data)")
     add.add_argument("--root", help="folder that has the archives already")
-    add.add_argument("--offline", action="store_true", help="fetch nothing, say what is missing")
-    add.add_argument("--retries", type=int, default=5, help="per address (5)")
-    add.add_argument("--backoff", type=float, default=2.0, help="seconds, doubled each time (2)")
-    add.add_argument("--timeout", type=float, default=30.0, help="seconds without a byte (30)")
+    add.add_argument("--offline", action="store_true", help="fetch nothing, name what is missing")
+    add.number("--retries", "per address (5)", 0, 1000, "", True)
+    add.number("--backoff", "seconds, doubled each time (2)", 0, 3600, "s", dest="backoff_s")
+    add.number("--timeout", "seconds without a byte (30)", SECONDS, dest="timeout_s")
 
     add = command("prepare", _prepare, "collect dry speech or music into a corpus folder")
     add.add_argument("--kind", required=True, choices=["speech", "music"])
-    add.add_argument(
-        "--source", default="embedded", help="embedded, synthetic, folder, librispeech"
-    )
-    add.add_argument(
-        "--options", type=json_value, default={}, help="JSON or file, e.g. {'root': PATH}"
-    )
-    add.add_argument("--cache", type=Path, default=Path("data"), help="folder of fetched files")
-    add.add_argument("--out", type=Path, required=True, help="corpus folder to write")
+    add.add_argument("--source", help="embedded, synthetic, folder or librispeech (embedded)")
+    add.json("--options", "sizes, JSON or file, e.g. {'root': PATH}")
+    add.path("--cache", "folder of fetched files (data)")
+    add.path("--out", "corpus folder to write", required=True)
 
-    add = command(
-        "simulate", _simulate, "make the Frames of one track: simulate, or cut a recording"
-    )
+    text = "make the Frames of one track: simulate, or cut a recording"
+    add = command("simulate", _simulate, text)
     add.add_argument("--dataset", required=True, help="see `wavloc datasets`")
     add.add_argument("--track", required=True, help="a track or split of the dataset")
-    add.add_argument("--options", type=json_value, default={}, help="config entry, JSON or file")
-    add.add_argument(
-        "--sound", type=pair, action="append", default=[], metavar="KIND=FOLDER",
-        help="corpus of a kind (speech=..., music=...), repeatable",
-    )  # fmt: skip
-    add.add_argument(
-        "--engine", choices=["phase_grid", "pyroomacoustics"], default="phase_grid",
-        help="what computes the room: ours, or the reference to compare with (phase_grid)",
-    )  # fmt: skip
-    add.add_argument("--data", type=Path, help="folder of the recordings, if the dataset has some")
-    add.add_argument("--out", type=Path, required=True, help="Frames folder to write")
+    add.json("--options", "its config entry, JSON or file: '{\"options\": {...}}'")
+    text = "corpus of each kind (speech=..., music=...)"
+    add.pairs("--sound", "KIND=FOLDER", text, action="extend")
+    text = "what computes the room: ours, or the reference to compare with (phase_grid)"
+    add.add_argument("--engine", choices=["phase_grid", "pyroomacoustics"], help=text)
+    add.path("--data", "folder of the recordings, if the dataset has some")
+    add.path("--out", "Frames folder to write", required=True)
 
     add = command("fault", _fault, "make microphones of Frames faulty, without saying which")
-    add.add_argument("--frames", type=Path, required=True, help="Frames folder or .npz")
-    add.add_argument(
-        "--kind", required=True,
+    _add_drawn(add, "Frames folder to write")
+    chosen = add.add_mutually_exclusive_group(required=True)
+    chosen.add_argument(
+        "--kind",
         help="shift (m), rotation (degrees), swapped (pairs), moved (m), dead (microphones), "
         "noisy (deviation of the noise over that of the signal), clipped (dB), delayed (ms)",
-    )  # fmt: skip
-    add.add_argument("--level", type=float, required=True, help="how bad, in the kind's unit")
-    add.add_argument("--mics", type=int, default=1, help="faulty microphones per frame (1)")
-    add.add_argument("--dataset", default="", help="name that enters the seed")
-    add.add_argument("--out", type=Path, required=True, help="Frames folder to write")
+    )
+    chosen.add_argument("--fault", help="a fault of the config, with its kind and microphones")
+    add.add_argument(
+        "--level", type=number(0, 1e6), required=True, help="how bad, in the kind's unit"
+    )
+    add.add_argument("--mics", type=COUNT, help="faulty microphones per frame (1)")
 
     add = command("mix", _mix, "let several sources sound at once in each frame")
-    add.add_argument("--frames", type=Path, required=True, help="Frames folder or .npz")
+    _add_drawn(add, "Frames folder to write")
+    text = "Frames of the same array that the other sources are drawn from"
+    add.paths("--partners", text, required=True)
     add.add_argument(
-        "--partners", type=Path, nargs="+", required=True,
-        help="Frames of the same array that the other sources are drawn from",
-    )  # fmt: skip
-    add.add_argument("--sources", type=int, required=True, help="sources in each frame")
-    add.add_argument("--dataset", default="", help="name that enters the seed")
-    add.add_argument("--out", type=Path, required=True, help="Frames folder to write")
+        "--sources", type=number(whole=True), required=True, help="sources in each frame"
+    )
 
     add = command("subset", _subset, "draw the microphones that are known in each frame")
-    add.add_argument("--frames", type=Path, required=True)
-    add.add_argument("--mics", type=int, required=True, help="microphones per frame")
-    add.add_argument("--dataset", default="", help="name that enters the seed")
-    add.add_argument("--out", type=Path, required=True, help=".npy file to write")
+    _add_drawn(add, ".npy file to write")
+    add.add_argument("--mics", type=COUNT, required=True, help="microphones per frame")
+
+
+def _add_drawn(parser: Parser, out: str) -> None:
+    """Frames that something is drawn for, and where it is written."""
+    parser.path("--frames", "Frames folder or .npz", required=True)
+    parser.add_argument("--dataset", default="", help="name that enters the seed")
+    parser.path("--out", out, required=True)
 
 
 def _download(args: argparse.Namespace) -> None:
+    from wavloc import config
     from wavloc.datasets import fetch
 
     started = time.perf_counter()
-    entry = args.entry.get("download", args.entry)
+    entry = args.entry
+    if entry is None:
+        published = args.plan.downloads if args.plan else config.resolve({})["downloads"]
+        entry = published[one_of(args.name, sorted(published), "unknown download")]
+    entry = entry.get("download", entry)
     if args.root:
         entry = {**entry, "root": args.root}
-    network = fetch.Network(args.offline, args.retries, args.backoff, args.timeout)
-    manifest = fetch.fetch(args.name, entry, args.cache, network)
-    folder = fetch.folder_of(args.name, entry, args.cache)
-    for archive, found in manifest["archives"].items():
-        say(
-            f"{archive}: {found['bytes']} bytes, {found['files']} files, "
-            f"{' '.join(found['checksums'])}"
-        )
+    patience = {
+        key: setting(args, key, "network", key, default=getattr(fetch.Network, key))
+        for key in ("retries", "backoff_s", "timeout_s")
+    }
+    offline = args.offline or bool(args.plan and args.plan.config["offline"])
+    cache = Path(setting(args, "cache", "cache", default="data"))
+    manifest = fetch.fetch(args.name, entry, cache, fetch.Network(offline, **patience))
+    folder = fetch.folder_of(args.name, entry, cache)
+    for archive, record in manifest["archives"].items():
+        sums = " ".join(record["checksums"])
+        say(f"{archive}: {record['bytes']} bytes, {record['files']} files, {sums}")
     say(
         f"download {args.name}: {len(manifest['archives'])} archives in {folder}, "
         f"{time.perf_counter() - started:.1f} s; licence: {manifest['licence']}"
@@ -106,22 +106,37 @@ def _download(args: argparse.Namespace) -> None:
 
 
 def _prepare(args: argparse.Namespace) -> None:
+    from wavloc import jobs
     from wavloc.datasets import sound
-    from wavloc.files import read_json
+    from wavloc.datasets.sound.corpus import CONTENT
+    from wavloc.files import check_folder, read_json
 
+    check_folder(args.out, CONTENT)
     started = time.perf_counter()
-    sound.prepare(args.kind, args.source, args.out, args.options, args.cache, args.seed)
+    chosen: dict[str, Any] = {"source": "embedded", "options": {}, "cache": Path("data")}
+    if args.plan:
+        chosen = jobs.prepare(args.plan, args.kind)
+    chosen |= {k: getattr(args, k) for k in ("source", "options", "cache") if getattr(args, k)}
+    source, options, cache = chosen["source"], chosen["options"], Path(chosen["cache"])
+    sound.prepare(args.kind, source, args.out, options, cache, args.seed)
     counts = read_json(args.out / "meta.json").get("counts", {})
-    for what, count in counts.items():
-        say(f"{what}: {count if isinstance(count, int) else json.dumps(count)}")
-    say(f"prepare {args.kind} ({args.source}): {time.perf_counter() - started:.1f} s")
+    for name, count in counts.items():
+        say(f"{name}: {count if isinstance(count, int) else json.dumps(count)}")
+    say(f"prepare {args.kind} ({source}): {time.perf_counter() - started:.1f} s")
 
 
 def _simulate(args: argparse.Namespace) -> None:
-    from wavloc import datasets, frames
+    from wavloc import datasets, files, frames, jobs
     from wavloc.datasets.sound.corpus import Corpus
 
-    dataset = datasets.create(args.dataset, args.options, args.seed, args.data)
+    files.check_folder(args.out, frames.CONTENT)
+    entry, engine, folder = args.options or {}, args.engine or "phase_grid", args.data
+    if args.plan:
+        one_of(args.dataset, sorted(args.plan.config["datasets"]), "unknown dataset")
+        chosen = jobs.simulate(args.plan, args.dataset)
+        entry = entry or {key: chosen[key] for key in ("module", "options")}
+        engine, folder = args.engine or chosen["engine"], folder or chosen["data"]
+    dataset = datasets.create(args.dataset, entry, args.seed, folder)
     dataset.check_track(args.track)
     started = time.perf_counter()
     recorded = dataset.recorded(args.track)
@@ -142,8 +157,8 @@ def _simulate(args: argparse.Namespace) -> None:
         raise InputError(f"dataset '{args.dataset}' needs --sound {missing[0]}=FOLDER")
     scenes = dataset.scenes(args.track, sounds)
     _say_warnings(scenes.meta)
-    identity = [args.dataset, args.track, args.options, {k: c.meta for k, c in sounds.items()}]
-    render(scenes, args.out, args.seed, [*identity, scenes.meta], args.engine)
+    identity = [args.dataset, args.track, entry, {k: c.meta for k, c in sounds.items()}]
+    render(scenes, args.out, args.seed, [*identity, scenes.meta], engine)
     kept, seconds = len(frames.load(args.out)), time.perf_counter() - started
     say(
         f"simulate {args.dataset}/{args.track}: {len(scenes)} frames, {kept} kept, "
@@ -157,21 +172,29 @@ def _say_warnings(meta: dict[str, Any]) -> None:
 
 
 def _fault(args: argparse.Namespace) -> None:
-    from wavloc import frames
+    from wavloc import files, frames, jobs
     from wavloc.simulation import faults
 
+    files.check_folder(args.out, frames.CONTENT)
+    kind, mics = args.kind, args.mics or 1
+    if args.fault:
+        known = args.plan.config["faults"] if args.plan else {}
+        if args.fault not in known:
+            raise InputError(f"--fault {args.fault}: expected --config with one of {sorted(known)}")
+        chosen = jobs.fault(args.plan, args.fault)
+        kind, mics = chosen["kind"], args.mics or chosen["mics"]
     data = frames.load(args.frames)
-    given = (args.kind, args.level, args.mics, args.seed, args.dataset)
-    faults.apply(data, *given).save(args.out)
-    say(f"fault {args.kind} {args.level:g} {faults.KINDS[args.kind].unit}: {len(data)} frames")
+    faults.apply(data, kind, args.level, mics, args.seed, args.dataset).save(args.out)
+    say(f"fault {kind} {args.level:g} {faults.KINDS[kind].unit}: {len(data)} frames")
 
 
 def _mix(args: argparse.Namespace) -> None:
     import numpy as np
 
-    from wavloc import frames
+    from wavloc import files, frames
     from wavloc.simulation import mixtures
 
+    files.check_folder(args.out, frames.CONTENT)
     data = frames.load(args.frames)
     partners = frames.concatenate([frames.load(path) for path in args.partners])
     counts = np.full(len(data), args.sources)
@@ -184,6 +207,7 @@ def _subset(args: argparse.Namespace) -> None:
 
     from wavloc import files, frames, setups
 
+    files.check_file(args.out)
     data = frames.load(args.frames)
     drawn = setups.draw_subsets(len(data), data.n_mics, args.mics, args.dataset, args.seed)
     with files.replacing(args.out) as temporary, temporary.open("wb") as handle:

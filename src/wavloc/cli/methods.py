@@ -1,100 +1,87 @@
 """Commands for methods: train, import, compare with the reference networks, predict."""
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import time
 from pathlib import Path
 from typing import Any
 
-from wavloc.cli.common import (
-    Command,
-    add_device,
-    add_method,
-    json_value,
-    method_of,
-    say,
-)
+from wavloc.cli.common import COUNT, Command, entry_of, method_of, say, setting
 from wavloc.errors import InputError, Refusal, WorkError
 
 
 def register(command: Command) -> None:
     """Add the commands and their arguments."""
     add = command("train", _train, "train a learned method; a killed run goes on where it stopped")
-    add.add_argument("--method", required=True, help="see `wavloc methods`")
-    add.add_argument("--options", type=json_value, default={}, help="config entry, JSON or file")
-    add.add_argument("--train", type=Path, nargs="+", required=True, help="Frames to train on")
-    add.add_argument(
-        "--valid", type=Path, nargs="*", default=[],
-        help="Frames that choose the epoch; without them the end of each training track",
-    )  # fmt: skip
-    add.add_argument("--pretrained", type=Path, help="model to begin with (NGCC-PHAT of wav2pos)")
-    add.add_argument("--cache", type=Path, default=Path("data"), help="folder of fetched files")
-    add.add_argument(
-        "--start", type=Path, help="model of the same method and sizes whose weights to begin at"
-    )
-    add.add_argument(
-        "--precision", default="float32",
-        help="float32, tf32, bf16 (the network) or bf16_all (its features too) (float32)",
-    )  # fmt: skip
+    add.entry()
+    add.number("--mics", "microphones of a model bound to their number", COUNT)
+    add.paths("--train", "Frames to train on", required=True)
+    text = "Frames that choose the epoch; without them the end of each training track"
+    add.paths("--valid", text, nargs="*")
+    add.path("--pretrained", "model to begin with (NGCC-PHAT of wav2pos)")
+    add.path("--cache", "folder of fetched files (data)")
+    add.path("--start", "model of the same method and sizes whose weights to begin at")
+    text = "float32, tf32, bf16 (the network) or bf16_all (its features too) (float32)"
+    add.add_argument("--precision", help=text)
     add.add_argument("--compile", action="store_true", help="torch.compile the network")
-    add.add_argument(
-        "--accumulate", type=int, default=1, help="parts that a batch passes the network in (1)"
-    )
-    add.add_argument("--save-every", type=float, default=10.0, help="seconds between states (10)")
-    add.add_argument(
-        "--minutes", type=float, default=float("inf"), help="stop after this long, resumable"
-    )
-    add.add_argument("--out", type=Path, required=True, help="model folder to write")
-    add_device(add)
+    text = "parts that a batch passes the network in (1)"
+    add.number("--accumulate", text, COUNT, default=1)
+    add.number("--save-every", "seconds between states (10)", 0, 1e9, "s", default=10.0)
+    text = "stop after this long, resumable"
+    add.number("--minutes", text, 0, 1e7, "min", default=float("inf"))
+    add.path("--out", "model folder to write", required=True)
+    add.device()
 
-    add = command(
-        "import-checkpoint", _import_checkpoint, "published NGCC-PHAT or wav2pos weights, safely"
-    )
-    add.add_argument("file", type=Path, help="torch checkpoint of tensors; code is refused")
-    add.add_argument(
-        "--train", type=Path, nargs="*", default=[],
-        help="Frames that wav2pos was trained on; they normalise its coordinates",
-    )  # fmt: skip
-    add.add_argument("--out", type=Path, required=True, help="model folder to write")
+    text = "published NGCC-PHAT or wav2pos weights, safely"
+    add = command("import-checkpoint", _import_checkpoint, text)
+    add.path("file", "torch checkpoint of tensors; code is refused")
+    text = "Frames that wav2pos was trained on; they normalise its coordinates"
+    add.paths("--train", text, nargs="*")
+    add.path("--out", "model folder to write", required=True)
 
     add = command("parity", _parity, "compare our networks with outputs of the reference networks")
-    add.add_argument("case", type=Path, help=".npz of inputs and outputs")
-    add.add_argument("--checkpoint", type=Path, help="published NGCC-PHAT weights")
+    add.path("case", ".npz of inputs and outputs")
+    add.path("--checkpoint", "published NGCC-PHAT weights")
 
     add = command(
         "predict", _predict, "locate the source in every frame of a Frames folder or .npz"
     )
-    add_method(add)
-    add.add_argument("--frames", type=Path, required=True, help="Frames folder or .npz")
+    add.method()
+    add.path("--frames", "Frames folder or .npz", required=True)
     add.add_argument("--setup", default="1a", help="what is known: 1a, 1b, 2a or 2b (1a)")
-    add.add_argument("--subset", type=Path, help="microphones known in each frame, from `subset`")
-    add.add_argument(
-        "--audio", action="store_true", help="keep reconstructed signals too (wav2pos)"
-    )
-    add.add_argument(
-        "--batch", metavar="N",
-        help="frames at once of a learned method, or auto: as many as memory holds",
-    )  # fmt: skip
+    add.path("--subset", "microphones known in each frame, from `subset`")
+    text = "keep reconstructed signals too (wav2pos)"
+    add.add_argument("--audio", action="store_true", help=text)
+    text = "frames at once of a learned method, or auto: as many as memory holds"
+    add.add_argument("--batch", metavar="N", help=text)
     add.add_argument("--refusal-as-na", action="store_true", help="write a refusal, do not fail")
-    add.add_argument("--out", type=Path, required=True, help="predictions .parquet to write")
+    add.path("--out", ".parquet or .csv to write", required=True)
 
 
 def _train(args: argparse.Namespace) -> None:
-    from wavloc import devices, files, frames, methods, provenance
+    from wavloc import devices, files, frames, provenance
+    from wavloc.methods import registry
     from wavloc.methods.learned.base import MODEL, MORE, LearnedMethod
     from wavloc.training.engine import Run
 
-    method = methods.create(args.method, args.options, args.seed)
-    if not isinstance(method, LearnedMethod):
+    files.check_folder(args.out, MODEL, MORE)
+    entry = entry_of(args)
+    if args.mics:
+        entry = entry.changed({"options": {"mics": args.mics}})
+    method = registry.create(entry, args.seed)
+    if not isinstance(method, LearnedMethod) or entry.model:
         raise InputError(f"method '{args.method}' has nothing of its own to train")
-    method.cache = args.cache
+    method.cache = Path(setting(args, "cache", "cache", default="data"))
+    device = setting(args, "device", "training", "device", default="auto")
+    precision = setting(args, "precision", "training", "precision", default="float32")
+    compiled = args.compile or bool(args.plan and args.plan.config["training"]["compile"])
     devices.set_threads(args.threads)
     train = frames.concatenate([frames.load(path) for path in args.train])
     if args.valid:
         valid = frames.concatenate([frames.load(path) for path in args.valid])
     else:
+        if "time_s" not in train.table:
+            raise InputError("--train: frames without times, none can be held out; name --valid")
         train, valid = train.hold_out(method.options.valid_share)
     if args.pretrained and args.start:
         raise InputError("--pretrained and --start: expected one; --start brings its own NGCC-PHAT")
@@ -102,15 +89,9 @@ def _train(args: argparse.Namespace) -> None:
         method.begin_with(args.pretrained)
     if args.start:
         method.start_from(args.start)
-    run = Run(
-        args.out.parent / f".{args.out.name}.partial",
-        args.device,
-        args.precision,
-        args.compile,
-        args.save_every,
-        args.minutes * 60,
-        args.accumulate,
-    )
+    partial = args.out.parent / f".{args.out.name}.partial"
+    limits = args.save_every, args.minutes * 60, args.accumulate
+    run = Run(partial, device, precision, compiled, *limits)
     started = time.perf_counter()
     alone = files.lock(args.out.parent / f".{args.out.name}.lock")
     with alone if run.group.first else contextlib.nullcontext():
@@ -123,9 +104,7 @@ def _train(args: argparse.Namespace) -> None:
             )
         if not run.group.first:
             return
-        method.training_note["provenance"] = provenance.stamp(
-            device=run.describe(), precision=args.precision, **run.divided()
-        )
+        method.training_note["provenance"] = provenance.stamp(**run.describe())
         with files.replacing_folder(args.out, MODEL, MORE) as temporary:
             method.to("cpu").save(temporary)
             run.write(temporary)
@@ -138,9 +117,11 @@ def _train(args: argparse.Namespace) -> None:
 
 
 def _import_checkpoint(args: argparse.Namespace) -> None:
-    from wavloc import frames
+    from wavloc import files, frames
     from wavloc.checkpoints import imported
+    from wavloc.methods.learned.base import MODEL, MORE
 
+    files.check_folder(args.out, MODEL, MORE)
     train = frames.concatenate([frames.load(path) for path in args.train]) if args.train else None
     method = imported.model(args.file, train, args.out)
     say(f"import-checkpoint: {method.name}, {method.parameters:,} parameters -> {args.out}")
@@ -160,8 +141,11 @@ def _parity(args: argparse.Namespace) -> None:
 
 
 def _predict(args: argparse.Namespace) -> None:
-    from wavloc import frames, provenance
+    from wavloc import files, frames, provenance
+    from wavloc.methods.predictions import check_name
 
+    check_name(args.out)
+    files.check_file(args.out)
     method = method_of(args)
     data = frames.load(args.frames)
     setup = _setup(args, data.n_mics)
@@ -175,14 +159,15 @@ def _predict(args: argparse.Namespace) -> None:
         size = batching.choose(method, data, setup, args.batch)
         say(f"predict {method.name}: {size} frames at once")
     try:
-        found = method.predict(data, setup)
+        predictions = method.predict(data, setup)
     except Refusal as refusal:
         if not args.refusal_as_na:
             raise
-        found = method.refused(data, setup, str(refusal))
-    found.meta["provenance"] = provenance.stamp()
-    found.save(args.out)
-    rate = 1 / found.seconds_per_frame if found.seconds_per_frame > 0 else float("nan")
+        predictions = method.refused(data, setup, str(refusal))
+    predictions.meta |= {"control": entry_of(args).control, "provenance": provenance.stamp()}
+    predictions.save(args.out)
+    seconds = predictions.seconds_per_frame
+    rate = 1 / seconds if seconds > 0 else float("nan")
     say(f"predict {method.name}: {len(data)} frames, {rate:.0f} frames/s")
 
 

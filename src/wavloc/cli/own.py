@@ -1,53 +1,45 @@
-"""Commands for recordings and rooms of your own, and for what there is."""
-
-from __future__ import annotations
+"""Commands for own recordings and rooms, and lists of methods and datasets."""
 
 import argparse
-from pathlib import Path
 
-from wavloc.cli.common import Command, add_method, finite, method_of, say
+from wavloc.cli.common import METRES, Command, method_of, say
+from wavloc.errors import InputError
+
+PLOTS = (".png", ".pdf", ".svg")
 
 
 def register(command: Command) -> None:
     """Add the commands and their arguments."""
     add = command("locate", _locate, "positions over time from a recording")
-    add_method(add)
-    add.add_argument("--mics", type=Path, required=True, help="csv: name,x,y,z in metres")
-    add.add_argument(
-        "--audio", type=Path, nargs="+", required=True,
-        help="one multichannel WAV/FLAC, or one file <name>.wav per microphone",
-    )  # fmt: skip
-    add.add_argument("--out", type=Path, required=True, help="csv: time_s,x,y,z,status")
-    add.add_argument("--plot", type=Path, help="also draw the track (.png or .pdf)")
-    add.add_argument("--hop", type=float, default=0.064, help="seconds between positions (0.064)")
-    add.add_argument("--speed-of-sound", type=float, default=343.0, help="m/s (343)")
-    add.add_argument("--silence-db", type=float, default=30.0, help="dB under the loud frames (30)")
+    add.method()
+    add.path("--mics", "csv: name,x,y,z in metres", required=True)
+    text = "one multichannel WAV/FLAC, or one file <name>.wav per microphone"
+    add.paths("--audio", text, required=True)
+    add.path("--out", "csv: time_s,x,y,z,status", required=True)
+    add.path("--plot", "also draw the track (.png, .pdf or .svg)")
+    add.number("--hop", "seconds between positions (0.064)", 1e-3, 3600, "s", default=0.064)
+    text = "m/s, 300 to 370 in air (343)"
+    add.number("--speed-of-sound", text, 10, 20_000, "m/s", default=343.0)
+    text = "allow a speed of sound that is not that of air"
+    add.add_argument("--other-medium", action="store_true", help=text)
+    add.number("--silence-db", "dB under the loud frames (30)", 0, 200, "dB", default=30.0)
 
-    add = command("my-room", _my_room, "write the profile that trains and maps errors for a room")
-    add.add_argument("--mics", type=Path, required=True, help="csv: name,x,y,z in metres")
-    add.add_argument(
-        "--room", type=finite, nargs=3, required=True, metavar=("X", "Y", "Z"),
-        help="its size in m",
-    )  # fmt: skip
-    add.add_argument(
-        "--corner", type=finite, nargs=3, default=[0.0, 0.0, 0.0], metavar=("X", "Y", "Z"),
-        help="where the room begins in the coordinates of the microphones, m (0 0 0)",
-    )  # fmt: skip
-    add.add_argument(
-        "--heights", type=finite, nargs=2, default=[1.0, 1.8], metavar=("LOW", "HIGH"),
-        help="of what is to be located above the floor, m (1 1.8)",
-    )  # fmt: skip
-    add.add_argument(
-        "--t60", type=finite, nargs="+", default=[0.2, 0.4], metavar="SECONDS",
-        help="nominal reverberation time, or its lowest and highest (0.2 0.4)",
-    )  # fmt: skip
-    add.add_argument("--snr", type=finite, default=20.0, help="dB at the microphones (20)")
-    add.add_argument("--model", type=Path, help="wav2pos model to fine-tune; its sizes are taken")
-    add.add_argument("--out", type=Path, required=True, help="config .yaml to write")
+    add = command("own-room", _own_room, "write the profile that trains and maps errors for a room")
+    add.path("--mics", "csv: name,x,y,z in metres", required=True)
+    size = (0, 500, "m", False, True)
+    add.numbers("--room", ("X", "Y", "Z"), "its size in m", *size, required=True)
+    text = "where the room begins in the coordinates of the microphones, m (0 0 0)"
+    add.numbers("--corner", ("X", "Y", "Z"), text, METRES, default=[0.0, 0.0, 0.0])
+    text = "of what is to be located above the floor, m (1 1.8)"
+    add.numbers("--heights", ("LOW", "HIGH"), text, METRES, default=[1.0, 1.8])
+    text = "nominal reverberation time, or its lowest and highest (0.2 0.4)"
+    add.numbers("--t60", "SECONDS", text, 0, 10, "s", nargs="+", default=[0.2, 0.4])
+    add.number("--snr", "dB at the microphones (20)", -100, 200, "dB", default=20.0)
+    add.path("--model", "wav2pos model to fine-tune; its sizes are taken")
+    add.path("--out", "config .yaml to write", required=True)
 
-    for kind in ("methods", "datasets"):
-        add = command(kind, _list, f"list the {kind} there are")
-        add.set_defaults(kind=kind)
+    command("methods", _methods, "list the methods there are")
+    command("datasets", _datasets, "list the datasets there are")
 
 
 def _locate(args: argparse.Namespace) -> None:
@@ -56,61 +48,81 @@ def _locate(args: argparse.Namespace) -> None:
 
     from wavloc import files, recordings
 
+    files.check_file(args.out)
+    if args.plot:
+        files.check_file(args.plot)
+        if args.plot.suffix.lower() not in PLOTS:
+            expected = ", ".join(PLOTS)
+            raise InputError(f"--plot {args.plot}: expected a name that ends in {expected}")
+        if args.plot.absolute() == args.out.absolute():
+            raise InputError(f"--plot {args.plot}: is --out too, expected another name")
     names, mics = recordings.read_mics(args.mics)
     method = method_of(args)
     channels, rate = recordings.read_channels(args.audio, names)
-    data = recordings.cut(channels, rate, mics, args.hop, args.speed_of_sound)
-    found = method.predict(data)
+    data = recordings.cut(channels, rate, mics, args.hop, args.speed_of_sound, args.other_medium)
+    predictions = method.predict(data)
     quiet = recordings.silent(data, args.silence_db)
-    found.position[quiet] = np.nan
-    found.status[quiet] = "silent"
+    predictions.position[quiet] = np.nan
+    predictions.status[quiet] = "silent"
     table = pd.DataFrame(
-        {"time_s": data.table["time_s"]} | dict(zip("xyz", found.position.T, strict=True))
+        {"time_s": data.table["time_s"]} | dict(zip("xyz", predictions.position.T, strict=True))
     )
-    table["status"] = found.status
-    if found.covariance is not None:
-        deviation = np.sqrt(np.einsum("fii->fi", found.covariance))
+    table["status"] = predictions.status
+    if predictions.covariance is not None:
+        deviation = np.sqrt(np.einsum("fii->fi", predictions.covariance))
         table[["sigma_x", "sigma_y", "sigma_z"]] = np.where(quiet[:, None], np.nan, deviation)
-    if args.plot:
-        from wavloc.reporting.figures.located import located
-
-        located(table, names, mics, args.plot)
-    files.write_text(args.out, table.to_csv(index=False, float_format="%.4f", lineterminator="\n"))
-    if found.reliability is not None:
-        for name, value in recordings.suspicious(names, found.reliability[~quiet]):
+    files.write_csv(args.out, table, 4)
+    if predictions.reliability is not None:
+        for name, value in recordings.suspicious(names, predictions.reliability[~quiet]):
             say(
                 f"locate: warning: microphone '{name}' does not agree with the others (reliability "
                 f"{value:.2f}): mute, noisy, out of step, or not where mics.csv says?"
             )
-    good = int(np.isfinite(found.position).all(axis=1).sum())
+    good = int(np.isfinite(predictions.position).all(axis=1).sum())
     say(f"locate: {good} of {len(table)} frames located ({int(quiet.sum())} silent) -> {args.out}")
+    if args.plot:  # last: the table is written, whatever happens to the picture
+        from wavloc.reporting.figures.located import located
+
+        located(table, names, mics, args.plot)
 
 
-def _my_room(args: argparse.Namespace) -> None:
-    from wavloc import own_room
+def _own_room(args: argparse.Namespace) -> None:
+    from wavloc import files, own_room
 
+    files.check_file(args.out)
     room = own_room.Room(args.room, args.corner, args.heights, args.t60, args.snr)
     name = own_room.name_of(args.out)
     made = own_room.profile(args.mics, room, name, args.seed, args.model)
     own_room.write(args.out, made, args.typed)
     results = made["pathvars"]["results"]
     model = f"{results}/models/own_room/speakers/{own_room.METHOD}"
-    say(
-        f"my-room: {len(made['datasets']['own_room']['options']['mics'])} microphones -> "
-        f"{args.out}; `snakemake --cores 2 --configfile {args.out} -- all` makes {results} and "
-        f"{model}"
-    )
+    count = len(made["datasets"]["own_room"]["options"]["mics"])
+    run = f"snakemake --cores 2 --configfile {args.out} -- all"
+    say(f"own-room: {count} microphones -> {args.out}; `{run}` makes {results} and {model}")
 
 
-def _list(args: argparse.Namespace) -> None:
+def _methods(args: argparse.Namespace) -> None:
+    from wavloc.methods import registry
+
+    entries = dict(args.plan.methods if args.plan else registry.shipped())
+    used = {entry.module for entry in entries.values()}
+    entries |= {name: registry.Entry(name) for name in registry.modules() if name not in used}
+    for entry in entries.values():
+        traits = "learned" if entry.learned else "control" if entry.control else "classical"
+        traits += ", variable mics" * entry.variable_mics
+        traits += ", permutation invariant" * entry.permutation_invariant
+        _print(entry.name, f"{entry.label} [{traits}]", entry.reference)
+
+
+def _datasets(args: argparse.Namespace) -> None:
     from wavloc import plugins
 
-    for name in plugins.modules(args.kind):
-        found = plugins.plugin_class(args.kind, name)
-        traits = ""
-        if args.kind == "methods":
-            traits = "learned" if found.learned else "control" if found.control else "classical"
-            traits += ", variable mics" if found.variable_mics else ""
-            traits += ", permutation invariant" if found.permutation_invariant else ""
-            traits = f" [{traits}]"
-        print(f"{name:15s} {found.label}{traits}\n{'':15s} {found.reference}")
+    entries = args.plan.config["datasets"] if args.plan else {}
+    names = {name: entry["module"] for name, entry in entries.items()}
+    for name, module in ({name: name for name in plugins.modules("datasets")} | names).items():
+        dataset, entry = plugins.plugin_class("datasets", module), entries.get(name, {})
+        _print(name, *(entry.get(key, getattr(dataset, key)) for key in ("label", "reference")))
+
+
+def _print(name: str, label: str, reference: str) -> None:
+    print(f"{name:28s} {label}\n{'':28s} {reference}".rstrip())

@@ -4,89 +4,93 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from wavloc.cli.common import Command, json_value, pair
+from wavloc.checks import one_of
+from wavloc.cli.common import Command, say
+from wavloc.errors import InputError
+
+if TYPE_CHECKING:
+    from wavloc.plan import Plan
 
 
 def register(command: Command) -> None:
     """Add the commands and their arguments."""
     add = command("tables", _tables, "render one table as csv, md and tex")
-    _add_reporting(add)
-    add.add_argument("--table", required=True, help="name, e.g. table1")
-    add.add_argument("--metrics", type=Path, nargs="+", required=True, help="metrics .csv files")
-    add.add_argument("--paper", type=Path, help="values printed in the paper, .csv")
-    add.add_argument(
-        "--models", type=pair, nargs="*", default=[], metavar="METHOD=FOLDER",
-        help="trained models, for their numbers of parameters",
-    )  # fmt: skip
-    add.add_argument("--properties", type=Path, help="measured, from `properties`, .json")
-    add.add_argument("--caption", default="", help="which data and profile made it")
-    add.add_argument("--out", type=Path, required=True, help="path without suffix")
+    add.add_argument("--table", required=True, help="name in the config, e.g. table1")
+    add.paths("--metrics", "metrics .csv files", required=True)
+    add.path("--paper", "values printed in the paper, .csv")
+    add.pairs("--models", "METHOD=FOLDER", "trained models, for their numbers of parameters")
+    add.path("--properties", "measured, from `properties`, .json")
+    add.path("--out", "path without suffix", required=True)
 
     add = command("figures", _figures, "draw one figure as png and pdf")
-    _add_reporting(add)
-    for name in ("frames", "predictions"):
-        add.add_argument(f"--{name}", type=pair, nargs="*", default=[], metavar="TRACK=PATH")
-    add.add_argument("--out", type=Path, required=True, help="path without suffix")
-    add.add_argument(
-        "--metrics", type=Path, nargs="*", default=[], help="metrics .csv files, for curves"
-    )
+    add.add_argument("--figure", required=True, help="name in the config, e.g. fig1")
+    add.pairs("--frames", "TRACK=PATH")
+    add.pairs("--predictions", "TRACK/METHOD=PATH")
+    add.paths("--metrics", "metrics .csv files, for curves", nargs="*")
+    add.path("--out", "path without suffix", required=True)
 
     add = command("reproduction", _reproduction, "mark cells whose interval covers the paper's")
-    add.add_argument("--tables", type=Path, nargs="+", required=True, help="tables' .csv files")
-    add.add_argument(
-        "--papers-data", nargs="*", default=[], help="datasets that are the paper's own"
-    )
-    add.add_argument("--caption", default="", help="which data and profile made it")
-    add.add_argument("--out", type=Path, required=True, help="path without suffix")
+    add.paths("--tables", "tables' .csv files", required=True)
+    add.path("--out", "path without suffix", required=True)
 
-    add = command("summary", _summary, "one number per method and table, as JSON")
-    add.add_argument("--tables", type=Path, nargs="+", required=True, help="tables' .csv files")
-    add.add_argument("--out", type=Path, required=True, help=".json to write")
+    add = command("summary", _summary, "write one number per method and table as JSON")
+    add.paths("--tables", "tables' .csv files", required=True)
+    add.path("--out", ".json to write", required=True)
 
-    add = command("report", _report, "write the self-contained HTML report of a results folder")
-    add.add_argument("--results", type=Path, required=True)
-    add.add_argument(
-        "--config", type=json_value, required=True, help="resolved config, JSON or file"
-    )
-    add.add_argument("--deviations", type=Path, help="Markdown for the appendix")
-    add.add_argument("--out", type=Path, required=True, help=".html to write")
+    add = command("report", _report, "write the self-contained HTML report of a run")
+    add.path("--results", "folder of the run (the config's)")
+    add.path("--deviations", "Markdown for the appendix")
+    add.path("--out", ".html to write", required=True)
+
+    add = command("publish", _publish, "copy what a finished run shows, with its provenance")
+    add.path("--out", "folder to write", required=True)
 
 
-def _add_reporting(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--spec", type=json_value, required=True, help="entry of experiments.yaml")
-    parser.add_argument(
-        "--methods", type=json_value, required=True, help="rows: name -> properties"
-    )
+def _plan(args: argparse.Namespace) -> Plan:
+    if args.plan is None:
+        raise InputError("--config FILE is needed: <results>/plan.json of a run, or a config .yaml")
+    return args.plan
+
+
+def _named(args: argparse.Namespace, kind: str) -> str:
+    return one_of(getattr(args, kind), _plan(args).config[f"{kind}s"], f"unknown {kind}")
 
 
 def _tables(args: argparse.Namespace) -> None:
-    from wavloc import files
+    from wavloc import files, jobs
     from wavloc.reporting import tables
 
+    job = jobs.table(_plan(args), _named(args, "table"))
+    rows = job["methods"]
     for name, folder in args.models:
         note = files.read_json(folder / "method.json")
-        args.methods[name] |= {k: note[k] for k in ("parameters", "input_types") if k in note}
+        rows[name] |= {k: note[k] for k in ("parameters", "input_types") if note.get(k)}
     measured = files.read_json(args.properties) if args.properties else {}
-    for name in set(measured) & set(args.methods):  # in place of what the method says of itself
+    for name in set(measured) & set(rows):  # in place of what the entry says
         for key in ("permutation_invariant", "variable_mics"):
-            args.methods[name][key] = measured[name][key]
-    frame = tables.assemble(args.table, args.spec, args.methods, args.metrics, args.paper)
-    tables.write(args.out, frame, args.spec, args.methods, args.caption)
+            rows[name][key] = measured[name][key]
+    frame = tables.assemble(args.table, job["spec"], rows, args.metrics, args.paper)
+    tables.write(args.out, frame, job["spec"], rows, job["caption"])
 
 
 def _figures(args: argparse.Namespace) -> None:
+    from wavloc import jobs
     from wavloc.reporting import figures
 
-    found = [dict(args.frames), dict(args.predictions)]
-    figures.draw(args.spec, *found, args.methods, args.out, args.metrics)
+    job = jobs.figure(_plan(args), _named(args, "figure"))
+    frames, predictions = dict(args.frames), dict(args.predictions)
+    figures.draw(job["spec"], frames, predictions, job["methods"], args.out, args.metrics)
 
 
 def _reproduction(args: argparse.Namespace) -> None:
+    from wavloc import jobs
     from wavloc.reporting.tables import reproduction
 
-    view = reproduction.view(args.tables, args.papers_data)
-    reproduction.write(args.out, view, args.caption)
+    job = jobs.reproduction(_plan(args))
+    view = reproduction.view(args.tables, job["papers_data"])
+    reproduction.write(args.out, view, job["caption"])
 
 
 def _summary(args: argparse.Namespace) -> None:
@@ -97,6 +101,17 @@ def _summary(args: argparse.Namespace) -> None:
 
 
 def _report(args: argparse.Namespace) -> None:
+    from wavloc import jobs
     from wavloc.reporting import html
 
-    html.report(args.results, args.config, args.out, args.deviations)
+    plan = _plan(args)
+    html.report(args.results or Path(plan.results), jobs.report(plan), args.out, args.deviations)
+
+
+def _publish(args: argparse.Namespace) -> None:
+    from wavloc.reporting import publish
+
+    plan = _plan(args)
+    shown = [*plan.table_files, *plan.figure_files, f"{plan.results}/report.html"]
+    count = publish.publish(Path(plan.results), shown, plan.config, args.out)
+    say(f"publish {plan.config['profile']}: {count} files -> {args.out}")

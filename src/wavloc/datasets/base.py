@@ -3,8 +3,6 @@
 The module is a file of this folder, or another package's entry point ``wavloc.datasets``.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path

@@ -5,8 +5,6 @@ loudspeaker at its centre. The extension for training (tracks ``..._sim``) is si
 recording of the 12th microphone, which is mounted on the loudspeaker.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping
 
@@ -18,20 +16,16 @@ from wavloc.datasets.base import Scenes, require_positive
 from wavloc.datasets.sound.corpus import RUMBLE_HZ, Corpus
 from wavloc.datasets.takes import trajectory
 from wavloc.datasets.takes.eight import SIM, EightTakes, TakeOptions
-from wavloc.datasets.takes.reader import Sync, Take, read_take
+from wavloc.datasets.takes.reader import ReadOptions, Take, read_take
 from wavloc.errors import InputError
 from wavloc.frames import FRAME_SAMPLES, Frames
 
 
 @dataclasses.dataclass(frozen=True)
-class Options(TakeOptions):
+class Options(TakeOptions, ReadOptions):
     """How the recordings are read, besides the options that the twin has too."""
 
     max_gap_s: float = 0.1  # no label between captured positions farther apart than this
-    sync: str = "pulse"  # pulse, search or none: see `Sync`
-    sync_offset_s: Mapping[str, float] = dataclasses.field(default_factory=dict)  # take: seconds
-    sync_reach_s: float = 2.0  # range of the search, and of the check in the other modes
-    max_clipped_share: float = 0.01  # largest fraction of clipped samples in a track
 
 
 class Dataset(EightTakes):
@@ -52,7 +46,8 @@ class Dataset(EightTakes):
         time_s = table["time_s"].to_numpy()
         source = trajectory.at(time_s, take.time_s, take.track, self.options.max_gap_s)
         labelled = np.isfinite(source).all(axis=1)
-        silent = audio.silent(self._power(take, start), self.options.silence_db)
+        inner = _cut(take.audio, start + self.options.margin, FRAME_SAMPLES)
+        silent = audio.silent(np.square(inner).mean(axis=(1, 2)), self.options.silence_db)
         keep = np.flatnonzero(labelled & ~silent)
         if len(keep) == 0:
             raise InputError(
@@ -103,30 +98,22 @@ class Dataset(EightTakes):
                 "none"
             )
         given = options.sync_offset_s
-        if not isinstance(given, Mapping) or not all(
-            isinstance(value, int | float) for value in given.values()
-        ):
+        seconds = given.values() if isinstance(given, Mapping) else [None]
+        if not all(isinstance(value, int | float) for value in seconds):
             raise InputError(
                 f"datasets.{self.name}.options.sync_offset_s: {given}, expected seconds by take"
             )
 
     def _take(self, name: str) -> Take:
         """Read a take; one shorter than a frame is an `InputError`."""
-        options = self.options
         self.check_options()
-        sync = Sync(options.sync, options.sync_offset_s, options.sync_reach_s)
-        take = read_take(self.data_folder(), name, sync, options.max_clipped_share)
+        take = read_take(self.data_folder(), name, self.options)
         if take.audio.shape[1] < self.samples:
             raise InputError(
                 f"take '{name}': {take.audio.shape[1] / SAMPLE_RATE:.3f} s, shorter than one frame "
                 f"with its margins ({self.samples / SAMPLE_RATE:.3f} s)"
             )
         return take
-
-    def _power(self, take: Take, start: np.ndarray) -> np.ndarray:
-        """Power (F,) of the frames without margins, averaged over the microphones."""
-        inner = _cut(take.audio, start + self.options.margin, FRAME_SAMPLES)
-        return np.square(inner).mean(axis=(1, 2))
 
     def _source_audio(self, take: Take, start: np.ndarray) -> np.ndarray:
         """Signal (F, L) of the microphone on the loudspeaker; NaN if it is missing."""

@@ -4,8 +4,6 @@
 coordinates of that list.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping
 

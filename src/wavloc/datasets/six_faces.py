@@ -3,8 +3,6 @@
 Microphones, source and T60 are random in every example; the splits have no speaker in common.
 """
 
-from __future__ import annotations
-
 import dataclasses
 
 import numpy as np
@@ -29,7 +27,12 @@ class Dataset(SpeakerExamples):
     Options = Options
 
     def array(self, rng: np.random.Generator) -> np.ndarray:
-        return faces(np.array(self.options.room), rng)
+        """Uniform points on floor, ceiling, y = 0, x = 0, x = max, y = max."""
+        room = np.array(self.options.room)
+        points = rng.uniform(0, room, (6, 3))
+        for face, axis, far in ((0, 2, 0), (1, 2, 1), (2, 1, 0), (3, 0, 0), (4, 0, 1), (5, 1, 1)):
+            points[face, axis] = far * room[axis]
+        return points
 
     def source_box(self) -> tuple[np.ndarray, np.ndarray]:
         return np.array(self.options.source_low), np.array(self.options.source_high)
@@ -39,11 +42,3 @@ class Dataset(SpeakerExamples):
             return super().t60_s(track, index, rng)
         swept = self.options.test_t60_s
         return swept[index // len(self.options.test_snr_db) % len(swept)]
-
-
-def faces(room: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Uniform points (6, 3) in metres on floor, ceiling, y = 0, x = 0, x = max, y = max."""
-    points = rng.uniform(0, room, (6, 3))
-    for face, axis, far in ((0, 2, 0), (1, 2, 1), (2, 1, 0), (3, 0, 0), (4, 0, 1), (5, 1, 1)):
-        points[face, axis] = far * room[axis]
-    return points

@@ -4,8 +4,6 @@ Every example has its own source position. The datasets decide how microphones, 
 T60 are drawn.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping
 from typing import Any
@@ -15,14 +13,8 @@ import pandas as pd
 
 from wavloc import seeds
 from wavloc.audio import SAMPLE_RATE
-from wavloc.datasets.base import (
-    Dataset,
-    Scenes,
-    Split,
-    draw_source,
-    require_positive,
-    require_room,
-)
+from wavloc.datasets import base
+from wavloc.datasets.base import Scenes, Split
 from wavloc.datasets.sound.corpus import SPLITS, Corpus
 from wavloc.errors import InputError
 from wavloc.frames import FRAME_SAMPLES
@@ -37,9 +29,7 @@ class ExampleOptions:
     train: int = 20_000  # examples per split
     valid: int = 1_000
     test: int = 2_000
-    repeats: int = (
-        10  # consecutive examples with one utterance and one array, as in the public code
-    )
+    repeats: int = 10  # consecutive examples of one utterance and one array (public code)
     margin: int = 800  # samples stored on both sides of a frame
     room: tuple[float, ...] = (5.0, 5.0, 2.0)
     t60_low_s: float = 0.0  # training and validation: uniform between the two
@@ -49,7 +39,7 @@ class ExampleOptions:
     min_distance_m: float = 0.3  # between source and microphones
 
 
-class SpeakerExamples(Dataset):
+class SpeakerExamples(base.Dataset):
     """Examples by split, whose speakers are in no other split."""
 
     sounds = ("speech",)
@@ -80,8 +70,8 @@ class SpeakerExamples(Dataset):
         options = self.options
         split = "test" if track == CLEAN else track
         count = getattr(options, split)
-        require_room(self.name, options.room)
-        require_positive(
+        base.require_room(self.name, options.room)
+        base.require_positive(
             self.name, t60_high_s=options.t60_high_s, repeats=options.repeats, **{split: count}
         )
         samples = FRAME_SAMPLES + 2 * options.margin
@@ -143,7 +133,7 @@ class SpeakerExamples(Dataset):
         # Training adds new noise in every epoch, so its stored frames are clean.
         snrs = options.test_snr_db if split == "test" else (np.inf,)
         snr = snrs[index % len(snrs)]
-        source = draw_source(rng, *self.source_box(), mics, options.min_distance_m)
+        source = base.draw_source(rng, *self.source_box(), mics, options.min_distance_m)
         if source is None:
             raise InputError(
                 f"datasets.{self.name}.options.min_distance_m: no source position at least "

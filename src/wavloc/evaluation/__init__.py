@@ -1,44 +1,27 @@
 """Evaluation: from predictions and truth to metrics with bootstrap intervals."""
 
-from __future__ import annotations
-
 import importlib
+import inspect
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+import pandas as pd
+
+from wavloc.checks import one_of
 from wavloc.errors import InputError
+from wavloc.evaluation.base import Evaluation
+from wavloc.frames import Frames
+from wavloc.methods.predictions import Predictions
 
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-
-    from wavloc.frames import Frames
-    from wavloc.methods.predictions import Predictions
-
-
-class Kind(NamedTuple):
-    """An evaluation: the module whose ``score`` does it, the options it needs, those it takes."""
-
-    module: str
-    needs: frozenset[str] = frozenset()
-    takes: frozenset[str] = frozenset()
-
-
-# Modules by name, so that the code digest of one kind does not follow the code of the others.
-KINDS = {
-    "errors": Kind("errors", takes=frozenset({"known"})),
-    "conditions": Kind("conditions", needs=frozenset({"by"}), takes=frozenset({"known"})),
-    "denoising": Kind("denoising", needs=frozenset({"clean"}), takes=frozenset({"by"})),
-    "detection": Kind("detection"),
-    "sources": Kind("multi_source"),
-}
+# Kind -> module whose ``score`` does it. Names, so that the code digest of one kind does not follow
+# the code of the others.
+KINDS = {name: name for name in ("errors", "conditions", "denoising", "detection")}
+KINDS["sources"] = "multi_source"
 
 
 def module_of(kind: str) -> str:
     """Import path of the module that evaluates a kind of metrics."""
-    if kind not in KINDS:
-        raise InputError(f"evaluation kind '{kind}', expected one of {', '.join(KINDS)}")
-    return f"{__name__}.{KINDS[kind].module}"
+    return f"{__name__}.{KINDS[one_of(kind, KINDS, 'evaluation kind')]}"
 
 
 def score(
@@ -58,21 +41,22 @@ def score(
 
     predictions: by name of the method. cell: dataset, track, setup and mics, copied into each row.
     by: columns of the frames' table; the metrics are those of the frames of each of their values.
-    known (F, K): microphones whose positions were given while all were heard; the errors of the
-    others are evaluated too. clean: the same frames without noise, the reference of reconstructed
-    signals. resamples, block: see `bootstrap.Resampling`. A method that refused the frames, or
-    failed in every one, gets no values and the reason as note.
+    known (F, K): microphones whose positions were given to methods that had the signals of all;
+    the errors of the others are evaluated too. clean: the same frames without noise, the reference
+    of reconstructed signals. resamples, block: see `Evaluation`. A method that refused the frames,
+    or failed in every one, gets no values and the reason as note.
     """
-    from wavloc.evaluation.bootstrap import Resampling
-
     module = importlib.import_module(module_of(kind))
     if resamples < 1000:
         raise InputError(f"evaluation.resamples: {resamples}, expected at least 1000")
     options = {"by": list(by) or None, "known": known, "clean": clean}
     options = {name: value for name, value in options.items() if value is not None}
-    needs, takes = KINDS[kind].needs, KINDS[kind].takes
-    for name in sorted(needs - set(options)):
-        raise InputError(f"evaluation of kind '{kind}' needs '{name}'")
-    for name in sorted(set(options) - needs - takes):
-        raise InputError(f"evaluation of kind '{kind}' does not take '{name}'")
-    return module.score(predictions, frames, cell, Resampling(seed, resamples, block), **options)
+    takes = inspect.signature(module.score).parameters
+    for name in options:
+        if name not in takes:
+            raise InputError(f"evaluation of kind '{kind}' does not take '{name}'")
+    for name, parameter in list(takes.items())[1:]:
+        if parameter.default is parameter.empty and name not in options:
+            raise InputError(f"evaluation of kind '{kind}' needs '{name}'")
+    matched = {name: prediction.of(frames) for name, prediction in predictions.items()}
+    return module.score(Evaluation(matched, frames, cell, seed, resamples, block), **options)

@@ -1,14 +1,9 @@
 """Bootstrap intervals for all metrics and methods at once, on the same resamples of frames."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
-
-from wavloc import seeds
 
 # Resampled weights held at a time: bounds memory to about 64 MB whatever the number of frames.
 ELEMENTS = 8_000_000
@@ -41,27 +36,6 @@ def root_mean(weights: np.ndarray, values: np.ndarray) -> np.ndarray:
     return np.sqrt(weighted_mean(weights, values**2))
 
 
-@dataclass(frozen=True)
-class Resampling:
-    """How frames are resampled.
-
-    block > 1 draws runs of that many consecutive frames, which widens the interval of a recording
-    whose neighbouring frames are alike.
-    """
-
-    seed: int = 0
-    resamples: int = 2000
-    block: int = 1
-
-    def intervals(self, statistic: Statistic, values: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Value and 95 % interval of a statistic of frames: values (F, K) -> three arrays (K,).
-
-        Every metric, method and cell gets the same draws, so that differences are paired.
-        """
-        rng = seeds.rng(self.seed, "bootstrap", len(values))
-        return intervals(statistic, values, rng, self.resamples, self.block)
-
-
 def intervals(
     statistic: Statistic,
     values: np.ndarray,
@@ -69,23 +43,17 @@ def intervals(
     resamples: int = 2000,
     block: int = 1,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """As `Resampling.intervals`, with a generator of one's own."""
+    """Value and ends of the 95 % interval of a statistic: values (F, ...) -> three arrays (K,)."""
     estimates = resampled(statistic, values, rng, resamples, block)
     return estimates[0], *np.percentile(estimates[1:], TAILS, axis=0)
 
 
 def resampled(
-    statistic: Statistic,
-    values: np.ndarray,
-    rng: np.random.Generator,
-    resamples: int = 2000,
-    block: int = 1,
+    statistic: Statistic, values: np.ndarray, rng: np.random.Generator, resamples: int, block: int
 ) -> np.ndarray:
     """The statistic of the sample itself and of each resample: values (F, K) -> (1 + R, K)."""
-    weights = itertools.chain(
-        [np.ones((1, len(values)))], _weights(len(values), rng, resamples, block)
-    )
-    return np.concatenate([statistic(part, values) for part in weights])
+    weights = [np.ones((1, len(values)))], _weights(len(values), rng, resamples, block)
+    return np.concatenate([statistic(part, values) for part in itertools.chain(*weights)])
 
 
 def _weights(

@@ -1,13 +1,11 @@
 """What methods cost: measured when they were trained and when they predicted."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
-from wavloc.evaluation.rows import row, tidy
+from wavloc.evaluation.base import row, tidy
 from wavloc.methods.predictions import Predictions
 
 UNTRAINED = "nothing to train"
@@ -35,10 +33,10 @@ def costs(
 
 
 def _training(note: Mapping[str, Any] | None) -> Measured:
-    names = ("train_hours", "train_memory", "train_energy")
-    if note is None or not note.get("cost"):
-        return dict.fromkeys(names, (None, UNTRAINED if note is None else UNKNOWN))
-    cost = note["cost"]
+    cost = (note or {}).get("cost")
+    if not cost:
+        reason = UNTRAINED if note is None else UNKNOWN
+        return dict.fromkeys(("train_hours", "train_memory", "train_energy"), (None, reason))
     where = f"trained on {cost['device']}"
     energy = cost["energy_wh"]
     return {
@@ -49,9 +47,9 @@ def _training(note: Mapping[str, Any] | None) -> Measured:
 
 
 def _prediction(prediction: Predictions) -> Measured:
-    names = ("ms_per_frame", "frames_per_s", "memory", "energy")
     reason, cost = prediction.meta.get("refused"), prediction.meta.get("cost")
     if reason or not cost:
+        names = ("ms_per_frame", "frames_per_s", "memory", "energy")
         return dict.fromkeys(names, (None, reason or UNKNOWN))
     where = f"run on {cost['device']}"
     energy = cost["energy_wh"]

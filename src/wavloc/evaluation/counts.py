@@ -1,12 +1,10 @@
 """What a split holds: speakers, utterances and frames, counted from the frames themselves."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import pandas as pd
 
-from wavloc.evaluation.rows import row, tidy
+from wavloc.evaluation.base import row, tidy
 from wavloc.frames import Frames
 
 COUNTED = {"speakers": "speaker", "utterances": "recording"}  # metric -> column of the frames

@@ -1,16 +1,11 @@
 """Detection of faulty microphones by their reliability: ROC curves and the areas under them."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping
-
 import numpy as np
 import pandas as pd
 
 from wavloc.errors import InputError
-from wavloc.evaluation import bootstrap
-from wavloc.evaluation.rows import score_each
-from wavloc.frames import Frames
+from wavloc.evaluation.base import Evaluation, Results
+from wavloc.evaluation.metrics import of_kind
 from wavloc.methods.predictions import Predictions
 from wavloc.simulation.faults import faulty_mics
 
@@ -27,11 +22,11 @@ def roc(reliability: np.ndarray, faulty: np.ndarray) -> tuple[np.ndarray, np.nda
     has_audio = np.isfinite(reliability)
     score, wrong = reliability[has_audio], faulty[has_audio]
     thresholds, group = np.unique(score, return_inverse=True)
-    rates = [
+    false, true = (
         np.bincount(group, weights=kind, minlength=len(thresholds)).cumsum() / max(kind.sum(), 1)
         for kind in (~wrong, wrong)
-    ]
-    return tuple(np.concatenate([[0.0], rate]) for rate in rates)
+    )
+    return np.append(0.0, false), np.append(0.0, true)
 
 
 def weighted_area(weights: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -60,25 +55,21 @@ def _area(weights: np.ndarray, faulty: np.ndarray, starts: np.ndarray) -> np.nda
     return np.divide(won, pairs, out=np.full_like(won, np.nan), where=pairs > 0)[:, None]
 
 
-def score(
-    predictions: Mapping[str, Predictions],
-    frames: Frames,
-    cell: Mapping[str, object],
-    resampling: bootstrap.Resampling,
-) -> pd.DataFrame:
+def score(evaluation: Evaluation) -> pd.DataFrame:
     """Area under the ROC curve of every method that rates microphones; frames are resampled."""
-    faulty = faulty_mics(frames)
+    faulty = faulty_mics(evaluation.frames)
 
-    def rated(prediction: Predictions) -> tuple[np.ndarray, float] | str:
-        if prediction.reliability is None:
+    def results_of(_: str, prediction: Predictions) -> Results:
+        reliability = prediction.reliability
+        if reliability is None:
             return NO_RELIABILITY
         if faulty.all() or not faulty.any():
             return ONE_CLASS
-        if prediction.reliability.shape != faulty.shape:
+        if reliability.shape != faulty.shape:
             raise InputError(
-                f"predictions rate {prediction.reliability.shape} microphones, "
-                f"expected {faulty.shape}"
+                f"predictions rate {reliability.shape} microphones, expected {faulty.shape}"
             )
-        return np.stack([prediction.reliability, faulty], axis=-1), np.nan
+        values = np.stack([reliability, faulty], axis=-1)
+        return evaluation.intervals(weighted_area, values), np.nan
 
-    return score_each("detection", predictions, cell, resampling, rated, weighted_area)
+    return evaluation.table(of_kind("detection"), results_of)

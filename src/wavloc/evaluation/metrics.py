@@ -4,8 +4,7 @@ A new metric of errors is one entry of `METRICS`; `config/experiments.yaml` says
 figures show it.
 """
 
-from __future__ import annotations
-
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -20,17 +19,24 @@ HIT_M = 0.30  # acc@30 cm
 
 @dataclass(frozen=True)
 class Errors:
-    """Results of K methods in F frames, from which metrics of kind ``errors`` are computed.
+    """Errors of K methods in F frames, from which metrics of kind ``errors`` are computed.
 
-    error_m (F, K): capped errors in metres; failed (F, K): no position; best: column of the method
-    with the lowest mean error; mic_error_m (F, K): as error_m, mean over the microphones with
-    unknown positions, None where all are known.
+    error_m (F, K): capped, in metres; failed (F, K): no position; mic_error_m (F, K): as error_m,
+    mean over the microphones with unknown positions, None where all are known.
     """
 
+    methods: list[str]
+    control: list[bool]
     error_m: np.ndarray
     failed: np.ndarray
-    best: int
     mic_error_m: np.ndarray | None = None
+
+    def best_m(self) -> np.ndarray:
+        """Errors (F, 1) of the method with the lowest mean, controls apart if there are others."""
+        mean = self.error_m.mean(axis=0)
+        competing = np.where(self.control, np.inf, mean)
+        best = int(np.argmin(mean if all(self.control) else competing))
+        return self.error_m[:, best : best + 1]
 
 
 @dataclass(frozen=True)
@@ -49,35 +55,36 @@ class Metric:
     kind: str = "errors"
     format: str = ".1f"
     factor: float = 1
-    per_frame: Callable[[Errors], np.ndarray | None] | None = None
+    per_frame: Callable[[Errors], Any] = lambda _: None
     statistic: bootstrap.Statistic = bootstrap.weighted_mean
     all_failed: float | None = None
     everywhere: bool = False
 
 
-def _of_errors(
-    label: str, unit: str, better: Any, per_frame: Callable[[Errors], np.ndarray], **fields: Any
-) -> Metric:
-    return Metric(label, unit, better, factor=100, per_frame=per_frame, everywhere=True, **fields)
-
+_of_errors = functools.partial(Metric, kind="errors", factor=100, everywhere=True)
 
 METRICS: dict[str, Metric] = {
-    "mae": _of_errors("MAE (cm)", "cm", "lower", lambda e: e.error_m, all_failed=100 * CAP_M),
+    "mae": _of_errors(
+        "MAE (cm)", "cm", "lower", per_frame=lambda e: e.error_m, all_failed=100 * CAP_M
+    ),
     "median": _of_errors(
-        "median (cm)", "cm", "lower", lambda e: e.error_m,
+        "median (cm)", "cm", "lower", per_frame=lambda e: e.error_m,
         statistic=bootstrap.weighted_median, all_failed=100 * CAP_M,
     ),
     "rmse": _of_errors(
-        "RMSE (cm)", "cm", "lower", lambda e: e.error_m,
+        "RMSE (cm)", "cm", "lower", per_frame=lambda e: e.error_m,
         statistic=bootstrap.root_mean, all_failed=100 * CAP_M,
     ),
     "acc30": _of_errors(
-        "acc@30 (%)", "%", "higher", lambda e: ((e.error_m < HIT_M) & ~e.failed).astype(float),
-        all_failed=0.0,
+        "acc@30 (%)", "%", "higher", all_failed=0.0,
+        per_frame=lambda e: ((e.error_m < HIT_M) & ~e.failed).astype(float),
     ),
-    "failure_rate": _of_errors("failures (%)", "%", "lower", lambda e: e.failed.astype(float)),
+    "failure_rate": _of_errors(
+        "failures (%)", "%", "lower", per_frame=lambda e: e.failed.astype(float)
+    ),
     "difference_to_best": _of_errors(
-        "to best (cm)", "cm", "lower", lambda e: e.error_m - e.error_m[:, e.best : e.best + 1]
+        "to best (cm)", "cm", "lower",
+        per_frame=lambda e: e.error_m - e.best_m(),
     ),
     "mic_mae": Metric(
         "mic. MAE (cm)", "cm", "lower", factor=100, per_frame=lambda e: e.mic_error_m

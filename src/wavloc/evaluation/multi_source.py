@@ -1,17 +1,14 @@
 """Several sources at once: estimates are matched to sources before they are scored."""
 
-from __future__ import annotations
-
 import itertools
-from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
-from wavloc.evaluation.bootstrap import Resampling
-from wavloc.evaluation.errors import capped, require_match
-from wavloc.evaluation.rows import score_each
-from wavloc.frames import Frames
+from wavloc.evaluation.base import Evaluation, Results
+from wavloc.evaluation.bootstrap import weighted_mean
+from wavloc.evaluation.errors import capped, require_truth
+from wavloc.evaluation.metrics import of_kind
 from wavloc.methods.predictions import Predictions
 from wavloc.simulation import mixtures
 
@@ -72,22 +69,17 @@ def _assignments(values: np.ndarray) -> list[np.ndarray]:
     return [values[:, list(way), every] for way in ways]
 
 
-def score(
-    predictions: Mapping[str, Predictions],
-    frames: Frames,
-    cell: Mapping[str, object],
-    resampling: Resampling,
-) -> pd.DataFrame:
+def score(evaluation: Evaluation) -> pd.DataFrame:
     """MAE per source, detection rate and false alarms of every method for several sources."""
-    truth = mixtures.positions(frames)
+    require_truth(evaluation.frames)
+    truth = mixtures.positions(evaluation.frames)
 
-    def matched(prediction: Predictions) -> tuple[np.ndarray, float] | str:
-        require_match(prediction, frames)
+    def results_of(_: str, prediction: Predictions) -> Results:
         if prediction.positions is None:
             return ONE_ONLY
         estimates, certainty = np.asarray(prediction.positions), np.asarray(prediction.certainty)
-        failed = ~np.isfinite(estimates).all(-1).any(axis=1)
         values = [matched_error_m(estimates, truth), *detections(estimates, certainty, truth)]
-        return np.stack(values, axis=1), failed.mean()
+        failed = ~np.isfinite(estimates).all(-1).any(axis=1)
+        return evaluation.intervals(weighted_mean, np.stack(values, axis=1)), failed.mean()
 
-    return score_each("sources", predictions, cell, resampling, matched)
+    return evaluation.table(of_kind("sources"), results_of)

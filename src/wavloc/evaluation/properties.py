@@ -6,8 +6,6 @@ moves positions farther than the draws do (Mann-Whitney test). Variable micropho
 run with one microphone less.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The leaderboard: mean rank of each method over the cells of all datasets, with intervals."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np
@@ -10,7 +8,7 @@ import scipy.stats
 
 from wavloc import seeds
 from wavloc.evaluation import bootstrap
-from wavloc.evaluation.rows import row, tidy
+from wavloc.evaluation.base import row, tidy
 
 ALL = "all"  # dataset of the rows over all datasets
 

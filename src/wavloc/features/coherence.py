@@ -6,8 +6,6 @@ segments of the spectra, and unaligned segments have little in common. Positions
 wrong or hidden ones change nothing.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 
 import torch

@@ -1,30 +1,12 @@
 """What is measured from frames: GCC-PHAT of all pairs, its peaks, and which delays are possible."""
 
-from __future__ import annotations
-
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 
 from wavloc.features.gcc import find_peaks, gcc_phat
 from wavloc.frames import Frames
 from wavloc.geometry import pairs
-
-
-class GccOptions(Protocol):
-    """Options of every method that uses GCC-PHAT."""
-
-    exponent: float
-    low_hz: float
-    high_hz: float
-    oversample: int
-
-
-class PeakOptions(GccOptions, Protocol):
-    """Options of every method that uses its peaks."""
-
-    peaks: int
-    min_distance: float
 
 
 def limits(frames: Frames, block: slice) -> np.ndarray:
@@ -36,8 +18,10 @@ def limits(frames: Frames, block: slice) -> np.ndarray:
     return np.nan_to_num(reach)
 
 
-def correlate(frames: Frames, block: slice, options: GccOptions) -> tuple[np.ndarray, np.ndarray]:
-    """GCC (B, P, L) of some frames and the largest possible delays (B, P) in samples."""
+def correlate(frames: Frames, block: slice, options: Any) -> tuple[np.ndarray, np.ndarray]:
+    """GCC (B, P, L) of some frames, by a method's options, and the largest possible delays (B, P)
+    in samples.
+    """
     limit = limits(frames, block)
     gcc = gcc_phat(
         frames.window(block),
@@ -51,7 +35,7 @@ def correlate(frames: Frames, block: slice, options: GccOptions) -> tuple[np.nda
     return gcc, limit
 
 
-def peaks(frames: Frames, block: slice, options: PeakOptions) -> np.ndarray:
+def peaks(frames: Frames, block: slice, options: Any) -> np.ndarray:
     """Delays (B, P, H) in samples of the H = ``options.peaks`` strongest peaks of each pair."""
     gcc, limit = correlate(frames, block, options)
     return find_peaks(gcc, limit, options.peaks, options.oversample, options.min_distance)[0]

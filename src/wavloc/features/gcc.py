@@ -1,7 +1,5 @@
 """GCC-PHAT (Knapp and Carter 1976) of all microphone pairs, and its peaks; batched over frames."""
 
-from __future__ import annotations
-
 import numpy as np
 import scipy.fft
 from scipy.ndimage import maximum_filter1d

@@ -5,8 +5,6 @@ Ordered pairs stand as (0, 1), (1, 0), (0, 2), (2, 0), ...: each pair i < j in l
 then its reverse.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -97,9 +95,8 @@ def whitened_block(
     max_lag: int,
     eps: float = PHAT_EPS,
 ) -> torch.Tensor:
-    """As `whitened`, for pairs out of spectra (B, K, ..., n / 2 + 1): (frames, pairs, ..., lags).
-
-    magnitude: of the spectra. Without gradient.
+    """As `whitened`, without gradient, for pairs out of spectra (B, K, ..., n / 2 + 1) and their
+    magnitude: (frames, pairs, ..., lags).
     """
     first, second = (block.frames, block.first), (block.frames, block.second, None)
     floor = (magnitude[first] * magnitude[second]).add_(eps)

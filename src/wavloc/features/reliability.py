@@ -4,8 +4,6 @@ A microphone that is mute, noisy or clipped has little in common with the others
 that was moved, swapped or is out of step fit no common source. Both affect its own pairs alone.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 
@@ -64,9 +62,8 @@ def _differences(values: Tensor) -> Tensor:
 
 
 def _agreed(ranges: Tensor, trust: Tensor, source: Tensor, mics: Tensor) -> Tensor:
-    """Position (B, 3) that fits trusted range differences (B, P).
-
-    Damped Gauss-Newton steps from ``source`` with Tukey's biweight, narrower in every step.
+    """Position (B, 3) that fits trusted range differences (B, P), by damped Gauss-Newton steps from
+    ``source`` with Tukey's biweight, narrower in every step.
     """
     damping = DAMPING * torch.eye(3, device=mics.device)
     for reach in REACH_M:

@@ -2,19 +2,17 @@
 ``wavloc.methods`` of another package) with a class ``Method`` that derives from `Method`.
 """
 
-from __future__ import annotations
-
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
-from tqdm import tqdm
 
 from wavloc import files, meter
-from wavloc.errors import Refusal
-from wavloc.frames import Frames
+from wavloc.errors import InputError, Refusal
+from wavloc.frames import Frames, blocks
+from wavloc.geometry import unusable
 from wavloc.methods.predictions import Predictions
 from wavloc.plugins import make_options
 from wavloc.setups import Setup
@@ -26,20 +24,11 @@ class NoOptions:
 
 
 class Method:
-    """A localizer: takes sound and what the setup grants, and estimates positions.
+    """A localizer; `Options` is a frozen dataclass of all that can be tuned, as published."""
 
-    `Options` is a frozen dataclass of everything that can be tuned, with published defaults.
-    """
-
-    label: ClassVar[str] = ""
-    reference: ClassVar[str] = ""
-    input_types: ClassVar[str] = "raw audio"
-    learned: ClassVar[bool] = False
-    permutation_invariant: ClassVar[bool] = True
-    variable_mics: ClassVar[bool] = True
-    control: ClassVar[bool] = False  # a floor or ceiling, never the best method of a table
     needs_truth: ClassVar[bool] = False  # a control that sees the true position
     min_mics: ClassVar[int] = 5  # microphones with a signal and a known position
+    any_array: ClassVar[bool] = False  # answers whatever the geometry of the microphones
     setups: ClassVar[tuple[str, ...]] = ("1a", "1b", "2a", "2b")
     Options: ClassVar[type] = NoOptions
 
@@ -55,6 +44,21 @@ class Method:
         self.options: Any = make_options(type(self), options or {}, f"methods.{self.name}")
         self.seed = seed
         self.seed_name = seed_name or self.name
+        self.set_up()
+
+    def set_up(self) -> None:
+        """Check the options; the last step of ``__init__``."""
+
+    def option_error(self, key: str, expected: str) -> InputError:
+        """The error that names an option, its value and what was expected."""
+        value = getattr(self.options, key)
+        given = f"'{value}'" if isinstance(value, str) else value
+        return InputError(f"methods.{self.name}.options.{key}: {given}, expected {expected}")
+
+    def check_choice(self, key: str, known: Sequence[str]) -> None:
+        """Raise `InputError` where an option is none of the known words."""
+        if getattr(self.options, key) not in known:
+            raise self.option_error(key, f"one of {', '.join(known)}")
 
     @property
     def gpu(self) -> Any:
@@ -68,16 +72,20 @@ class Method:
         known = frames.n_mics if setup.subset is None else setup.subset.shape[1]
         if known < self.min_mics:
             return f"{self.name} needs at least {self.min_mics} microphones, got {known}"
-        return None
+        if setup.source_known and np.isnan(frames.source_audio[:, 0]).all():
+            return f"setup {setup.name} grants the source audio, but there is no source audio"
+        if self.any_array:
+            return None
+        mics = setup.known_mics(frames)
+        known = int(np.isfinite(mics).all(axis=-1).sum(axis=1).max())
+        if known < self.min_mics:
+            return f"{self.name} needs at least {self.min_mics} known positions, got {known}"
+        reasons = unusable(mics)
+        return f"{self.name}: {reasons[0]}" if (reasons != "").all() else None
 
     def refused(self, frames: Frames, setup: Setup, reason: str) -> Predictions:
         """Predictions of a method that refuses: no positions, the reason in the meta data."""
-        meta = {
-            "method": self.name,
-            "control": self.control,
-            "setup": setup.name,
-            "refused": reason,
-        }
+        meta = {"method": self.name, "setup": setup.name, "refused": reason}
         status = np.full(len(frames), "refused", dtype=object)
         return Predictions(np.full((len(frames), 3), np.nan), status, meta=meta)
 
@@ -86,9 +94,8 @@ class Method:
         raise TypeError(f"method '{self.name}' defines no estimate()")
 
     def predict(self, frames: Frames, setup: Setup | None = None) -> Predictions:
-        """Hide what ``setup`` does not grant, locate the source in every frame, and time it.
-
-        Raises `Refusal` where the method refuses such frames altogether.
+        """Hide what ``setup`` does not grant, locate the source in every frame, and time it; a
+        `Refusal` where the method refuses such frames altogether.
         """
         setup = setup or Setup()
         reason = self.refusal(frames, setup)
@@ -98,16 +105,23 @@ class Method:
         spent = meter.Meter(self.gpu)
         predictions = self.estimate(granted, setup)
         cost = spent.read()
+        self._fail_unusable(predictions, frames, setup)
+        predictions.frame, predictions.time_s = _names(frames)
         predictions.seconds_per_frame = cost.pop("seconds") / max(len(frames), 1)
         predictions.meta |= {
             "method": self.name,
             "cost": cost,
-            "control": self.control,
             "options": dataclasses.asdict(self.options),
             "seed": self.seed,
             "setup": setup.name,
         }
         return predictions
+
+    def _fail_unusable(self, found: Predictions, frames: Frames, setup: Setup) -> None:
+        """Take back the positions of frames in which the array allows none."""
+        if not self.any_array:
+            lost = np.broadcast_to(unusable(setup.known_mics(frames)) != "", len(frames))
+            found.position[lost], found.status[lost] = np.nan, "unusable_array"
 
     def in_blocks(
         self, frames: Frames, size: int, solve: Callable[[slice], tuple[np.ndarray, ...]]
@@ -134,16 +148,13 @@ class Method:
         )
 
     @classmethod
-    def load(cls, folder: str | Path, options: Mapping[str, Any] | None = None) -> Method:
+    def load(cls, folder: str | Path, options: Mapping[str, Any] | None = None) -> Self:
         """Read what `save` wrote. options: those that a model folder of another method lacks."""
         stored = files.read_json(Path(folder) / "method.json")
         return cls(stored["options"], stored["name"], stored["seed"])
 
 
-def blocks(count: int, size: int, name: str) -> Iterator[slice]:
-    """Slices of at most ``size`` frames, with a named progress bar on a terminal."""
-    with tqdm(total=count, desc=name, unit="frame", disable=None, leave=False) as bar:
-        for start in range(0, count, size):
-            stop = min(start + size, count)
-            yield slice(start, stop)
-            bar.update(stop - start)
+def _names(frames: Frames) -> list[np.ndarray | None]:
+    """Columns ``frame`` and ``time_s`` (F,) of the frames' table; None for one it has not."""
+    table = frames.table
+    return [table[name].to_numpy() if name in table else None for name in ("frame", "time_s")]

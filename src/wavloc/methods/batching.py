@@ -1,7 +1,5 @@
 """How many frames a learned method treats at once: as many as the device's memory holds."""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Any
 
@@ -24,31 +22,25 @@ def choose(method: Any, frames: Frames, setup: Setup, wish: str) -> int:
     auto: on a GPU the size is extrapolated from the peak memory of two small blocks; on a CPU the
     method keeps its own, whose features fit the cache. Predictions do not depend on it.
     """
-    if not hasattr(method.options, "predict_batch"):
+    size = getattr(method.options, "predict_batch", 0)
+    if not size:
         raise InputError(
             f"--batch: method '{method.name}' is not learned and has blocks of its own"
         )
-    if wish == "auto":
-        size = _largest(method, frames, setup)
-    else:
+    if wish != "auto":
         size = int(wish) if wish.isdecimal() else 0
         if size < 1:
             raise InputError(f"--batch {wish}, expected auto or a number of frames above 0")
+    elif method.gpu and len(frames) >= max(TRIED) and not method.refusal(frames, setup):
+        free = devices.free_bytes(method.gpu) or 0
+        peaks = [_peak(method, frames, setup, size) for size in TRIED]
+        size = fitting(peaks, int(USABLE * free), len(frames))
     _set(method, size)
     return size
 
 
 def _set(method: Any, size: int) -> None:
     method.options = dataclasses.replace(method.options, predict_batch=size)
-
-
-def _largest(method: Any, frames: Frames, setup: Setup) -> int:
-    device = method.gpu
-    if device is None or len(frames) < max(TRIED) or method.refusal(frames, setup):
-        return method.options.predict_batch
-    free = devices.free_bytes(device) or 0
-    peaks = [_peak(method, frames, setup, size) for size in TRIED]
-    return fitting(peaks, int(USABLE * free), len(frames))
 
 
 def fitting(peaks: list[int], free: int, frames: int) -> int:

@@ -1,7 +1,5 @@
 """How figures look: one style for all, a look for each method, legends; how they are saved."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +16,7 @@ from wavloc import files
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#888888")
 DASHES = ("-", "--", ":", "-.")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*", "p", "h", "d")  # 13: never in step
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.titlesize": 9,
     "axes.spines.top": False,
@@ -69,20 +67,22 @@ def line(style: Style) -> dict[str, Any]:
     return {**style, "linewidth": 1.4, "markersize": 4.5, "markeredgewidth": 0.5}
 
 
-def handles(styles: Mapping[str, Style], **changes: Any) -> list[Line2D]:
-    """Entries of a legend by label."""
-    return [
-        Line2D([], [], **{"label": label, **line(style), **changes})
-        for label, style in styles.items()
-    ]
+def entry(label: str, **look: Any) -> Line2D:
+    """One entry of a legend."""
+    return Line2D([], [], label=label, **look)
 
 
-def legend(figure: Figure, handles: list[Line2D], columns: int = 5, title: str = "") -> None:
+def entries(styles: Mapping[str, Style], **changes: Any) -> list[Line2D]:
+    """Entries of methods in a legend, by label unless their style has one."""
+    return [entry(**{"label": key, **line(look), **changes}) for key, look in styles.items()]
+
+
+def legend(figure: Figure, entries: list[Line2D], columns: int = 5, title: str = "") -> None:
     """Legend below the axes, in as many rows of at most that many entries as it needs."""
-    rows = math.ceil(len(handles) / columns)
-    columns = math.ceil(len(handles) / rows)
+    rows = math.ceil(len(entries) / columns)
+    columns = math.ceil(len(entries) / rows)
     figure.legend(
-        handles=handles, loc="outside lower center", ncols=columns, handlelength=3, title=title
+        handles=entries, loc="outside lower center", ncols=columns, handlelength=3, title=title
     )
 
 

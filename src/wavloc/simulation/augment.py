@@ -1,7 +1,5 @@
 """Random noise and time shifts for training, in batches on the training device."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -5,8 +5,6 @@ are the same for every kind and level, so that curves over the level are paired.
 nothing.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
@@ -21,23 +19,27 @@ MARK = "@"  # between a track and its fault: speech3@moved-0.1
 
 
 class Draw(NamedTuple):
-    """The random part of a fault."""
+    """What a fault needs besides its level: random draws, and sizes of the frames."""
 
     faulty: np.ndarray  # (F, K) indices of the faulty microphones
     direction: np.ndarray  # (F, M, 3) unit vectors
     noise: np.random.Generator
+    rate: int  # Hz
+    margin: int  # samples stored on both sides of a frame
 
 
 class Kind(NamedTuple):
     """A kind of fault.
 
-    unit: of its level. count(level, mics, n_mics): the number of faulty microphones per frame.
-    change(positions (F, M, 3), audio (F, M, L), level, draw, rate, margin): applies it in place.
+    unit: of its level. faulty(level, mics, n_mics): the number of faulty microphones per frame.
+    change(values, level, draw): new positions (F, M, 3), or new signals (F, K, L) of the faulty
+    microphones if ``signals``.
     """
 
     unit: str
-    count: Callable[[float, int, int], int]
-    change: Callable[..., None]
+    signals: bool
+    faulty: Callable[[float, int, int], int]
+    change: Callable[[np.ndarray, float, Draw], np.ndarray]
 
 
 def named(track: str, fault: str, level: float) -> str:
@@ -65,10 +67,10 @@ def apply(
         raise InputError(f"fault '{kind}' is unknown, expected one of {', '.join(KINDS)}")
     if not 0 <= level < np.inf:
         raise InputError(f"fault '{kind}', level {level}: expected a number of at least 0")
-    unit, count, change = KINDS[kind]
+    unit, signals, faulty_count, change = KINDS[kind]
     if unit in ("microphones", "pairs") and level != int(level):
         raise InputError(f"fault '{kind}', level {level:g}: expected a whole number of {unit}")
-    number = count(level, mics, frames.n_mics) if level else 0
+    number = faulty_count(level, mics, frames.n_mics) if level else 0
     if not 0 <= number <= frames.n_mics:
         raise InputError(
             f"fault '{kind}', level {level:g} with {mics} microphones: concerns {number}, "
@@ -79,20 +81,23 @@ def apply(
     order = np.argsort(rng.random(shape), axis=1)
     direction = rng.normal(size=(*shape, 3))
     direction /= np.linalg.norm(direction, axis=-1, keepdims=True)
-    draw = Draw(order[:, :number], direction, seeds.rng(seed, "fault noise", name))
+    noise = seeds.rng(seed, "fault noise", name)
+    margin = (frames.audio.shape[-1] - frames.frame_samples) // 2
+    draw = Draw(order[:, :number], direction, noise, frames.sample_rate, margin)
     positions, audio = np.array(frames.mics()), np.array(frames.audio)
-    margin = (audio.shape[-1] - frames.frame_samples) // 2
-    if level:
-        change(positions, audio, level, draw, frames.sample_rate, margin)
+    if level and signals:
+        rows = np.arange(len(frames))[:, None]
+        audio[rows, draw.faulty] = change(audio[rows, draw.faulty], level, draw)
+    elif level:
+        positions = change(positions, level, draw)
     faulty = [" ".join(map(str, sorted(mics_of))) for mics_of in draw.faulty.tolist()]
-    room = {key: frames.meta[key] for key in ("room", "origin") if key in frames.meta}
     unchanged = np.array_equal(positions, frames.mics(), equal_nan=True)
     return replace(
         frames,
         audio=audio,
         mic_positions=np.array(frames.mic_positions) if unchanged else positions,
         table=frames.table.assign(faulty=faulty),
-        meta=room | {"fault": {"kind": kind, "level": level, "unit": unit, "mics": mics}},
+        meta=frames.place | {"fault": {"kind": kind, "level": level, "unit": unit, "mics": mics}},
     )
 
 
@@ -107,85 +112,72 @@ def faulty_mics(frames: Frames) -> np.ndarray:
     return faulty
 
 
-# --------------------------------------------------------------------- stated positions
-
-
-def _shift(positions: np.ndarray, _: np.ndarray, metres: float, draw: Draw, *__: float) -> None:
+def _shift(positions: np.ndarray, metres: float, draw: Draw) -> np.ndarray:
     """Shift the whole array in one direction."""
-    positions += metres * draw.direction[:, :1]
+    return positions + metres * draw.direction[:, :1]
 
 
-def _rotation(positions: np.ndarray, _: np.ndarray, degrees: float, draw: Draw, *__: float) -> None:
+def _rotation(positions: np.ndarray, degrees: float, draw: Draw) -> np.ndarray:
     """Turn the whole array about the vertical axis through its centre."""
     cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
     centre = np.nanmean(positions, axis=1, keepdims=True)
     turn = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
-    positions[:] = (positions - centre) @ turn.T + centre
+    return (positions - centre) @ turn.T + centre
 
 
-def _swapped(positions: np.ndarray, _: np.ndarray, pairs: float, draw: Draw, *__: float) -> None:
+def _swapped(positions: np.ndarray, pairs: float, draw: Draw) -> np.ndarray:
     """Exchange the positions of the two microphones of each faulty pair."""
+    order = np.tile(np.arange(positions.shape[1]), (len(positions), 1))
     first, second = draw.faulty[:, ::2], draw.faulty[:, 1::2]
-    rows = np.arange(len(positions))[:, None]
-    positions[rows, first], positions[rows, second] = (
-        positions[rows, second],
-        positions[rows, first],
-    )
+    np.put_along_axis(order, first, second, axis=1)
+    np.put_along_axis(order, second, first, axis=1)
+    return np.take_along_axis(positions, order[..., None], axis=1)
 
 
-def _moved(positions: np.ndarray, _: np.ndarray, metres: float, draw: Draw, *__: float) -> None:
+def _moved(positions: np.ndarray, metres: float, draw: Draw) -> np.ndarray:
     """Move each faulty microphone in a direction of its own."""
-    rows = np.arange(len(positions))[:, None]
-    positions[rows, draw.faulty] += metres * draw.direction[rows, draw.faulty]
+    rows, moved = np.arange(len(positions))[:, None], positions.copy()
+    moved[rows, draw.faulty] += metres * draw.direction[rows, draw.faulty]
+    return moved
 
 
-# --------------------------------------------------------------------- signals
-
-
-def _dead(_: np.ndarray, audio: np.ndarray, level: float, draw: Draw, *__: float) -> None:
+def _dead(sound: np.ndarray, level: float, draw: Draw) -> np.ndarray:
     """Set the signal to zero."""
-    audio[np.arange(len(audio))[:, None], draw.faulty] = 0
+    return np.zeros_like(sound)
 
 
-def _noisy(_: np.ndarray, audio: np.ndarray, ratio: float, draw: Draw, *__: float) -> None:
+def _noisy(sound: np.ndarray, ratio: float, draw: Draw) -> np.ndarray:
     """Add white noise of ``ratio`` times the standard deviation of the signal."""
-    rows = np.arange(len(audio))[:, None]
-    sound = audio[rows, draw.faulty]
     noise = draw.noise.standard_normal(sound.shape, dtype=np.float32)
-    audio[rows, draw.faulty] += ratio * sound.std(axis=-1, keepdims=True) * noise
+    return sound + ratio * sound.std(axis=-1, keepdims=True) * noise
 
 
-def _clipped(_: np.ndarray, audio: np.ndarray, decibel: float, draw: Draw, *__: float) -> None:
+def _clipped(sound: np.ndarray, decibel: float, draw: Draw) -> np.ndarray:
     """Clip the signal at ``decibel`` below the peak of its frame."""
-    rows = np.arange(len(audio))[:, None]
-    sound = audio[rows, draw.faulty]
     limit = np.abs(sound).max(axis=-1, keepdims=True) * 10 ** (-decibel / 20)
-    audio[rows, draw.faulty] = np.clip(sound, -limit, limit)
+    return np.clip(sound, -limit, limit)
 
 
-def _delayed(
-    _: np.ndarray, audio: np.ndarray, milliseconds: float, draw: Draw, rate: int, margin: int
-) -> None:
+def _delayed(sound: np.ndarray, milliseconds: float, draw: Draw) -> np.ndarray:
     """Delay the signal by whole samples, within the margin of the frames."""
-    delay = round(milliseconds * rate / 1000)
-    if delay > margin:
+    delay = round(milliseconds * draw.rate / 1000)
+    if delay > draw.margin:
         raise InputError(
             f"fault 'delayed', level {milliseconds:g} ms: {delay} samples, expected at most the "
-            f"{margin} that the frames hold beside their window"
+            f"{draw.margin} that the frames hold beside their window"
         )
-    rows = np.arange(len(audio))[:, None]
-    sound = np.roll(audio[rows, draw.faulty], delay, axis=-1)
-    sound[..., :delay] = 0
-    audio[rows, draw.faulty] = sound
+    delayed = np.roll(sound, delay, axis=-1)
+    delayed[..., :delay] = 0
+    return delayed
 
 
 KINDS = {
-    "shift": Kind("m", lambda level, mics, n_mics: n_mics, _shift),
-    "rotation": Kind("degrees", lambda level, mics, n_mics: n_mics, _rotation),
-    "swapped": Kind("pairs", lambda level, mics, n_mics: 2 * int(level), _swapped),
-    "moved": Kind("m", lambda level, mics, n_mics: mics, _moved),
-    "dead": Kind("microphones", lambda level, mics, n_mics: int(level), _dead),
-    "noisy": Kind("x signal", lambda level, mics, n_mics: mics, _noisy),
-    "clipped": Kind("dB", lambda level, mics, n_mics: mics, _clipped),
-    "delayed": Kind("ms", lambda level, mics, n_mics: mics, _delayed),
+    "shift": Kind("m", False, lambda level, mics, n_mics: n_mics, _shift),
+    "rotation": Kind("degrees", False, lambda level, mics, n_mics: n_mics, _rotation),
+    "swapped": Kind("pairs", False, lambda level, mics, n_mics: 2 * int(level), _swapped),
+    "moved": Kind("m", False, lambda level, mics, n_mics: mics, _moved),
+    "dead": Kind("microphones", True, lambda level, mics, n_mics: int(level), _dead),
+    "noisy": Kind("x signal", True, lambda level, mics, n_mics: mics, _noisy),
+    "clipped": Kind("dB", True, lambda level, mics, n_mics: mics, _clipped),
+    "delayed": Kind("ms", True, lambda level, mics, n_mics: mics, _delayed),
 }

@@ -4,8 +4,6 @@ The dry sound of stored simulated frames is rendered again in every training ste
 device.
 """
 
-from __future__ import annotations
-
 import dataclasses
 
 import numpy as np
@@ -35,7 +33,7 @@ class Rooms:
     speed_of_sound: float
 
     @classmethod
-    def of(cls, frames: Frames, t60_s: tuple[float, float]) -> Rooms:
+    def of(cls, frames: Frames, t60_s: tuple[float, float]) -> "Rooms":
         """The room that the frames were simulated in; `InputError` if it is not known."""
         if not 0 <= t60_s[0] <= t60_s[1]:
             raise InputError(
@@ -96,12 +94,12 @@ class Rooms:
             self.room, mics.shape[1], 0, *constants, length, dry.device.type
         )
         audio = dry.new_empty(len(dry), mics.shape[1], samples)
+        absorption_on = torch.as_tensor(absorption, device=dry.device)
+        order_on = torch.as_tensor(order, device=dry.device)
         by_order = torch.as_tensor(np.argsort(order, kind="stable"), device=dry.device)
         for index in by_order.split(most):
-            walls = (torch.as_tensor(x)[index.cpu()].to(dry.device) for x in (absorption, order))
-            rir = image_source.impulse_responses(
-                self.room, mics[index], source[index], *walls, *constants, length
-            )
+            part = (mics[index], source[index], absorption_on[index], order_on[index])
+            rir = image_source.impulse_responses(self.room, *part, *constants, length)
             audio[index] = image_source.convolve(rir, padded[index])
         return audio
 

@@ -11,8 +11,6 @@ tells at which wall the first one is. The squared distance of an image is a sum 
 per axis, which are computed once for all images (Allen and Berkley 1979).
 """
 
-from __future__ import annotations
-
 import functools
 import math
 

@@ -5,8 +5,6 @@ over the microphones. `Frames.source_position` is the position of the first sour
 frames holds those of the others, in the columns ``x_2``, ``y_2``, ``z_2`` and so on.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np
@@ -70,13 +68,12 @@ def mixed(
     }
     source_audio = np.array(frames.source_audio)
     source_audio[counts > 1] = np.nan
-    room = {key: frames.meta[key] for key in ("room", "origin") if key in frames.meta}
     return replace(
         frames,
         audio=audio,
         source_audio=source_audio,
         table=frames.table.assign(sources=counts, **columns),
-        meta=room | {"sources": most},
+        meta=frames.place | {"sources": most},
     )
 
 

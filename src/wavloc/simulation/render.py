@@ -1,10 +1,7 @@
 """Rendering scenes to frames: convolution, occlusion, noise, silence; resumed after a crash."""
 
-from __future__ import annotations
-
-import contextlib
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -44,21 +41,14 @@ def render(
             partial.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"cannot write {partial}: {error.strerror or error}") from None
-        with _one_thread():
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # the number of cores must not change the result by a bit
+        try:
             chunks = _render_chunks(scenes, partial, out.name, engine)
+        finally:
+            torch.set_num_threads(threads)
         _assemble(scenes, chunks, partial / "audio.npy", seed, engine).save(out)
         shutil.rmtree(partial)
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """Run on one thread: the number of cores must not change the result by a bit."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _render_chunks(scenes: Scenes, folder: Path, name: str, engine: str) -> list[Path]:
@@ -77,13 +67,15 @@ def _render_chunks(scenes: Scenes, folder: Path, name: str, engine: str) -> list
     return paths
 
 
-def render_frames(scenes: Scenes, rows: Sequence[int], engine: str = "phase_grid") -> np.ndarray:
+def render_frames(
+    scenes: Scenes, index: Sequence[int] | np.ndarray, engine: str = "phase_grid"
+) -> np.ndarray:
     """Noiseless microphone signals (B, M, L) of some frames; the source is fixed within a frame.
 
     engine: ``phase_grid``, or ``pyroomacoustics``, the reference. Frames of equal image order are
     rendered together, as many as memory allows.
     """
-    rows = np.asarray(rows)
+    rows = np.asarray(index)
     absorption, order = rooms.sabine(scenes.room, scenes.t60_s[rows], scenes.speed_of_sound)
     if scenes.max_order is not None:
         order = np.minimum(order, scenes.max_order)
@@ -122,12 +114,12 @@ def _impulse_responses(
     """RIRs (B, M, T) of some frames by an engine, delayed by `rooms.DELAY`."""
     shared = scenes.mics.ndim == 2
     mics = np.repeat(scenes.mics[None], len(rows), axis=0) if shared else scenes.mics[rows]
-    geometry = mics, scenes.source[rows], absorption
-    constants = scenes.sample_rate, scenes.speed_of_sound
+    source, constants = scenes.source[rows], (scenes.sample_rate, scenes.speed_of_sound)
     if engine == "pyroomacoustics":
-        return rooms.impulse_responses(scenes.room, *geometry, order, *constants)
-    tensors = *map(torch.from_numpy, geometry), torch.full((len(rows),), order)
-    return image_source.impulse_responses(scenes.room, *tensors, *constants).numpy()
+        return rooms.impulse_responses(scenes.room, mics, source, absorption, order, *constants)
+    geometry = torch.from_numpy(mics), torch.from_numpy(source), torch.from_numpy(absorption)
+    orders = torch.full((len(rows),), order)
+    return image_source.impulse_responses(scenes.room, *geometry, orders, *constants).numpy()
 
 
 def _cut(scenes: Scenes, rows: np.ndarray, first: int, last: int) -> np.ndarray:

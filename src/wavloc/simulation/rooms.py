@@ -5,8 +5,6 @@ delay of half the fractional-delay filter, Sabine's bound, the 10 Hz high-pass, 
 settings for the speed of sound and the number of threads.
 """
 
-from __future__ import annotations
-
 import functools
 import math
 from types import ModuleType

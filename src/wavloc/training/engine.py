@@ -13,7 +13,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from tqdm import tqdm
 from wavloc import meter, provenance, seeds
 from wavloc.devices import choose_device
 from wavloc.errors import InputError, WorkError
-from wavloc.frames import Frames
+from wavloc.frames import Frames, blocks
 from wavloc.simulation import augment, fresh
 from wavloc.training import history, parallel, precision, state
 from wavloc.training.recipe import rate_factor
@@ -39,14 +39,11 @@ class Trainable(Protocol):
     seed_name: str  # enters every seed
     options: Any  # a `Recipe`
     network: Any  # nn.Module
+    stats: Any  # statistics of the training data
+    start: Any  # method at whose weights the training starts, or None
     training_note: dict[str, Any]
+    uses_sound: ClassVar[bool]
 
-    @property
-    def uses_sound(self) -> bool: ...
-    @property
-    def samples(self) -> int: ...
-    @property
-    def starts_trained(self) -> bool: ...
     def to(self, device: torch.device) -> Any: ...
     def parts(self) -> Mapping[str, nn.Module]: ...
     def parameter_groups(self) -> list[dict[str, Any]]: ...
@@ -84,6 +81,7 @@ class Run:
         if self.accumulate < 1:
             raise InputError(f"accumulate {self.accumulate}, expected 1 part or more")
         self.torch_device = choose_device(self.device)
+        self.gpu = self.torch_device if self.torch_device.type == "cuda" else None
         self.group = parallel.Group.joined(self.torch_device)
 
     def train(self, method: Trainable, train: Frames, valid: Frames) -> None:
@@ -93,35 +91,37 @@ class Run:
 
     def _train(self, method: Trainable, train: Frames, valid: Frames) -> None:
         recipe, device = method.options, self.torch_device
-        spent = meter.Meter(device if device.type == "cuda" else None)
+        spent = meter.Meter(self.gpu)
         method.to(device)
         copies = 0 if recipe.fresh else recipe.copies  # fresh rooms make stored copies useless
-        trained = _Data(method, train, device, "train", copies, self.format)
-        checked = _Data(method, valid, device, "valid", 1, self.format)
-        per_epoch = max(1, len(trained) // recipe.batch)
+        trained = _Data(self, method, train, "train", copies)
+        checked = _Data(self, method, valid, "valid", 1)
+        per_epoch = trained.steps * recipe.batch
         optimizer = _optimizer(method)
         self.folder = self.folder / _identity(method, train, valid)
         if self.group.first:
-            _remove_others(self.folder)
             self.folder.mkdir(parents=True, exist_ok=True)
+            for other in self.folder.parent.iterdir():
+                if other.is_dir() and other != self.folder:
+                    shutil.rmtree(other)
         self.group.wait()
 
-        note: dict[str, Any] = {"epoch": 0, "best": math.inf, "best_epoch": 0, "history": []}
-        note["cost"] = {}
+        note: dict[str, Any] = {"epoch": 0, "best": math.inf, "best_epoch": 0}
+        note |= {"history": [], "cost": {}}
         best = {k: v.detach().clone() for k, v in method.network.state_dict().items()}
         resumed = state.load(self.folder, method.network, optimizer)
         if resumed:
             note, best = resumed
-        elif method.starts_trained:  # keep these weights unless an epoch is better
-            note["best"] = self._validate(method, checked)["criterion"]
+        elif method.start:  # keep these weights unless an epoch is better
+            note["best"] = self._validate(checked)["criterion"]
         before = note["cost"]  # of the interrupted runs that this one continues
         network = method.network
         if self.compile:
             method.network = torch.compile(network)
         started, saved = time.monotonic(), time.monotonic()
         bar = tqdm(
-            total=recipe.epochs * per_epoch * recipe.batch,
-            initial=note["epoch"] * per_epoch * recipe.batch,
+            total=recipe.epochs * per_epoch,
+            initial=note["epoch"] * per_epoch,
             desc=f"train {method.name}",
             unit="frame",
             disable=None if self.group.first else True,
@@ -129,9 +129,9 @@ class Run:
         with bar:
             for epoch in range(note["epoch"], recipe.epochs):
                 begun = time.perf_counter()
-                row = self._epoch(method, trained, optimizer, epoch, per_epoch, bar)
-                row |= self._validate(method, checked)
-                row["frames_per_s"] = per_epoch * recipe.batch / (time.perf_counter() - begun)
+                row = self._epoch(trained, optimizer, epoch, bar)
+                row |= self._validate(checked)
+                row["frames_per_s"] = per_epoch / (time.perf_counter() - begun)
                 note["history"].append({"epoch": epoch + 1, **row})
                 note["epoch"] = epoch + 1
                 if row["criterion"] < note["best"]:
@@ -151,26 +151,16 @@ class Run:
         network.load_state_dict(best)
         network.eval()
         self.rows, self.finished = note["history"], note["epoch"] == recipe.epochs
-        method.training_note |= {
-            "epochs": note["epoch"],
-            "best_epoch": note["best_epoch"],
-            "criterion": note["best"],
-            "frames": len(train),
-            "valid_frames": len(valid),
-            "cost": note["cost"],
-        }
+        method.training_note |= {"epochs": note["epoch"], "best_epoch": note["best_epoch"]}
+        method.training_note |= {"criterion": note["best"], "cost": note["cost"]}
+        method.training_note |= {"frames": len(train), "valid_frames": len(valid)}
 
     def _epoch(
-        self,
-        method: Trainable,
-        data: _Data,
-        optimizer: torch.optim.Optimizer,
-        epoch: int,
-        per_epoch: int,
-        bar: tqdm,
+        self, data: _Data, optimizer: torch.optim.Optimizer, epoch: int, bar: tqdm
     ) -> dict[str, float]:
         """One pass over the training frames: mean loss and its parts."""
-        recipe, device = method.options, self.torch_device
+        method, device = data.method, self.torch_device
+        recipe, per_epoch = method.options, data.steps
         order = torch.randperm(
             len(data), generator=_generator(method, torch.device("cpu"), "order", epoch)
         ).to(device)
@@ -185,12 +175,12 @@ class Run:
                 group["lr"] = recipe.learning_rate * rate_factor(
                     recipe, epoch * per_epoch + step, per_epoch
                 )
-            inputs = data.batch(index, epoch, generator, self.group)
+            inputs = data.batch(index, epoch, generator)
             if own:
                 generator = _generator(method, device, "masks", epoch, step, *own)
             optimizer.zero_grad(set_to_none=True)
             for part, weight in _parts(inputs, self.accumulate):
-                with self._autocast():
+                with precision.autocast(device, self.format.network, self.format.tf32):
                     loss, terms = method.loss(part, generator)
                 with precision.autocast(device, None, self.format.tf32):
                     (loss * weight).backward()
@@ -213,33 +203,27 @@ class Run:
         return {"learning_rate": optimizer.param_groups[0]["lr"], **mean}
 
     @torch.no_grad()
-    def _validate(self, method: Trainable, data: _Data) -> dict[str, float]:
+    def _validate(self, data: _Data) -> dict[str, float]:
         """Mean metrics over all validation frames, with nothing masked at random."""
+        method = data.method
         method.network.eval()
         total: dict[str, Tensor] = {}
         size = method.options.batch
         for start in range(self.group.rank * size, len(data), self.group.size * size):
             index = torch.arange(start, min(start + size, len(data)), device=self.torch_device)
-            with self._autocast():
-                metrics = method.validate(data.batch(index, 0, None))
+            with precision.autocast(self.torch_device, self.format.network, self.format.tf32):
+                metrics = method.validate(data.batch(index))
             for name, value in metrics.items():
                 total[name] = total.get(name, 0) + value * len(index)
         sums = self.group.summed({name: float(value) for name, value in total.items()})
         return {name: value / len(data) for name, value in sums.items()}
 
-    def _autocast(self) -> contextlib.AbstractContextManager[None]:
-        return precision.autocast(self.torch_device, self.format.network, self.format.tf32)
-
-    def describe(self) -> str:
-        """The device in words."""
-        if self.torch_device.type == "cuda":
-            return torch.cuda.get_device_name(self.torch_device)
-        return provenance.device()
-
-    def divided(self) -> dict[str, int]:
-        """Numbers of parts and processes that a batch was divided into, where above one."""
+    def describe(self) -> dict[str, Any]:
+        """The device in words; numbers of parts and processes of a batch, where above one."""
         counts = {"accumulate": self.accumulate, "processes": self.group.size}
-        return {name: count for name, count in counts.items() if count > 1}
+        return {"device": meter.device(self.gpu), "precision": self.precision} | {
+            name: count for name, count in counts.items() if count > 1
+        }
 
     def write(self, folder: Path) -> None:
         """History as csv and plot."""
@@ -251,24 +235,15 @@ class Run:
 
 
 class _Data:
-    """Frames on the device. With copies, the features of that many augmented copies are kept.
-
-    The sound itself is still augmented in every step: a shift common to all microphones leaves the
-    delays as they are, and keeps the network from memorising the sound of a frame.
+    """Frames on the device. With copies, the features of that many augmented copies are kept; the
+    sound itself is still augmented in every step.
     """
 
-    def __init__(
-        self,
-        method: Trainable,
-        frames: Frames,
-        device: torch.device,
-        role: str,
-        copies: int,
-        kind: precision.Format,
-    ):
-        self.method, self.role, self.device, self.format = method, role, device, kind
+    def __init__(self, run: Run, method: Trainable, frames: Frames, role: str, copies: int):
+        self.method, self.role = method, role
+        self.device, self.format, self.group = run.torch_device, run.format, run.group
         self.count, self.rate = len(frames), frames.sample_rate
-        self.tensors = {k: v.to(device) for k, v in method.tensors(frames).items()}
+        self.tensors = {k: v.to(self.device) for k, v in method.tensors(frames).items()}
         self.rooms: fresh.Rooms | None = None
         if method.options.fresh and role == "train":
             t60_s = (method.options.fresh_t60_low_s, method.options.fresh_t60_high_s)
@@ -278,16 +253,16 @@ class _Data:
     def __len__(self) -> int:
         return self.count
 
-    def batch(
-        self,
-        index: Tensor,
-        epoch: int,
-        generator: torch.Generator | None,
-        group: parallel.Group = parallel.ALONE,
-    ) -> Batch:
-        """Inputs of this process's share of some frames; the same ones every time without a
-        generator (validation).
+    @property
+    def steps(self) -> int:
+        """Whole batches, or one where there are fewer frames."""
+        return max(1, self.count // self.method.options.batch)
+
+    def batch(self, index: Tensor, epoch: int = 0, generator: Any = None) -> Batch:
+        """Inputs of this process's share of some frames; without a generator (validation) of all,
+        the same ones every time.
         """
+        group = self.group if generator else parallel.Group()
         generator = generator or _generator(self.method, self.device, "valid", int(index[0]))
         if self.kept and not self.method.uses_sound:
             batch = {k: v[index] for k, v in self.tensors.items() if k != "audio"}
@@ -312,12 +287,12 @@ class _Data:
         batch = {name: value[index] for name, value in self.tensors.items()}
         if self.rooms:
             batch["audio"], batch["source"] = self.rooms.simulate(
-                batch["audio"][:, 0], batch["mics"], method.samples, generator
+                batch["audio"][:, 0], batch["mics"], method.stats.samples, generator
             )
         batch["audio"] = method.hide_source(batch["audio"])
         shift = round(recipe.shift_s * self.rate)
         moved = generator if self.role == "train" else None
-        cut = augment.shifted(batch["audio"], method.samples, shift, moved)
+        cut = augment.shifted(batch["audio"], method.stats.samples, shift, moved)
         clean = method.normalise(cut)
         snr_db = (recipe.snr_low_db, recipe.snr_high_db)
         noisy = augment.noisy(clean, snr_db, generator, recipe.noise)
@@ -330,35 +305,22 @@ class _Data:
 
     def _features_of_all(self, copy: int) -> Batch:
         """Features of one augmented copy of everything, in half precision; {} if there are none."""
-        size = self.method.options.predict_batch
+        method = self.method
         parts: list[Batch] = []
-        bar = tqdm(
-            total=self.count,
-            desc=f"{self.role} features of {self.method.name}, copy {copy + 1}",
-            unit="frame",
-            disable=None,
-            leave=False,
-        )
-        with bar:
-            for start in range(0, self.count, size):
-                index = torch.arange(start, min(start + size, self.count), device=self.device)
-                generator = _generator(self.method, self.device, f"copy {self.role}", copy, start)
-                features = self._features(self._augmented(index, generator)["audio"])
-                if not features:
-                    return {}
-                parts.append(
-                    {k: v.half() if v.is_floating_point() else v for k, v in features.items()}
-                )
-                bar.update(len(index))
+        title = f"{self.role} features of {method.name}, copy {copy + 1}"
+        for block in blocks(self.count, method.options.predict_batch, title):
+            index = torch.arange(block.start, block.stop, device=self.device)
+            generator = _generator(method, self.device, f"copy {self.role}", copy, block.start)
+            features = self._features(self._augmented(index, generator)["audio"])
+            if not features:
+                return {}
+            parts.append({k: v.half() if v.is_floating_point() else v for k, v in features.items()})
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
 def _parts(inputs: Batch, count: int) -> Iterator[tuple[Batch, float]]:
     """A batch in at most ``count`` parts, each with its share of the frames."""
     size = len(next(iter(inputs.values())))
-    if count == 1:
-        yield inputs, 1.0
-        return
     for place in torch.arange(size).chunk(count):
         part = slice(int(place[0]), int(place[-1]) + 1)
         yield {name: value[part] for name, value in inputs.items()}, len(place) / size
@@ -392,12 +354,6 @@ def _identity(method: Trainable, train: Frames, valid: Frames) -> str:
     return provenance.digest([*described, [[str(value) for value in row] for row in data]])
 
 
-def _remove_others(folder: Path) -> None:
-    for other in folder.parent.glob("*"):
-        if other.is_dir() and other != folder:
-            shutil.rmtree(other)
-
-
 @contextlib.contextmanager
 def _deterministic(device: torch.device) -> Iterator[None]:
     """On a CPU use only algorithms that give the same bits every time.
@@ -405,11 +361,12 @@ def _deterministic(device: torch.device) -> Iterator[None]:
     Filling uninitialised memory would take a tenth of a step, and no operation here reads it.
     """
     before = torch.are_deterministic_algorithms_enabled()
-    filled = torch.utils.deterministic.fill_uninitialized_memory
+    settings: Any = torch.utils.deterministic
+    filled = settings.fill_uninitialized_memory
     torch.use_deterministic_algorithms(device.type == "cpu")
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    settings.fill_uninitialized_memory = False
     try:
         yield
     finally:
         torch.use_deterministic_algorithms(before)
-        torch.utils.deterministic.fill_uninitialized_memory = filled
+        settings.fill_uninitialized_memory = filled

@@ -1,7 +1,6 @@
 """The history of a training run as csv and as a plot."""
 
-from __future__ import annotations
-
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,22 @@ LOSSES = ("train_loss", "loss")
 
 
 def write(folder: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """``history.csv`` (one row per epoch) and ``history.png`` (losses, validation metrics)."""
+    """``history.csv`` (one row per epoch) and ``history.png`` (losses, validation metrics).
+
+    A picture that cannot be drawn is a warning: the model matters more.
+    """
     table = pd.DataFrame(rows)
     files.write_text(folder / "history.csv", table.to_csv(index=False, float_format="%.6g"))
+    try:
+        _draw(folder / "history.png", table)
+    except Exception as error:  # whatever the drawing library raises
+        warnings.warn(f"history.png is not drawn: {error}", stacklevel=2)
+
+
+def _draw(path: Path, table: pd.DataFrame) -> None:
     fixed = {"epoch", "learning_rate", "frames_per_s", "criterion", *LOSSES}
-    metrics = [name for name in table if name not in fixed and not name.startswith("train_")]
-    metrics = [name for name in metrics if not name.startswith("loss_")]
+    metrics = [name for name in map(str, table) if name not in fixed]
+    metrics = [name for name in metrics if not name.startswith(("train_", "loss_"))]
     plot = Figure(figsize=(4 * (1 + len(metrics)), 3))
     axes = plot.subplots(1, 1 + len(metrics), squeeze=False)[0]
     for name, label in zip(LOSSES, ("training", "validation"), strict=True):
@@ -30,5 +39,5 @@ def write(folder: Path, rows: Sequence[dict[str, Any]]) -> None:
     for axis, name in zip(axes[1:], metrics, strict=True):
         axis.plot(table["epoch"], table[name])
         axis.set(xlabel="epoch", ylabel=f"validation {name}", ylim=(0, None))
-    with files.replacing(folder / "history.png") as temporary:
+    with files.replacing(path) as temporary:
         plot.savefig(temporary, dpi=100, bbox_inches="tight", metadata={"Software": None})

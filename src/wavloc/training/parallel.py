@@ -98,6 +98,3 @@ class Group:
         """Wait for all processes."""
         if self.size > 1:
             distributed.barrier()
-
-
-ALONE = Group()

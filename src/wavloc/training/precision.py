@@ -4,8 +4,6 @@ Only the networks and their features run in a faster format. The simulation of f
 full float32 (TF32 would cost it an error of 1e-3), and so do all Fourier transforms.
 """
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -16,9 +14,7 @@ from wavloc.errors import InputError
 
 
 class Format(NamedTuple):
-    """network, features: type that autocast uses there (None: float32). tf32: multiply float32
-    numbers with 10 bits of mantissa on a GPU.
-    """
+    """network, features: type of autocast (None: float32). tf32: mantissas of 10 bits on a GPU."""
 
     network: torch.dtype | None = None
     features: torch.dtype | None = None

@@ -1,7 +1,5 @@
 """How a network is trained: the options that every learned method has, and the learning rate."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 

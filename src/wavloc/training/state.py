@@ -1,7 +1,5 @@
 """The state of a training run on disk: all tensors in one safetensors file, never code."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

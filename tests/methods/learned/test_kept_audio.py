@@ -7,14 +7,15 @@ from pathlib import Path
 import numpy as np
 
 from helpers.frames import anechoic_frames
-from wavloc import cli, methods
+from wavloc import cli
 from wavloc.methods import predictions as stored
+from wavloc.methods import registry
 
 
 def test_reconstructed_signals_are_kept_where_asked(tmp_path: Path) -> None:
     frames = anechoic_frames(3)
     small = {"embed_dim": 16, "encoder_depth": 1, "decoder_depth": 1, "features": "gcc"}
-    method = methods.create("wav2pos", {"options": small})
+    method = registry.create(registry.Entry("wav2pos", options=small))
     method.prepare(frames)
     plain = method.predict(frames)
     assert plain.audio is None

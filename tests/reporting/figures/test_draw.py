@@ -15,14 +15,6 @@ from wavloc.errors import InputError
 from wavloc.reporting import figures, style
 
 
-@pytest.fixture
-def drawn(monkeypatch) -> list[Figure]:
-    """Figures that were saved, to look at their lines."""
-    kept: list[Figure] = []
-    monkeypatch.setattr(style, "save", lambda figure, _: kept.append(figure))
-    return kept
-
-
 def test_every_kind_has_a_file() -> None:
     folder = Path(figures.__file__).parent
     kinds = {path.stem for path in folder.glob("*.py")} - {"__init__", "located"}

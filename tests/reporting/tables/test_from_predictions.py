@@ -26,31 +26,36 @@ def test_cells_of_three_tables_straight_from_predictions(swept: Frames, tmp_path
     error["gnn"][5] = 40.0
     for name, values in error.items():
         off_by(swept, values, method=name).save(tmp_path / f"{name}.parquet")
-    rows = json.dumps({name: {"label": name, "paper_label": name, "input_types": "", "reference":
-                              "", "variable_mics": True, "permutation_invariant": True}
-                       for name in error})  # fmt: skip
     frames, found = str(tmp_path / "frames"), [str(tmp_path / f"{name}.parquet") for name in error]
     at = ["--dataset", "faces", "--track", "test", "--mics", "11"]
     spec = {"title": "T", "caption": "c", "dataset": "faces", "setups": ["1a"], "mics": [11]}
+    spec |= {"methods": list(error), "tracks": ["test"], "metrics": ["mae"]}
+    board = {"title": "T", "caption": "c", "layout": "ranks", "tables": ["first"]}
+    given = {
+        "datasets": {"faces": {"module": "six_faces"}},
+        "outputs": ["first", "conditions", "board"],
+        "tables": {
+            "first": spec | {"layout": "tracks"},
+            "conditions": spec | {"layout": "conditions", "by": CONDITIONS},
+            "board": board | {"methods": list(error), "metrics": ["mean_rank"]},
+        },
+    }
+    (tmp_path / "config.yaml").write_text(json.dumps(given))
 
-    def table(name: str, spec: dict, made: list[str]) -> pd.DataFrame:
+    def table(name: str, made: list[str]) -> pd.DataFrame:
         metrics = str(tmp_path / f"{name}-metrics.csv")
         assert cli.main([*made, "--out", metrics]) == 0
-        command = ["tables", "--table", name, "--spec", json.dumps(spec), "--methods", rows]
+        command = ["tables", "--config", str(tmp_path / "config.yaml"), "--table", name]
         assert cli.main([*command, "--metrics", metrics, "--out", str(tmp_path / name)]) == 0
         shown = tables.read(tmp_path / f"{name}.csv").set_index(["track", "method", "metric"])
         return shown["value"]
 
     evaluated = ["evaluate", "--frames", frames, "--predictions", *found, *at]
-    first = table("table1", spec | {"layout": "tracks", "tracks": ["test"], "metrics": ["mae"]},
-                  evaluated)  # fmt: skip
-    by = ["--by", *CONDITIONS]
-    second = table("conditions", spec | {"layout": "conditions", "metrics": ["mae"]},
-                   [*evaluated, *by])  # fmt: skip
+    first = table("first", evaluated)
+    second = table("conditions", [*evaluated, "--kind", "conditions", "--by", *CONDITIONS])
     ranked = ["rank", "--frames", f"faces/test={frames}", "--predictions"]
     ranked += [f"faces/test/{name}={path}" for name, path in zip(error, found, strict=True)]
-    board = spec | {"dataset": "all", "mics": [0], "layout": "ranks", "metrics": ["mean_rank"]}
-    third = table("leaderboard", board, ranked)
+    third = table("board", ranked)
 
     truth = np.load(tmp_path / "frames" / "source_position.npy")
     capped = {}

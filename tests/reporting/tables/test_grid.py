@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from helpers.tables import METHODS, SPEC, cell
+from helpers.tables import METHODS, ROWS, SPEC, cell, measured
 from wavloc.errors import InputError
 from wavloc.reporting import tables
+from wavloc.reporting.tables.markdown import to_markdown
+from wavloc.simulation import faults
 
 
 def test_layouts_by_microphones_and_by_split(tmp_path):
@@ -35,3 +39,16 @@ def test_layouts_by_microphones_and_by_split(tmp_path):
     assert "MAE (cm)" in grid.constants
     with pytest.raises(InputError, match="layout 'round' is unknown"):
         tables.layout(tables.assemble("t", SPEC, METHODS, []), SPEC | {"layout": "round"}, METHODS)
+
+
+def test_table_of_faults_has_a_row_for_each_level(tmp_path: Path) -> None:
+    tracks = [faults.named("s3", "moved", level) for level in (0, 0.1, 0.5)]
+    files = [measured(tmp_path, track, 11, 10 * k + 5) for k, track in enumerate(tracks)]
+    spec = {"dataset": "d", "layout": "faults", "tracks": tracks, "setups": ["1a"], "mics": [11],
+            "metrics": ["mae"], "title": "T", "caption": "C"}  # fmt: skip
+    frame = tables.assemble("t", spec, ROWS, files)
+    assert len(frame) == 3 * 2 * 6
+    lines = to_markdown(tables.layout(frame, spec, ROWS), "T", "C").splitlines()
+    body = [line for line in lines if line.startswith("| s3")]
+    assert [line.split(" | ")[0] for line in body] == [f"| {track}" for track in tracks]
+    assert "15.0 ± 1.0" in body[1]

@@ -4,20 +4,22 @@
 ``<cache>/<name>/<archive>/`` holds their content and ``<cache>/<name>/manifest.json`` describes it.
 """
 
-from __future__ import annotations
-
 import dataclasses
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from wavloc import files
+from wavloc.checks import number, shown, text
 from wavloc.datasets.fetch import archives
 from wavloc.datasets.fetch.archives import GIB, DamagedArchive
 from wavloc.datasets.fetch.http import Network, download
 from wavloc.errors import InputError, WorkError
 
+_NAME = re.compile(r"[A-Za-z0-9_][\w .+-]*")
+_NAME_RULE = "expected letters, digits and _ . + -, not a path"
 SEAL = ".archive.json"  # in an unpacked folder: checksums of its archive
 
 
@@ -32,30 +34,50 @@ class Download:
     licence: str = "not stated"
     user: str = ""
     password: str = ""
-    max_gib: float = 50.0  # bound on the unpacked size of each archive
+    max_gib: float = 50.0  # bound on the size of each archive, packed and unpacked
     root: str = ""  # local folder with the archives or their content; nothing is downloaded
 
 
 def read_entry(name: str, entry: Mapping[str, Any]) -> Download:
     """Make a `Download` from its config entry; `InputError` names what is wrong with it."""
     where = f"download '{name}'"
+    if not _NAME.fullmatch(name):
+        raise InputError(f"{where}: {_NAME_RULE}")
+    if not isinstance(entry, Mapping):
+        raise InputError(f"{where}: {shown(entry)}, expected archives, urls and other keys")
     known = {field.name for field in dataclasses.fields(Download)}
-    for key in entry:
+    for key, value in entry.items():
         if key not in known:
             raise InputError(f"{where}: unknown key '{key}', expected one of {sorted(known)}")
+        if key == "max_gib":
+            number(value, f"{where}, max_gib", 0, 1e6, "GiB", above=True)
+        elif key not in ("archives", "urls"):
+            text(value, f"{where}, {key}")
     if not entry.get("archives") or not (entry.get("urls") or entry.get("root")):
         raise InputError(f"{where}: needs archives (name: checksum or null) and urls or root")
-    for archive, checksum in entry["archives"].items():
-        algorithm, _, value = (checksum or "sha256:" + 64 * "0").partition(":")
+    urls = entry.get("urls") or ()
+    if not isinstance(urls, list | tuple) or not all(isinstance(url, str) for url in urls):
+        raise InputError(f"{where}, urls: {shown(urls)}, expected a list of addresses")
+    _check_archives(where, entry["archives"])
+    return Download(**dict(entry) | {"urls": tuple(urls)})
+
+
+def _check_archives(where: str, archives: Any) -> None:
+    """Raise `InputError` unless it maps plain file names to checksums or null."""
+    if not isinstance(archives, Mapping):
+        raise InputError(f"{where}, archives: {shown(archives)}, expected name: checksum or null")
+    for archive, checksum in archives.items():
+        algorithm, _, value = str(checksum or "sha256:" + 64 * "0").partition(":")
         length = {"md5": 32, "sha256": 64}.get(algorithm)
         if length != len(value) or set(value.lower()) - set("0123456789abcdef"):
             raise InputError(
                 f"{where}, archives.{archive}: '{checksum}', expected null, md5:<32 digits> or "
                 "sha256:<64 digits>"
             )
-        if Path(archive).name != archive:
-            raise InputError(f"{where}, archives: '{archive}' is not a plain file name")
-    return Download(**dict(entry) | {"urls": tuple(entry.get("urls", ()))})
+        if not isinstance(archive, str) or not _NAME.fullmatch(archive):
+            raise InputError(
+                f"{where}, archives: '{archive}' is not a plain file name; {_NAME_RULE}"
+            )
 
 
 def is_fetched(name: str, entry: Mapping[str, Any]) -> bool:
@@ -109,6 +131,7 @@ def _unpacked(
 ) -> dict[str, Any]:
     """Seal of an unpacked archive; unpacks it if needed, and fetches a damaged one once more."""
     target = folder / archive.partition(".")[0]
+    files.clean(target)  # puts back what a killed run had moved aside
     for leftover in folder.glob(f".{target.name}.*"):  # of a run that was killed while unpacking
         shutil.rmtree(leftover)
     expected = source.archives[archive]
@@ -164,7 +187,7 @@ def _obtain(source: Download, archive: str, downloads: Path, network: Network) -
     urls = [f"{base.rstrip('/')}/{archive}" for base in source.urls]
     auth = (source.user, source.password) if source.user else None
     try:
-        download(urls, path, expected, auth, network)
+        download(urls, path, expected, auth, network, int(source.max_gib * GIB))
     except WorkError as error:
         if expected and not source.archives[archive]:
             first = _checksum_file(downloads, archive)

@@ -1,9 +1,8 @@
 """Unpacking untrusted archives: nothing outside the folder, no links, a bound on the size."""
 
-from __future__ import annotations
-
 import dataclasses
 import errno
+import functools
 import lzma
 import shutil
 import stat
@@ -12,25 +11,21 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, cast
 
 from wavloc.errors import WorkError
 
 GIB = 2**30
 _BLOCK = 2**20
-_DAMAGE: tuple[type[Exception], ...] = (
-    zipfile.BadZipFile,
-    tarfile.TarError,
-    zlib.error,
-    lzma.LZMAError,
-    EOFError,
-    NotImplementedError,  # unknown compression
-    RuntimeError,  # encrypted
-)
+_DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError)
+_UNKNOWN = (NotImplementedError, RuntimeError)  # compression, encryption
 
 
 class DamagedArchive(WorkError):
     """An archive that cannot be read to its end: truncated, corrupt, or not an archive."""
+
+
+_Open = Callable[[], IO[bytes]]
 
 
 @dataclasses.dataclass
@@ -39,7 +34,7 @@ class _Member:
     size: int
     folder: bool
     plain: bool  # a folder or a regular file, not a link or a device
-    open: Callable[[], IO[bytes]]
+    open: _Open
 
 
 def unpack(archive: Path, folder: Path, most_bytes: int = 50 * GIB) -> int:
@@ -71,7 +66,7 @@ def unpack(archive: Path, folder: Path, most_bytes: int = 50 * GIB) -> int:
                     f"{archive}: damaged, member {name!r} has not the {member.size} bytes it states"
                 )
             count, written = count + 1, written + copied
-    except _DAMAGE as error:
+    except (*_DAMAGE, *_UNKNOWN) as error:
         raise DamagedArchive(_damaged(archive, name, error)) from None
     except OSError as error:
         if error.errno is None:  # gzip.BadGzipFile
@@ -116,24 +111,15 @@ def _members(archive: Path) -> Iterator[_Member]:
             for info in opened.infolist():
                 kind = stat.S_IFMT(info.external_attr >> 16)
                 plain = kind in (0, stat.S_IFREG, stat.S_IFDIR)
-                yield _Member(
-                    info.filename,
-                    info.file_size,
-                    info.is_dir(),
-                    plain,
-                    lambda info=info: opened.open(info),
-                )
+                read = functools.partial(opened.open, info)
+                yield _Member(info.filename, info.file_size, info.is_dir(), plain, read)
     else:
         with tarfile.open(archive) as opened:
-            for info in opened:
-                plain = info.isfile() or info.isdir()
-                yield _Member(
-                    info.name,
-                    info.size,
-                    info.isdir(),
-                    plain,
-                    lambda info=info: opened.extractfile(info),
-                )
+            for entry in opened:
+                plain = entry.isfile() or entry.isdir()
+                # None only for members that are not plain, which are refused.
+                extract = cast(_Open, functools.partial(opened.extractfile, entry))
+                yield _Member(entry.name, entry.size, entry.isdir(), plain, extract)
 
 
 def _safe(archive: Path, member: _Member) -> PurePosixPath:

@@ -1,7 +1,5 @@
 """Downloading a file with pooch: resumed, retried with back-off and from mirrors, checked."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import errno
@@ -14,22 +12,17 @@ from typing import Any
 
 import pooch
 import requests
-from requests import exceptions
+from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema, TooManyRedirects
 from tqdm import tqdm
 
 from wavloc import files
-from wavloc.datasets.fetch.archives import require_space
+from wavloc.datasets.fetch.archives import GIB, require_space
 from wavloc.errors import InputError, WorkError
 
 _CHUNK = 2**16
 _LONGEST_WAIT_S = 60.0
 _RETRIED = {408, 416, 425, 429, 500, 502, 503, 504}  # HTTP errors that may pass
-_HOPELESS = (
-    exceptions.TooManyRedirects,
-    exceptions.InvalidURL,
-    exceptions.InvalidSchema,
-    exceptions.MissingSchema,
-)
+_HOPELESS = (TooManyRedirects, InvalidURL, InvalidSchema, MissingSchema)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,11 +39,14 @@ class Resuming:
     """A downloader for pooch that resumes the download of an earlier attempt or run.
 
     Received bytes are kept in ``partial``. A note beside it tells the version of the file, so that
-    parts of two versions are never joined.
+    parts of two versions are never joined. A file of more than ``most_bytes`` is a `WorkError`.
     """
 
-    def __init__(self, partial: Path, auth: tuple[str, str] | None, timeout_s: float):
+    def __init__(
+        self, partial: Path, auth: tuple[str, str] | None, timeout_s: float, most_bytes: int
+    ):
         self.partial, self.auth, self.timeout_s = partial, auth, timeout_s
+        self.most_bytes = most_bytes
         self.note = partial.with_name(partial.name + ".json")
 
     def __call__(self, url: str, output_file: str, pooch: object, check_only: bool = False) -> None:
@@ -83,22 +79,26 @@ class Resuming:
 
     def _append(self, response: requests.Response, first: int, total: int, name: str) -> None:
         """Write the body of a response, which begins at byte ``first`` of ``total``."""
+        self._bound(total, name)
         # Space for the archive and, later, for its content.
         require_space(self.partial.parent, 2 * total - first, name)
-        with (
-            self.partial.open("ab" if first else "wb") as handle,
-            tqdm(
-                total=total or None,
-                initial=first,
-                desc=f"download {name}",
-                unit="B",
-                unit_scale=True,
-                disable=None,
-            ) as bar,
-        ):
+        bar = tqdm(
+            desc=f"download {name}", total=total or None, initial=first, unit="B",
+            unit_scale=True, disable=None,
+        )  # fmt: skip
+        with bar, self.partial.open("ab" if first else "wb") as handle:
             for chunk in response.iter_content(_CHUNK):
+                self._bound(handle.tell() + len(chunk), name)  # the size may not be stated
                 handle.write(chunk)
                 bar.update(len(chunk))
+
+    def _bound(self, size: int, name: str) -> None:
+        if size > self.most_bytes:
+            self._forget()
+            raise WorkError(
+                f"{name} is larger than {self.most_bytes / GIB:.3g} GiB, not downloaded; "
+                "raise max_gib of this download if that is right"
+            )
 
     def _received(self, url: str) -> tuple[int, dict[str, Any]]:
         """Number of bytes received earlier from this address, and the note about them."""
@@ -120,7 +120,8 @@ def _range(response: requests.Response) -> tuple[int, int]:
         first = span.removeprefix("bytes ").partition("-")[0]
         if first.isdigit() and total.isdigit():
             return int(first), int(total)
-    return 0, int(response.headers.get("Content-Length", 0))
+    length = response.headers.get("Content-Length", "")
+    return 0, int(length) if length.isdecimal() else 0
 
 
 def download(
@@ -129,21 +130,23 @@ def download(
     checksum: str | None,
     auth: tuple[str, str] | None,
     network: Network,
+    most_bytes: int,
 ) -> None:
-    """Download a file to ``path`` from the first address that has it.
+    """Download a file of at most ``most_bytes`` to ``path`` from the first address that has it.
 
     checksum: ``sha256:...`` or ``md5:...``; None accepts any file. If all addresses fail, a
     `WorkError` names each with its reason; received bytes are kept for the next run.
     """
     pooch.get_logger().setLevel(logging.WARNING)
     path.parent.mkdir(parents=True, exist_ok=True)
-    reasons = {}
+    partial, reasons = path.with_name(f".{path.name}.partial"), {}
     for url in urls:
         for attempt in range(network.retries + 1):
             if attempt:
                 time.sleep(min(network.backoff_s * 2 ** (attempt - 1), _LONGEST_WAIT_S))
             try:
-                _retrieve(url, path, checksum, auth, network.timeout_s)
+                resume = Resuming(partial, auth, network.timeout_s, most_bytes)
+                pooch.retrieve(url, checksum, path.name, path.parent, downloader=resume)
                 return
             except (requests.RequestException, ValueError) as error:
                 reasons[url], passing = _reason(error)
@@ -159,23 +162,9 @@ def download(
     raise WorkError(f"cannot download {path.name} ({listed}); or put the file at {path}")
 
 
-def _retrieve(
-    url: str, path: Path, checksum: str | None, auth: tuple[str, str] | None, timeout_s: float
-) -> None:
-    """Download once, through pooch, which compares the checksum."""
-    partial = path.with_name(f".{path.name}.partial")
-    pooch.retrieve(
-        url,
-        checksum,
-        fname=path.name,
-        path=path.parent,
-        downloader=Resuming(partial, auth, timeout_s),
-    )
-
-
 def _reason(error: requests.RequestException | ValueError) -> tuple[str, bool]:
     """Reason of a failed download for the user, and whether another attempt may succeed."""
-    if isinstance(error, requests.HTTPError):
+    if isinstance(error, requests.HTTPError) and error.response is not None:
         status = error.response.status_code
         hint = ", check user and password" if status in (401, 403) else ""
         return f"{status} {error.response.reason}{hint}", status in _RETRIED

@@ -4,8 +4,6 @@ A source is a module of this folder with ``collect(kind, options, cache, seed)``
 the items and the metadata of a corpus.
 """
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,15 +12,9 @@ from typing import Any
 from wavloc.datasets.sound import corpus
 from wavloc.errors import InputError
 
-# (kind, source) -> module.
 SOURCES = {
-    ("speech", "embedded"): "embedded_speech",
-    ("speech", "librispeech"): "librispeech",
-    ("speech", "folder"): "folder",
-    ("speech", "synthetic"): "synthetic",
-    ("music", "embedded"): "embedded_music",
-    ("music", "folder"): "folder",
-    ("music", "synthetic"): "synthetic",
+    "speech": ("embedded", "folder", "librispeech", "synthetic"),
+    "music": ("embedded", "folder", "synthetic"),
 }
 
 
@@ -38,9 +30,10 @@ def prepare(
 
     cache: folder of fetched and synthesised files, shared by all runs.
     """
-    if (kind, source) not in SOURCES:
-        known = sorted(name for other, name in SOURCES if other == kind)
+    known = SOURCES.get(kind, ())
+    if source not in known:
         raise InputError(f"{kind} source '{source}' is unknown, expected one of {', '.join(known)}")
-    collect = importlib.import_module(f"{__name__}.{SOURCES[kind, source]}").collect
+    module = f"embedded_{kind}" if source == "embedded" else source
+    collect = importlib.import_module(f"{__name__}.{module}").collect
     items, meta = collect(kind, dict(options), Path(cache), seed)
     corpus.write(out, kind, items, {"source": source, "seed": seed, **meta})

@@ -4,8 +4,6 @@ Percussion matters: tonal music alone has little broadband energy and is far har
 than the recorded songs that it replaces.
 """
 
-from __future__ import annotations
-
 import dataclasses
 
 import numpy as np
@@ -49,12 +47,11 @@ class Note:
 
 @dataclasses.dataclass(frozen=True)
 class Song:
-    """A composition. notes: by start time; programs: of the channels `LEAD`, `BASS` and `PAD`."""
+    """A composition in one of `STYLES`; notes: by start time."""
 
     style: str
     title: str
     tempo: float
-    programs: tuple[int, int, int]
     notes: tuple[Note, ...]
 
 
@@ -87,11 +84,11 @@ def compose(number: int, seconds: float, seed: int) -> Song:
     )
     name = ("C", "C sharp", "D", "E flat", "E", "F", "F sharp", "G", "A flat", "A", "B flat", "B")
     title = f"{style.capitalize()} {number + 1} in {name[key]} {mode}"
-    return Song(style, title, tempo, STYLES[style], timed)
+    return Song(style, title, tempo, timed)
 
 
 # Start and length in sixteenths, channel, key, velocity.
-_Event = tuple[float, float, int, int, float]
+_Event = tuple[float, float, int, int | np.integer, int | np.integer]
 
 
 def _lead(

@@ -1,7 +1,5 @@
 """Dry sound on disk: a folder of items (utterances or songs) at 16 kHz."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -11,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from wavloc import files
-from wavloc.audio import SAMPLE_RATE
+from wavloc.audio import SAMPLE_RATE, highpass
 from wavloc.errors import InputError
 
 CONTENT = ("meta.json", "items.parquet", "audio.npy")  # files of a corpus folder
@@ -30,6 +28,9 @@ class Item:
     title: str = ""
 
 
+Collected = tuple[list[Item], dict[str, Any]]  # what a source gives: items, and their metadata
+
+
 @dataclasses.dataclass
 class Corpus:
     """Items of one kind of sound.
@@ -44,7 +45,7 @@ class Corpus:
     meta: dict[str, Any]
 
     @classmethod
-    def load(cls, folder: str | Path) -> Corpus:
+    def load(cls, folder: str | Path) -> "Corpus":
         """Open a corpus folder; `InputError` if a file is missing or damaged."""
         folder = Path(folder)
         meta = files.read_json(folder / "meta.json")
@@ -64,7 +65,7 @@ class Corpus:
         start = int(row["start_sample"])
         return self.samples[start : start + int(row["n_samples"])]
 
-    def select(self, split: str) -> Corpus:
+    def select(self, split: str) -> "Corpus":
         """Items of one split; `InputError` if there are none."""
         chosen = self.items[self.items["split"] == split].reset_index(drop=True)
         if chosen.empty:
@@ -75,27 +76,23 @@ class Corpus:
         return Corpus(chosen, self.samples, self.meta)
 
 
+def finished(sound: np.ndarray) -> np.ndarray:
+    """Synthesised sound (n,) at 16 kHz without rumble, with a peak of 0.7."""
+    sound = highpass(sound, RUMBLE_HZ, SAMPLE_RATE)
+    return (0.7 * sound / np.abs(sound).max()).astype(np.float32)
+
+
 def write(out: str | Path, kind: str, items: Iterable[Item], meta: Mapping[str, Any]) -> None:
     """Write a corpus folder atomically; `InputError` if there are no items."""
-    rows, pieces, start = [], [], 0
-    for item in items:
-        rows.append(
-            {
-                "id": item.id,
-                "kind": kind,
-                "speaker": item.speaker,
-                "split": item.split,
-                "title": item.title,
-                "start_sample": start,
-                "n_samples": len(item.samples),
-            }
-        )
-        pieces.append(np.asarray(item.samples, np.float32))
-        start += len(item.samples)
-    if not rows:
+    items = list(items)
+    if not items:
         raise InputError(f"no usable {kind} found: the corpus would be empty ({dict(meta)})")
+    columns = ["id", "kind", "speaker", "split", "title", "n_samples"]
+    rows = [(i.id, kind, i.speaker, i.split, i.title, len(i.samples)) for i in items]
+    table = pd.DataFrame(rows, columns=columns)
+    table.insert(5, "start_sample", table["n_samples"].cumsum() - table["n_samples"])
     with files.replacing_folder(out, CONTENT) as temporary:
         temporary.mkdir()
-        np.save(temporary / "audio.npy", np.concatenate(pieces))
-        pd.DataFrame(rows).to_parquet(temporary / "items.parquet", index=False)
+        np.save(temporary / "audio.npy", np.concatenate([i.samples for i in items], dtype="f4"))
+        table.to_parquet(temporary / "items.parquet", index=False)
         files.write_json(temporary / "meta.json", dict(meta) | {"sample_rate": SAMPLE_RATE})

@@ -4,8 +4,6 @@ The utterances are synthesised once into the folder layout of LibriSpeech and th
 LibriSpeech, so that synthesised and recorded speech are processed alike.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,7 @@ from tqdm import tqdm
 from wavloc import files, provenance, seeds
 from wavloc.audio import SAMPLE_RATE
 from wavloc.datasets.sound import librispeech, voices
-from wavloc.datasets.sound.corpus import SPLITS, Item
+from wavloc.datasets.sound.corpus import SPLITS, Collected
 from wavloc.datasets.sound.sentences import sentences
 from wavloc.errors import InputError
 
@@ -30,9 +28,7 @@ LICENCE = (
 )
 
 
-def collect(
-    kind: str, options: dict[str, Any], cache: Path, seed: int
-) -> tuple[list[Item], dict[str, Any]]:
+def collect(kind: str, options: dict[str, Any], cache: Path, seed: int) -> Collected:
     """Items and metadata of the synthesised utterances; those in the cache are not made again.
 
     options: voices (16; half of them train, a quarter each valid and test), utterances_per_voice
@@ -44,14 +40,14 @@ def collect(
         raise InputError(f"sound.speech.utterances_per_voice is {per_voice}, expected at least 1")
     voices.check_model()
     grid = dict(zip(split_of, voices.grid(len(split_of), seed), strict=True))
-    folder = cache / f"speech-{_digest(list(grid.values()), per_voice, seed)}"
+    texts = [sentences(split) for split in SPLITS]
+    # All that the sound depends on, except the processor.
+    parts = [RECIPE, voices.VERSION, seed, per_voice, *map(dataclasses.astuple, grid.values())]
+    folder = cache / f"speech-{provenance.digest([*parts, texts])}"
     with files.lock(cache / f".{folder.name}.lock"):
         _synthesise(folder, grid, plan(split_of, per_voice, seed), seed)
-    items, meta = librispeech.read(
-        librispeech.utterances(folder),
-        float(options.get("min_seconds", MIN_SECONDS)),
-        lambda speakers: split_of,
-    )
+    paths, shortest = librispeech.utterances(folder), options.get("min_seconds", MIN_SECONDS)
+    items, meta = librispeech.read(paths, float(shortest), split_of)
     meta |= {
         "package": voices.PACKAGE,
         "version": voices.VERSION,
@@ -95,13 +91,6 @@ def plan(split_of: dict[str, str], per_voice: int, seed: int) -> dict[str, list[
         chosen[speaker] = [pool[(start + k) % len(pool)] for k in range(per_voice)]
         used[split] += per_voice
     return chosen
-
-
-def _digest(grid: list[voices.Voice], per_voice: int, seed: int) -> str:
-    """Digest of everything that the sound depends on, except the processor."""
-    texts = [sentences(split) for split in SPLITS]
-    parts = [RECIPE, voices.VERSION, seed, per_voice, *map(dataclasses.astuple, grid), texts]
-    return provenance.digest(parts)
 
 
 def _synthesise(

@@ -1,19 +1,15 @@
 """Any WAV or FLAC files as dry sound: one folder per speaker for speech, any layout for music."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
 from wavloc import audio
-from wavloc.datasets.sound.corpus import RUMBLE_HZ, Item
+from wavloc.datasets.sound.corpus import RUMBLE_HZ, Collected, Item
 from wavloc.datasets.sound.librispeech import split_speakers
 from wavloc.errors import InputError
 
 
-def collect(
-    kind: str, options: dict[str, Any], cache: Path, seed: int
-) -> tuple[list[Item], dict[str, Any]]:
+def collect(kind: str, options: dict[str, Any], cache: Path, seed: int) -> Collected:
     """Items of all audio files below ``options['root']``, mixed to mono, resampled to 16 kHz."""
     root = Path(options["root"])
     paths = sorted(path for path in root.rglob("*") if path.suffix.lower() in (".wav", ".flac"))

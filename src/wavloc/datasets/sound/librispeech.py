@@ -4,10 +4,8 @@
 transcripts and SPEAKERS.TXT are not needed.
 """
 
-from __future__ import annotations
-
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +14,17 @@ import soundfile
 from tqdm import tqdm
 
 from wavloc import audio, files
-from wavloc.datasets.sound.corpus import RUMBLE_HZ, SPLITS, Item
+from wavloc.datasets.sound.corpus import RUMBLE_HZ, SPLITS, Collected, Item
 from wavloc.errors import InputError
 
 # The wav2pos paper's split of test-clean; the validation speakers are those of its public code.
 TEST_SPEAKERS = {"61", "121", "237"}
 VALID_SPEAKERS = {"260", "672", "908"}
+FRACTIONS = {"test_fraction": 0.2, "valid_fraction": 0.1}  # of speakers without a known split
 MIN_RECORDING_S = 1.0  # shorter recordings are dropped (paper)
 
 
-def collect(
-    kind: str, options: dict[str, Any], cache: Path, seed: int
-) -> tuple[list[Item], dict[str, Any]]:
+def collect(kind: str, options: dict[str, Any], cache: Path, seed: int) -> Collected:
     """Items and metadata of all usable utterances below ``options['root']``.
 
     options: root (folder), subset (such as test-clean; default: all), expect (number of files and
@@ -38,15 +35,9 @@ def collect(
     root = Path(options["root"])
     paths = utterances(root, str(options.get("subset", "")))
     _check_complete(root, paths, options.get("expect", {}))
-    return read(
-        paths,
-        float(options.get("min_seconds", 2.0)),
-        lambda speakers: split_speakers(
-            speakers,
-            float(options.get("test_fraction", 0.2)),
-            float(options.get("valid_fraction", 0.1)),
-        ),
-    )
+    fractions = (float(options.get(*known)) for known in FRACTIONS.items())
+    split_of = split_speakers(sorted({path.parts[-3] for path in paths}), *fractions)
+    return read(paths, float(options.get("min_seconds", 2.0)), split_of)
 
 
 def _check_complete(root: Path, paths: list[Path], expect: Mapping[str, int]) -> None:
@@ -62,13 +53,8 @@ def _check_complete(root: Path, paths: list[Path], expect: Mapping[str, int]) ->
             )
 
 
-def read(
-    paths: list[Path],
-    min_seconds: float,
-    split: Callable[[list[str]], Mapping[str, str]],
-) -> tuple[list[Item], dict[str, Any]]:
-    """Read, trim and high-pass all utterances; ``split(speakers)`` gives speaker -> split."""
-    split_of = split(sorted({path.parts[-3] for path in paths}))
+def read(paths: list[Path], min_seconds: float, split_of: Mapping[str, str]) -> Collected:
+    """Read, trim and high-pass all utterances; split_of: speaker -> split."""
     items, short, trimmed_short = [], 0, 0
     for path in tqdm(paths, desc="read speech", unit="file", disable=None, leave=False):
         samples, rate = audio.read_audio(path)
@@ -158,9 +144,7 @@ def utterance_path(root: Path, speaker: str, chapter: str, number: int) -> Path:
     return root / speaker / chapter / f"{speaker}-{chapter}-{number:04d}.flac"
 
 
-def write_utterance(root: Path, speaker: str, chapter: str, number: int, sound: np.ndarray) -> Path:
+def write_utterance(root: Path, speaker: str, chapter: str, number: int, sound: np.ndarray) -> None:
     """Write one utterance (n,) atomically as 16-bit FLAC in the layout of LibriSpeech."""
-    path = utterance_path(root, speaker, chapter, number)
-    with files.replacing(path) as temporary:
+    with files.replacing(utterance_path(root, speaker, chapter, number)) as temporary:
         soundfile.write(temporary, sound, audio.SAMPLE_RATE, format="FLAC", subtype="PCM_16")
-    return path

@@ -4,8 +4,6 @@ A sentence is a subject, a predicate and an adverbial of place or time. The spli
 so that no sentence and few words of the test occur in training.
 """
 
-from __future__ import annotations
-
 import itertools
 
 _PARTS: dict[str, tuple[str, str, str]] = {

@@ -4,8 +4,6 @@ The sound has the properties that localization depends on. Speech: voiced harmon
 noise bursts, pauses, syllables at 4 Hz. Music: plucked tones and percussion with a beat.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +11,11 @@ import numpy as np
 import scipy.signal
 
 from wavloc import seeds
-from wavloc.audio import SAMPLE_RATE, highpass
-from wavloc.datasets.sound.corpus import RUMBLE_HZ, Item
+from wavloc.audio import SAMPLE_RATE
+from wavloc.datasets.sound.corpus import Collected, Item, finished
 
 
-def collect(
-    kind: str, options: dict[str, Any], cache: Path, seed: int
-) -> tuple[list[Item], dict[str, Any]]:
+def collect(kind: str, options: dict[str, Any], cache: Path, seed: int) -> Collected:
     """Utterances of some voices, or songs, and their licence.
 
     options for speech: voices (6), utterances_per_voice (4); for music: songs (2), seconds (20).
@@ -50,10 +46,8 @@ def utterance(
     """Speech-like sound (n,): pulses through resonators and noise, about 4 syllables a second."""
     count = int(seconds * SAMPLE_RATE)
     time = np.arange(count) / SAMPLE_RATE
-    glide = pitch_hz * (
-        1 + 0.15 * np.sin(2 * np.pi * rng.uniform(0.3, 1) * time + rng.uniform(0, 6))
-    )
-    phase = np.cumsum(glide) / SAMPLE_RATE
+    glide = 0.15 * np.sin(2 * np.pi * rng.uniform(0.3, 1) * time + rng.uniform(0, 6))
+    phase = np.cumsum(pitch_hz * (1 + glide)) / SAMPLE_RATE
     pulses = np.diff(np.floor(phase), prepend=0.0)
     excitation = pulses * np.sqrt(SAMPLE_RATE / pitch_hz) + 0.1 * rng.standard_normal(count)
     voiced = np.zeros(count)
@@ -63,10 +57,8 @@ def utterance(
         voiced += scipy.signal.lfilter([1 - radius], poles, excitation)
     fricative = np.diff(rng.standard_normal(count + 1))
     beat = 2 * np.pi * rng.uniform(3.5, 4.5) * time + rng.uniform(0, 6)
-    sound = voiced * np.clip(np.sin(beat) + 0.4, 0, 1) + 0.15 * fricative * np.clip(
-        -np.sin(beat), 0, 1
-    )
-    return _finish(sound)
+    vowels, hisses = np.clip(np.sin(beat) + 0.4, 0, 1), np.clip(-np.sin(beat), 0, 1)
+    return finished(voiced * vowels + 0.15 * fricative * hisses)
 
 
 def _music(options: dict[str, Any], seed: int) -> list[Item]:
@@ -91,12 +83,11 @@ def band(seconds: float, rng: np.random.Generator) -> np.ndarray:
             _add(sound, start, 0.5 * pluck(rng.choice(scale) / 4, rng))
             _add(sound, start, _kick())
         if k % 8 == 4:
-            snare = 0.6 * rng.standard_normal(2400) * np.exp(-np.arange(2400) / 500)
-            _add(sound, start, snare)
+            _add(sound, start, 0.6 * rng.standard_normal(2400) * np.exp(-np.arange(2400) / 500))
         if rng.random() < 0.9:
             hat = np.diff(rng.standard_normal(1201)) * np.exp(-np.arange(1200) / 200)
             _add(sound, start, 0.25 * hat)
-    return _finish(sound[:count])
+    return finished(sound[:count])
 
 
 def pluck(hz: float, rng: np.random.Generator) -> np.ndarray:
@@ -117,9 +108,3 @@ def _kick() -> np.ndarray:
 def _add(sound: np.ndarray, start: int, note: np.ndarray) -> None:
     end = min(start + len(note), len(sound))
     sound[start:end] += note[: end - start]
-
-
-def _finish(sound: np.ndarray) -> np.ndarray:
-    """High-pass sound (n,) and scale its peak to 0.7."""
-    sound = highpass(sound, RUMBLE_HZ, SAMPLE_RATE)
-    return (0.7 * sound / np.abs(sound).max()).astype(np.float32)

@@ -6,8 +6,6 @@ is synthesised: pitch and its range, the length of the vocal tract (all spectra 
 frequency), tempo and spectral tilt.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import importlib.metadata
 import importlib.util

@@ -1,12 +1,10 @@
 """The offset between audio and motion capture, and whether audio and positions agree."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from wavloc.audio import SAMPLE_RATE
 from wavloc.datasets.takes import trajectory
-from wavloc.geometry import distances
+from wavloc.geometry import SPEED_OF_SOUND, distances
 
 STEP_S = 0.05
 BAND_HZ = (300.0, 4000.0)
@@ -31,7 +29,6 @@ def coherence(
     time_s: np.ndarray,
     track: np.ndarray,
     offsets_s: np.ndarray,
-    speed_of_sound: float,
 ) -> np.ndarray:
     """How well the audio (M, n) fits the track (T, 3) for each offset of the capture: (K,).
 
@@ -44,13 +41,13 @@ def coherence(
     start = np.arange(0, audio.shape[1] - WINDOW + 1, WINDOW)
     windows = np.lib.stride_tricks.sliding_window_view(audio, WINDOW, axis=1)[:, start]
     power = np.square(windows).mean(axis=(0, 2))
-    loud = np.sort(np.argsort(power)[::-1][: max(MOMENTS, 1)])
+    loud = np.sort(np.argsort(power)[::-1][:MOMENTS])
     hz = np.fft.rfftfreq(WINDOW, 1 / SAMPLE_RATE)
     band = (hz >= BAND_HZ[0]) & (hz <= BAND_HZ[1])
     spectra = np.fft.rfft(windows[:, loud] * np.hanning(WINDOW))[..., band]  # (M, F, B)
     spectra /= np.maximum(np.abs(spectra), 1e-12)
     middle_s = (start[loud] + WINDOW / 2) / SAMPLE_RATE
-    turn = 2j * np.pi * hz[band] / speed_of_sound
+    turn = 2j * np.pi * hz[band] / SPEED_OF_SOUND
     fit = np.full(len(offsets_s), np.nan)
     for k, offset in enumerate(offsets_s):
         source = trajectory.at(middle_s - offset, time_s, track, max_gap_s=0.5)
@@ -71,7 +68,6 @@ def better_offset(
     track: np.ndarray,
     offset_s: float,
     reach_s: float,
-    speed_of_sound: float,
 ) -> float | None:
     """An offset within ``reach_s`` that fits clearly better than ``offset_s``, or None.
 
@@ -80,12 +76,12 @@ def better_offset(
     """
     steps = round(reach_s / STEP_S)
     offsets = offset_s + STEP_S * np.arange(-steps, steps + 1)
-    fit = coherence(audio, mics, time_s, track, offsets, speed_of_sound)
+    fit = coherence(audio, mics, time_s, track, offsets)
     if not np.isfinite(fit[steps]):
         return None
     best = int(np.nanargmax(fit))
     if abs(best - steps) <= 1 or fit[best] <= CLEARLY * max(fit[steps - 1 : steps + 2].max(), 0):
         return None
     nearby = offsets[best] + STEP_S / 10 * np.arange(-10, 11)
-    fit = coherence(audio, mics, time_s, track, nearby, speed_of_sound)
+    fit = coherence(audio, mics, time_s, track, nearby)
     return float(nearby[np.nanargmax(fit)])

@@ -5,8 +5,6 @@ sound of the take is rendered frame by frame, each frame with its own random sou
 T60. They have no noise, gain errors or occlusion; training adds noise.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping
 from typing import Any
@@ -16,14 +14,8 @@ import pandas as pd
 
 from wavloc import seeds
 from wavloc.audio import SAMPLE_RATE
-from wavloc.datasets.base import (
-    Dataset,
-    Scenes,
-    Split,
-    draw_source,
-    require_positive,
-    require_room,
-)
+from wavloc.datasets import base
+from wavloc.datasets.base import Scenes, Split
 from wavloc.errors import InputError
 from wavloc.frames import FRAME_SAMPLES
 
@@ -46,7 +38,7 @@ class TakeOptions:
     sim_t60_high_s: float = 0.4
 
 
-class EightTakes(Dataset):
+class EightTakes(base.Dataset):
     """Tracks, splits and the extension; `Options` derives from `TakeOptions`."""
 
     def takes(self) -> list[str]:
@@ -78,8 +70,8 @@ class EightTakes(Dataset):
     def check_options(self) -> None:
         """Raise `InputError` for options that cannot give frames."""
         options, where = self.options, f"datasets.{self.name}.options"
-        require_room(self.name, options.room)
-        require_positive(
+        base.require_room(self.name, options.room)
+        base.require_positive(
             self.name,
             hop=options.hop,
             silence_db=options.silence_db,
@@ -163,7 +155,7 @@ class EightTakes(Dataset):
         options = self.options
         t60_s = float(rng.uniform(options.sim_t60_low_s, options.sim_t60_high_s))
         low, high = np.full(3, SIM_WALL_M), np.array(options.room) - SIM_WALL_M
-        source = draw_source(rng, low, high, mics, SIM_MIC_M)
+        source = base.draw_source(rng, low, high, mics, SIM_MIC_M)
         if source is None:
             raise InputError(
                 f"datasets.{self.name}.options.room: {list(options.room)} m has no place at least "

@@ -1,7 +1,5 @@
 """Ground truth of a recorded take: positions of the microphones and the loudspeaker."""
 
-from __future__ import annotations
-
 import dataclasses
 import re
 from pathlib import Path
@@ -107,7 +105,7 @@ def read_csv(path: Path) -> Positions:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True)
     except (ValueError, OSError) as error:
         raise InputError(f"{path}: not readable as csv ({error})") from None
-    matches = [re.fullmatch(r"mic(\d+)_x", column) for column in table]
+    matches = [re.fullmatch(r"mic(\d+)_x", str(column)) for column in table]
     n_mics = max([0, *(int(match[1]) for match in matches if match)])
     columns = ["time", *(f"mic{k}_{axis}" for k in range(1, n_mics + 1) for axis in "xyz")]
     columns += [f"speaker_{axis}" for axis in "xyz"]
@@ -126,9 +124,7 @@ def read_csv(path: Path) -> Positions:
 
 def _numbers(path: Path, table: pd.DataFrame) -> np.ndarray:
     """Values of a table of strings; an empty cell or ``nan`` is NaN, other text an `InputError`."""
-    texts = table.apply(lambda column: column.str.strip().str.lower())
-    values = texts.apply(pd.to_numeric, errors="coerce").to_numpy(float)
-    bad = np.isnan(values) & ~texts.isin(["", "nan"]).to_numpy(bool)
+    values, bad = qualisys.parsed(table, {"", "nan"})
     if bad.any():
         row, column = np.argwhere(bad)[0]
         raise InputError(

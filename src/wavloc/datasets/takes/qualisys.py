@@ -5,8 +5,6 @@ are millimetres in the file and metres here; a marker that was not seen is 0 in 
 here.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import re
 from pathlib import Path
@@ -16,8 +14,6 @@ import pandas as pd
 
 from wavloc.datasets.takes import trajectory
 from wavloc.errors import InputError
-
-_MISSING = {"", "nan", "null", "-"}
 
 
 @dataclasses.dataclass
@@ -49,7 +45,12 @@ def read(path: Path) -> Capture:
     if skipped:
         warnings.append(f"{path}: the first {skipped} moments are no numbers and were left out")
     column = {name: values[:, used.index(k)] for name, k in columns.items()}
-    _check_count(path, keys, len(cells))
+    if "NO_OF_FRAMES" in keys:
+        stated = _number(path, keys, "NO_OF_FRAMES")
+        if abs(stated - len(cells)) > 1:
+            raise InputError(
+                f"{path}: {len(cells)} moments, but NO_OF_FRAMES is {stated:g} (truncated?)"
+            )
     if "Time" in column:
         time_s = column["Time"]
     else:
@@ -120,10 +121,8 @@ def _numbers(
 
     Moments at the very beginning that are no numbers are skipped; later ones are an `InputError`.
     """
-    texts = pd.DataFrame(cells, dtype=object).apply(lambda column: column.str.strip())
-    values = texts.apply(pd.to_numeric, errors="coerce").to_numpy(float)
-    bad = np.isnan(values) & ~texts.map(lambda text: text.lower() in _MISSING).to_numpy(bool)
-    wrong = bad.any(axis=1)
+    values, bad = parsed(pd.DataFrame(cells, dtype=object), {"", "nan", "null", "-"})
+    wrong = np.logical_or.reduce(bad, axis=1)
     skipped = len(wrong) if wrong.all() else int(np.argmin(wrong))
     if wrong[skipped:].any() or skipped == len(wrong):
         row, column = np.argwhere(bad)[0 if skipped == len(wrong) else bad[:skipped].sum()]
@@ -132,6 +131,13 @@ def _numbers(
             "expected a number"
         )
     return values[skipped:], skipped
+
+
+def parsed(texts: pd.DataFrame, missing: set[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Values of a table of strings, and which of them are neither numbers nor ``missing``."""
+    texts = texts.apply(lambda column: column.str.strip().str.lower())
+    values = texts.apply(pd.to_numeric, errors="coerce").to_numpy(float)
+    return values, np.isnan(values) & ~texts.isin(missing).to_numpy(bool)
 
 
 def _number(path: Path, keys: dict[str, list[str]], key: str) -> float:
@@ -144,11 +150,3 @@ def _number(path: Path, keys: dict[str, list[str]], key: str) -> float:
     if not number > 0:
         raise InputError(f"{path}: {key} is '{value}', expected a number above 0")
     return number
-
-
-def _check_count(path: Path, keys: dict[str, list[str]], rows: int) -> None:
-    """Raise `InputError` if the number of moments is not the stated one."""
-    if "NO_OF_FRAMES" in keys:
-        stated = _number(path, keys, "NO_OF_FRAMES")
-        if abs(stated - rows) > 1:
-            raise InputError(f"{path}: {rows} moments, but NO_OF_FRAMES is {stated:g} (truncated?)")

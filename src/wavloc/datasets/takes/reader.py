@@ -5,8 +5,6 @@ optionally ``Sync.wav``; the motion capture is ``<take>.tsv``, anywhere below th
 folder with the tracks, ``info.json`` and ``gt_positions.csv``.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import re
 from collections.abc import Mapping
@@ -18,7 +16,6 @@ import numpy as np
 from wavloc import audio
 from wavloc.datasets.takes import alignment, positions, tracks
 from wavloc.errors import InputError
-from wavloc.geometry import SPEED_OF_SOUND
 
 
 @dataclasses.dataclass
@@ -41,17 +38,18 @@ class Take:
 
 
 @dataclasses.dataclass(frozen=True)
-class Sync:
-    """How audio and motion capture are synchronised.
+class ReadOptions:
+    """How takes are read.
 
-    mode: ``pulse`` (start signal in Sync.wav), ``search`` (the offset at which audio and positions
-    fit best) or ``none`` (both begin together). offset_s: offsets set by the user, take -> audio
-    time of the first captured moment. reach_s: range of the search, on both sides.
+    sync: ``pulse`` (start signal in Sync.wav), ``search`` (the offset at which audio and positions
+    fit best) or ``none`` (both begin together). sync_offset_s: take -> audio time of the first
+    captured moment, where the user sets it.
     """
 
-    mode: str = "pulse"
-    offset_s: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    reach_s: float = 2.0
+    sync: str = "pulse"
+    sync_offset_s: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    sync_reach_s: float = 2.0  # range of the search, and of the check in the other modes
+    max_clipped_share: float = 0.01  # largest fraction of clipped samples in a track
 
 
 def take_name(text: str) -> str:
@@ -60,7 +58,7 @@ def take_name(text: str) -> str:
     return f"{match[1].lower()}{match[2]}" if match else text
 
 
-def read_take(root: Path, name: str, sync: Sync, max_clipped_share: float) -> Take:
+def read_take(root: Path, name: str, options: ReadOptions) -> Take:
     """Read the take ``name`` from any folder below ``root``.
 
     Unusable data are an `InputError` that names file, value and expectation; problems that can be
@@ -74,13 +72,14 @@ def read_take(root: Path, name: str, sync: Sync, max_clipped_share: float) -> Ta
     else:
         stated = positions.read_capture(_capture(root, folder, name), warnings)
     stated.check(warnings)
-    sound = tracks.read(folder, len(stated.mics), max_clipped_share, warnings)
+    n_mics = len(stated.mics)
+    sound, rate, meta = tracks.read(folder, n_mics, options.max_clipped_share, warnings)
     if converted:
-        tracks.check_info(folder, sound.rate, len(stated.mics), warnings)
-    offset_s, method = _offset(folder, name, sync, converted, warnings)
-    fit = (sound.audio, stated.mics, stated.time_s, stated.track, offset_s, sync.reach_s)
-    better_s = alignment.better_offset(*fit, SPEED_OF_SOUND)
-    if better_s is not None and sync.mode == "search" and method != "given":
+        tracks.check_info(folder, rate, n_mics, warnings)
+    offset_s, method = _offset(folder, name, options, converted, warnings)
+    fit = (sound[:n_mics], stated.mics, stated.time_s, stated.track)
+    better_s = alignment.better_offset(*fit, offset_s, options.sync_reach_s)
+    if better_s is not None and options.sync == "search" and method != "given":
         offset_s, method = better_s, "search"
     elif better_s is not None:
         warnings.append(
@@ -88,22 +87,15 @@ def read_take(root: Path, name: str, sync: Sync, max_clipped_share: float) -> Ta
             f"({method}), but sound and positions fit better at {better_s:.3f} s; see option "
             "sync_offset_s"
         )
-    meta = sound.meta | {
+    meta |= {
         "layout": "converted" if converted else "raw",
         "sync_offset_s": round(offset_s, 6),
         "sync": method,
-        "rate_hz": sound.rate,
+        "rate_hz": rate,
     }
-    return Take(
-        name,
-        sound.audio,
-        sound.source_audio,
-        stated.mics,
-        stated.time_s + offset_s,
-        stated.track,
-        meta,
-        warnings,
-    )
+    at_source = sound[n_mics] if len(sound) > n_mics else None
+    captured = (stated.mics, stated.time_s + offset_s, stated.track)
+    return Take(name, sound[:n_mics], at_source, *captured, meta, warnings)
 
 
 def _folder(root: Path, name: str) -> Path:
@@ -136,22 +128,22 @@ def _capture(root: Path, folder: Path, name: str) -> Path:
 
 
 def _offset(
-    folder: Path, name: str, sync: Sync, converted: bool, warnings: list[str]
+    folder: Path, name: str, options: ReadOptions, converted: bool, warnings: list[str]
 ) -> tuple[float, str]:
     """Audio time of the first captured moment in seconds, and the method that gave it."""
-    given = {take_name(key): value for key, value in sync.offset_s.items()}
+    given = {take_name(key): value for key, value in options.sync_offset_s.items()}
     if name in given:
         return float(given[name]), "given"
     if converted:
         return 0.0, "converted"
     path = folder / "Sync.wav"
-    if sync.mode == "pulse" and path.is_file():
+    if options.sync == "pulse" and path.is_file():
         samples, rate = audio.read_audio(path)
         pulse_s = alignment.pulse(samples[:, 0], rate)
         if pulse_s is not None:
             return pulse_s, "pulse"
         warnings.append(f"{path}: no start signal in it; both are taken to begin together")
-    elif sync.mode == "pulse":
+    elif options.sync == "pulse":
         warnings.append(
             f"{path}: missing; sound and motion capture are taken to begin together "
             "(see options sync and sync_offset_s)"

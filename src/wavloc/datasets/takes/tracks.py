@@ -1,8 +1,5 @@
 """The audio files of a recorded take: ``Track 1.wav`` ... ``Track 12.wav``, one microphone each."""
 
-from __future__ import annotations
-
-import dataclasses
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -16,20 +13,13 @@ from wavloc.errors import InputError
 LENGTHS_S = 0.01  # the tracks of a take may differ in length by this much
 
 
-@dataclasses.dataclass
-class Tracks:
-    """audio: (M, n) float32 at 16 kHz; source_audio: (n,), or None; rate: of the files in Hz."""
+def read(
+    folder: Path, n_mics: int, max_clipped_share: float, warnings: list[str]
+) -> tuple[np.ndarray, int, dict[str, Any]]:
+    """Sound of ``n_mics`` microphones and, if it exists, of the one on the loudspeaker.
 
-    audio: np.ndarray
-    source_audio: np.ndarray | None
-    rate: int
-    meta: dict[str, Any]
-
-
-def read(folder: Path, n_mics: int, max_clipped_share: float, warnings: list[str]) -> Tracks:
-    """Read the tracks of ``n_mics`` microphones and, if it exists, of the one on the loudspeaker.
-
-    All are resampled to 16 kHz and cut to the shortest.
+    Returns (M, n) or (M + 1, n) float32 at 16 kHz, cut to the shortest track; the rate of the
+    files in Hz; clipped samples and checksum.
     """
     paths = _paths(folder, n_mics, warnings)
     channels, lengths, clipped, common_rate = [], {}, {}, 0
@@ -52,9 +42,8 @@ def read(folder: Path, n_mics: int, max_clipped_share: float, warnings: list[str
         warnings.append(f"{folder}: clipped samples, share by track: {clipped}")
     size = min(len(channel) for channel in channels)
     stacked = np.stack([channel[:size] for channel in channels])
-    source_audio = stacked[n_mics] if len(stacked) > n_mics else None
     meta = {"clipped": clipped, "audio_sha256": hashlib.sha256(stacked.tobytes()).hexdigest()}
-    return Tracks(stacked[:n_mics], source_audio, common_rate, meta)
+    return stacked, common_rate, meta
 
 
 def _paths(folder: Path, n_mics: int, warnings: list[str]) -> list[Path]:

@@ -3,8 +3,6 @@
 Metres and seconds; a missing position is NaN.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +50,7 @@ def loudspeaker(markers: np.ndarray) -> np.ndarray:
     full = np.flatnonzero(seen.all(axis=1))
     if len(full) == 0:
         return position
-    spans = _spans(markers)  # (T, 4, 4)
+    spans = np.linalg.norm(markers[:, :, None] - markers[:, None], axis=-1)  # (T, 4, 4)
     usual = np.median(spans[full], axis=0)
     off = np.abs(spans - usual)
     rigid = np.nanmax(np.where(np.isfinite(off), off, 0), axis=(1, 2)) <= RIGID_M
@@ -68,11 +66,6 @@ def loudspeaker(markers: np.ndarray) -> np.ndarray:
             markers[typical, others], position[typical], markers[times][:, others]
         )
     return position
-
-
-def _spans(markers: np.ndarray) -> np.ndarray:
-    """Distances (T, 4, 4) between the markers (T, 4, 3)."""
-    return np.linalg.norm(markers[:, :, None] - markers[:, None], axis=-1)
 
 
 def _projected(markers: np.ndarray, spans: np.ndarray) -> np.ndarray:

@@ -1,7 +1,5 @@
 """Control: always the middle of the microphones. Every method must do better."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from wavloc.frames import Frames
@@ -13,11 +11,8 @@ from wavloc.setups import Setup
 class Method(Base):
     """The centre of the box around the known microphones; ignores the sound."""
 
-    label = "Centre (floor)"
-    reference = "control"
-    input_types = "none"
-    control = True
     min_mics = 1
+    any_array = True
 
     def estimate(self, frames: Frames, setup: Setup) -> Predictions:
         mics = frames.mics()

@@ -1,47 +1,21 @@
 """Linear least squares over all pairs for the position and the distances of the source."""
 
-from __future__ import annotations
-
-import dataclasses
+import functools
 
 import numpy as np
 
-from wavloc.methods.classical.solvers.delay_method import DelayMethod
+from wavloc.methods.classical.solvers import delay_method
+from wavloc.methods.classical.solvers.delay_method import DelayMethod, DelayOptions, Solution
 from wavloc.methods.classical.solvers.modes import status_and_covariance
-from wavloc.methods.classical.solvers.problem import build
+from wavloc.methods.classical.solvers.problem import Problem
 
 
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """Not robust: one wrong delay moves the position."""
-
-    peaks: int = 1
-    exponent: float = 0.8
-    low_hz: float = 200.0
-    high_hz: float = 7500.0
-    oversample: int = 4
-    min_distance: float = 5.0  # samples between candidates
-    inlier_m: float = 0.10  # for status and covariance
-    block: int = 16
-
-
-def solve(
-    delays: np.ndarray,
-    mics: np.ndarray,
-    sample_rate: int,
-    speed: float,
-    options: Options | None = None,
-    seed: int = 0,
-    bounds: tuple[np.ndarray, np.ndarray] | None = None,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def locate(problem: Problem, options: DelayOptions, seed: int) -> Solution:
     """Rows 2 (r_i - r_j) s + 2 x_ij d_j = |r_i|^2 - |r_j|^2 - x_ij^2, unknown s and d_1 .. d_M.
 
-    Gillette and Silverman 2008, with the second microphone of each pair as its reference. As
-    `multilat_plus.solve`; seed and bounds are not used.
+    Gillette and Silverman 2008, with the second microphone of each pair as its reference.
     """
-    options = options or Options()
-    delays = delays if delays.ndim == 2 else delays[..., 0]
-    problem = build(delays, mics, sample_rate, speed)
+    problem = problem.strongest()
     count, n_mics = len(problem), problem.mics.shape[1]
     mics = np.broadcast_to(problem.mics, (count, n_mics, 3))
     i, j = problem.first, problem.second
@@ -63,11 +37,11 @@ def solve(
     return position, status, covariance
 
 
-class Method(DelayMethod):
-    """GCC-PHAT, one peak per pair; linear least squares."""
+solve = functools.partial(delay_method.solve_delays, locate, DelayOptions())
 
-    label = "Linear LS"
-    reference = "Gillette and Silverman 2008, all pairs"
-    permutation_invariant = False  # of each pair the second microphone is the reference
-    Options = Options
-    solver = staticmethod(solve)
+
+class Method(DelayMethod):
+    """GCC-PHAT, one peak per pair; linear least squares. One wrong delay moves the position."""
+
+    Options = DelayOptions
+    locate = staticmethod(locate)

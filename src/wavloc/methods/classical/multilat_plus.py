@@ -4,18 +4,16 @@ Where the sound itself is given, the GCC at all lags decides between candidates:
 its sum at a position tells more than its few peaks do.
 """
 
-from __future__ import annotations
-
 import dataclasses
+import functools
 
 import numpy as np
 
-from wavloc.features import delays as measured
-from wavloc.features.gcc import find_peaks
 from wavloc.frames import Frames
 from wavloc.methods.base import Method as Base
-from wavloc.methods.classical.solvers import modes, ransac, steered, tdoa_map
-from wavloc.methods.classical.solvers.problem import Problem, build, cost, from_frames, keep_lowest
+from wavloc.methods.classical.solvers import delay_method, modes, ransac, steered, tdoa_map
+from wavloc.methods.classical.solvers.delay_method import Solution
+from wavloc.methods.classical.solvers.problem import Problem, cost, keep_lowest
 from wavloc.methods.predictions import Predictions
 from wavloc.setups import Setup
 
@@ -43,36 +41,18 @@ class Options:
     climb_m: float = 0.0125  # first step of the climb to the highest steered power
     peak_inlier_m: float = 0.04  # how far the peak of a pair may be from the maximum of the power
     inlier_m: float = 0.10  # inlier threshold and truncation of the cost
-    margin_m: float = 0.5  # search box around the microphones if the room is unknown ...
-    floor_m: float = 1.0  # ... and below the lowest one
     block: int = 16  # frames solved together; fits the cache
 
 
-def solve(
-    delays: np.ndarray,
-    mics: np.ndarray,
-    sample_rate: int,
-    speed: float,
-    options: Options | None = None,
-    seed: int = 0,
-    bounds: tuple[np.ndarray, np.ndarray] | None = None,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Positions (n, 3) metres, status (n,) and covariance (n, 3, 3) from delays in samples.
+def locate(problem: Problem, options: Options, seed: int) -> Solution:
+    """The most probable candidate, where delays alone are given."""
+    points = candidates(problem, options, seed)
+    return modes.best_mode(
+        problem, points, options.inlier_m, options.finalists, options.rank_priors
+    )
 
-    delays (n, P) or (n, P, H), NaN = missing; mics (M, 3) or (n, M, 3); bounds: corners of the
-    room if known, else the box around the microphones.
-    """
-    options = options or Options()
-    problem = build(delays, mics, sample_rate, speed, options.margin_m, options.floor_m, bounds)
-    position = np.empty((len(problem), 3))
-    for start in range(0, len(problem), options.block):
-        block = problem[start : start + options.block]
-        points = candidates(block, options, seed)
-        position[start : start + options.block] = modes.best_mode(
-            block, points, options.inlier_m, options.finalists, options.rank_priors
-        )
-    status, covariance = modes.status_and_covariance(problem, position, options.inlier_m)
-    return position, status, covariance
+
+solve = functools.partial(delay_method.solve_delays, locate, Options())
 
 
 def candidates(problem: Problem, options: Options, seed: int) -> np.ndarray:
@@ -88,34 +68,23 @@ def candidates(problem: Problem, options: Options, seed: int) -> np.ndarray:
     return np.concatenate([refined, drawn], axis=1)
 
 
-def solve_frames(
-    frames: Frames, block: slice, options: Options, seed: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """As `solve` for some frames; the steered power chooses between candidates."""
-    gcc, limit = measured.correlate(frames, block, options)
-    delays = find_peaks(gcc, limit, options.peaks, options.oversample, options.min_distance)[0]
-    problem = from_frames(frames, block, delays, options.margin_m, options.floor_m)
-    gcc = measured.mask_impossible(gcc, limit, options.oversample)
-    step = steered.metres_per_lag(frames, options.oversample)
-    maxima = steered.coarse_to_fine(
-        problem, gcc, step, options.power_spacing_m, options.power_starts, options.climb_m
-    )
-    points = np.concatenate([candidates(problem, options, seed), maxima], axis=1)
-    position = steered.maximum(problem, gcc, step, problem.clip(points), options.climb_m)
-    position = steered.refine_on_peaks(problem, gcc, step, position, options.peak_inlier_m)
-    return position, *modes.status_and_covariance(problem, position, options.peak_inlier_m)
+def locate_by_sound(frames: Frames, block: slice, options: Options, seed: int) -> Solution:
+    """Position, status and covariance in some frames; steered power chooses the candidate."""
+    field = steered.of_frames(frames, block, options, options.peaks)
+    maxima = field.coarse_to_fine(options.power_spacing_m, options.power_starts, options.climb_m)
+    points = np.concatenate([candidates(field.problem, options, seed), maxima], axis=1)
+    position = field.maximum(field.problem.clip(points), options.climb_m)
+    position = field.refine_on_peaks(position, options.peak_inlier_m)
+    return position, *modes.status_and_covariance(field.problem, position, options.peak_inlier_m)
 
 
 class Method(Base):
     """GCC-PHAT peaks; TDOA map and RANSAC starts; steered power; least squares on the peaks."""
 
-    label = "Multilat+"
-    reference = "wavloc; after the RANSAC of Berg et al. 2024 (Multilat)"
-    input_types = "GCC-PHAT"
     Options = Options
 
     def estimate(self, frames: Frames, setup: Setup) -> Predictions:
         options, seed = self.options, self.seed
         return self.in_blocks(
-            frames, options.block, lambda block: solve_frames(frames, block, options, seed)
+            frames, options.block, lambda block: locate_by_sound(frames, block, options, seed)
         )

@@ -1,7 +1,5 @@
 """Control: least squares on the true delays, exact or in whole samples. The ceiling of a table."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import numpy as np
@@ -24,10 +22,6 @@ class Options:
 class Method(Base):
     """Least squares on the true delays of the known microphones, from their centroid."""
 
-    label = "Oracle (ceiling)"
-    reference = "control"
-    input_types = "true delays"
-    control = True
     needs_truth = True
     Options = Options
 
@@ -39,8 +33,7 @@ class Method(Base):
         if self.options.round_samples:
             delays = np.rint(delays)
         problem = build(delays, mics, frames.sample_rate, frames.speed_of_sound)
-        start = np.nanmean(mics, axis=1)[:, None]
-        position = refine(problem, start, [ordinary] * self.options.steps)[:, 0]
+        position = refine(problem, problem.centroid, [ordinary] * self.options.steps)[:, 0]
         status = np.full(len(frames), "ok", dtype=object)
         failed = ~problem.present.any(axis=(1, 2))
         position[failed], status[failed] = np.nan, "too_few_entries"

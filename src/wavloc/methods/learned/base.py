@@ -1,17 +1,15 @@
 """What all learned methods share: from frames to tensors, prediction in batches, model folders.
 
-A learned method says how its network is built (`build`), which costly features of the sound it
-uses (`features`; a training run may keep them), what the network is given (`inputs`), what is
-minimised (`loss`) and how positions are estimated (`estimate_batch`). All methods are trained by
-the same loop: `wavloc.training.engine`.
+All are trained by the same loop: `wavloc.training.engine`.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import numpy as np
 import torch
@@ -20,7 +18,7 @@ from torch import Tensor, nn
 
 from wavloc import files, seeds
 from wavloc.errors import InputError
-from wavloc.frames import FRAME_SAMPLES, Frames
+from wavloc.frames import FRAME_SAMPLES, Frames, blocks
 from wavloc.geometry import max_lag
 from wavloc.methods import base
 from wavloc.methods.learned.layers import standardise
@@ -32,6 +30,9 @@ from wavloc.weights import load_into, read_weights
 Batch = dict[str, Tensor]
 Network = TypeVar("Network", bound=nn.Module)
 
+# Largest delay of an array, relative to that of the training, above which predictions are refused.
+# Microphones that are up to 1 m away from where they are said to be stay below.
+FAR_WIDER = 1.5
 # Files of a model folder, and those that training adds.
 MODEL, MORE = ("method.json", "weights.safetensors"), ("history.csv", "history.png")
 
@@ -50,23 +51,25 @@ class DataStats:
 
     def normalised(self, positions: Tensor) -> Tensor:
         """Positions (..., 3) in metres -> zero mean and unit deviation."""
-        mean, std = (positions.new_tensor(v) for v in (self.position_mean, self.position_std))
+        mean, std = map(positions.new_tensor, (self.position_mean, self.position_std))
         return (positions - mean) / std
 
     def in_metres(self, positions: Tensor) -> Tensor:
         """The inverse of `normalised`."""
-        mean, std = (positions.new_tensor(v) for v in (self.position_mean, self.position_std))
+        mean, std = map(positions.new_tensor, (self.position_mean, self.position_std))
         return positions * std + mean
 
 
 class Component:
-    """A part that a method has besides its network, such as features from a pre-trained network.
-
-    What a component does not need, it leaves as it is here.
-    """
+    """A part that a method has besides its network, such as features from a pre-trained network."""
 
     pretrained: bool = False  # comes from the model of another entry, see `begin_with`
     fixes_lags: bool = False  # makes the size of the network depend on the largest lag
+
+    @property
+    def inputs_note(self) -> str:
+        """Types of inputs for tables, where it knows more of them than the entry of the method."""
+        return ""
 
     def begin_with(self, folder: str | Path) -> None:
         """Take what it needs from the model of another entry."""
@@ -92,55 +95,33 @@ class Component:
 class LearnedMethod(base.Method, Generic[Network]):
     """Base of the learned methods; they define `build`, `inputs`, `loss` and `estimate_batch`."""
 
-    learned = True
     min_mics = 1
     uses_sound: ClassVar[bool] = True  # in training, besides the features that are kept of it
     reconstructs: ClassVar[bool] = False  # signals, where `keep_audio` asks for them
     cache: Path = Path("data")  # folder of downloaded files
+    components: Sequence[Component] = ()
+    start: Any = None  # method of this class at whose weights the training starts
+    keep_audio: bool = False  # predictions hold reconstructed signals too
     Options = Recipe
+    network: Network  # these two come with `prepare` or `load`
+    stats: DataStats
 
-    def __init__(
-        self,
-        options: Mapping[str, Any] | None = None,
-        name: str = "",
-        seed: int = 0,
-        seed_name: str = "",
-    ):
-        super().__init__(options, name, seed, seed_name)
+    def set_up(self) -> None:
+        """Check the recipe; methods check the rest and make their components."""
         self.check_choice("optimizer", ("adamw", "adam"))
         self.check_choice("schedule", ("cosine", "steps", "reference"))
         self.check_choice("noise", ("white", "coloured"))
         for key in ("epochs", "batch", "learning_rate", "predict_batch"):
             if not getattr(self.options, key) > 0:
                 raise self.option_error(key, "a number above 0")
-        self.components: Sequence[Component] = ()
-        self.start: Any = None  # method of this class at whose weights the training starts
         self.training_note: dict[str, Any] = {}
-        self.keep_audio = False  # predictions hold reconstructed signals too
-        self._stats: DataStats | None = None
-        self._network: Network | None = None
-        self.set_up()
-
-    def option_error(self, key: str, expected: str) -> InputError:
-        """The error that names an option, its value and what was expected."""
-        value = getattr(self.options, key)
-        given = f"'{value}'" if isinstance(value, str) else value
-        return InputError(f"methods.{self.name}.options.{key}: {given}, expected {expected}")
-
-    def check_choice(self, key: str, known: Sequence[str]) -> None:
-        """Raise `InputError` where an option is none of the known words."""
-        if getattr(self.options, key) not in known:
-            raise self.option_error(key, f"one of {', '.join(known)}")
 
     # ----------------------------------------------------------------- for subclasses
 
-    def set_up(self) -> None:
-        """Check the options and make the components; the last step of ``__init__``."""
-
     @property
     def inputs_note(self) -> str:
-        """Types of inputs of this very model for tables, where the entry cannot know them."""
-        return ""
+        """Types of inputs for tables, where a component knows more of them than the entry."""
+        return "".join(component.inputs_note for component in self.components)
 
     def build(self, stats: DataStats) -> Network:
         """The untrained network."""
@@ -155,7 +136,7 @@ class LearnedMethod(base.Method, Generic[Network]):
         return standardise(audio)
 
     def features(self, audio: Tensor) -> Batch:
-        """Costly features of normalised sound (B, 1 + M, N), without a gradient; may be none."""
+        """Costly features of normalised sound (B, 1 + M, N), without a gradient; {} for none."""
         return {}
 
     def inputs(self, batch: Batch) -> Batch:
@@ -167,10 +148,7 @@ class LearnedMethod(base.Method, Generic[Network]):
         raise TypeError(f"method '{self.name}' defines no inputs()")
 
     def loss(self, inputs: Batch, generator: torch.Generator | None) -> tuple[Tensor, Batch]:
-        """Value to be minimised over a batch, and its named terms.
-
-        generator: of random masks; None in validation.
-        """
+        """Value to be minimised, and its named terms; generator: of masks, None in validation."""
         raise TypeError(f"method '{self.name}' defines no loss()")
 
     def estimate_batch(self, inputs: Batch) -> Batch:
@@ -190,43 +168,30 @@ class LearnedMethod(base.Method, Generic[Network]):
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Parameters with their weight decay: none for biases, norms and tokens."""
-        decayed, free = [], []
-        for parameter in self.network.parameters():
-            if parameter.requires_grad:
-                (decayed if parameter.ndim > 1 else free).append(parameter)
+        trained = [p for p in self.network.parameters() if p.requires_grad]
+        decayed, free = [p for p in trained if p.ndim > 1], [p for p in trained if p.ndim <= 1]
         return [
             {"params": decayed, "weight_decay": self.options.weight_decay},
             {"params": free, "weight_decay": 0.0},
         ]
 
+    def options_of(self, network: type[nn.Module]) -> dict[str, Any]:
+        """Options that are arguments of a network's constructor, by name."""
+        names = inspect.signature(network).parameters
+        options = dataclasses.asdict(self.options)
+        return {name: value for name, value in options.items() if name in names}
+
     # ----------------------------------------------------------------- the model
 
     @property
-    def network(self) -> Network:
-        """The network; `InputError` where there is none yet."""
-        if self._network is None:
+    def trained(self) -> bool:
+        """Whether it has a network."""
+        return "network" in vars(self)
+
+    def require_model(self) -> None:
+        """Raise `InputError` where there is no network yet."""
+        if not self.trained:
             raise InputError(f"method '{self.name}' must be trained first; give --model FOLDER")
-        return self._network
-
-    @network.setter
-    def network(self, network: Network) -> None:
-        self._network = network
-
-    @property
-    def stats(self) -> DataStats:
-        """Statistics of the training data; `InputError` where there are none yet."""
-        if self._stats is None:
-            raise InputError(f"method '{self.name}' must be trained first; give --model FOLDER")
-        return self._stats
-
-    @stats.setter
-    def stats(self, stats: DataStats) -> None:
-        self._stats = stats
-
-    @property
-    def samples(self) -> int:
-        """Samples of a frame."""
-        return self.stats.samples
 
     def parts(self) -> dict[str, nn.Module]:
         """Networks that are saved, by name."""
@@ -240,7 +205,7 @@ class LearnedMethod(base.Method, Generic[Network]):
         """Number of parameters of everything that the model holds."""
         return sum(value.numel() for part in self.parts().values() for value in part.parameters())
 
-    def to(self, device: str | torch.device) -> LearnedMethod[Network]:
+    def to(self, device: str | torch.device) -> Self:
         """Move all networks."""
         for part in self.parts().values():
             part.to(device)
@@ -248,10 +213,8 @@ class LearnedMethod(base.Method, Generic[Network]):
 
     @property
     def gpu(self) -> torch.device | None:
-        if self._network is None:
-            return None
-        device = next(self._network.parameters()).device
-        return device if device.type == "cuda" else None
+        device = next(self.network.parameters()).device if self.trained else None
+        return device if device and device.type == "cuda" else None
 
     # ----------------------------------------------------------------- training
 
@@ -269,14 +232,13 @@ class LearnedMethod(base.Method, Generic[Network]):
 
     @staticmethod
     def own_options(options: Mapping[str, Any]) -> dict[str, Any]:
-        """Those that define the network: neither of the `Recipe` nor of the array."""
+        """Options that define the network: neither of the `Recipe` nor of the array."""
         others = {field.name for field in dataclasses.fields(Recipe)} | {"max_lag"}
         return {key: value for key, value in options.items() if key not in others}
 
     def start_from(self, folder: str | Path) -> None:
-        """Start the training at the weights of a model of this method with the same sizes.
-
-        `own_options` must be as in the model; the array may be another one.
+        """Start the training at the weights of a model of this method with the same `own_options`;
+        the array may be another one.
         """
         self.start = type(self).load(folder)
         for key, value in self.own_options(dataclasses.asdict(self.start.options)).items():
@@ -289,11 +251,6 @@ class LearnedMethod(base.Method, Generic[Network]):
         for component, started in zip(self.components, self.start.components, strict=True):
             component.start_from(started)
         self.training_note["start"] = str(folder)
-
-    @property
-    def starts_trained(self) -> bool:
-        """Whether its training starts at the weights of a model."""
-        return self.start is not None
 
     def fit(self, train: Frames, valid: Frames, run: Any) -> None:
         """Train on ``train``; ``valid`` chooses the epoch that is kept. run: the training run."""
@@ -318,7 +275,7 @@ class LearnedMethod(base.Method, Generic[Network]):
             speed_of_sound=train.speed_of_sound,
             max_lag=self.lag(train),
             position_mean=tuple(source.mean(axis=0).tolist()),
-            # A trained network has learned how delays relate to metres: keep its unit of length.
+            # A trained network relates delays to its unit of length: keep it.
             position_std=self.start.stats.position_std if self.start else std,
         )
         seed = seeds.sequence(self.seed, self.seed_name, "init").generate_state(1)[0]
@@ -361,44 +318,44 @@ class LearnedMethod(base.Method, Generic[Network]):
 
     def misfit(self, frames: Frames) -> str | None:
         """Why the model cannot take signals such as these, or None."""
-        if self._stats is None:
+        if not self.trained:
             return None
-        if frames.sample_rate != self.stats.sample_rate:
+        stats, rate, samples = self.stats, frames.sample_rate, frames.frame_samples
+        if rate != stats.sample_rate:
+            return f"{self.name} was trained at {stats.sample_rate} Hz, got {rate} Hz"
+        if samples != stats.samples:
+            return f"{self.name} was trained on {stats.samples} samples a frame, got {samples}"
+        if getattr(self.options, "max_lag", 0) or not np.isfinite(frames.mic_positions).any():
+            return None
+        lag = max_lag(frames.mic_positions, rate, frames.speed_of_sound)
+        if lag > FAR_WIDER * stats.max_lag:
             return (
-                f"{self.name} was trained at {self.stats.sample_rate} Hz, "
-                f"got {frames.sample_rate} Hz"
-            )
-        if frames.frame_samples != self.stats.samples:
-            return (
-                f"{self.name} was trained on {self.stats.samples} samples a frame, "
-                f"got {frames.frame_samples}"
+                f"{self.name} was trained on microphones with delays of at most "
+                f"{stats.max_lag} samples, got {lag}: a far wider array"
             )
         return None
 
     def estimate(self, frames: Frames, setup: Setup) -> Predictions:
+        self.require_model()
         device = next(self.network.parameters()).device
         for part in self.parts().values():
             part.eval()
-        collected: dict[str, list[np.ndarray]] = {}
+        parts: dict[str, list[np.ndarray]] = {}
         with torch.inference_mode():
-            for block in base.blocks(len(frames), self.options.predict_batch, self.name):
-                audio = [frames.source_window(block)[:, None], frames.window(block)]
-                arrays = {"audio": np.concatenate(audio, axis=1), "mics": frames.mics(block)}
-                batch = {
-                    name: torch.from_numpy(np.array(value, np.float32)).to(device)
-                    for name, value in arrays.items()
-                }
-                batch["audio"] = self.normalise(batch["audio"])
-                batch |= self.features(batch["audio"])
+            for block in blocks(len(frames), self.options.predict_batch, self.name):
+                sound = [frames.source_window(block)[:, None], frames.window(block)]
+                arrays = np.concatenate(sound, axis=1), frames.mics(block)
+                tensors = (torch.from_numpy(np.array(array, np.float32)) for array in arrays)
+                audio, mics = (tensor.to(device) for tensor in tensors)
+                audio = self.normalise(audio)
+                batch = {"audio": audio, "mics": mics} | self.features(audio)
                 for name, value in self.estimate_batch(self.inputs(batch)).items():
-                    collected.setdefault(name, []).append(value.float().cpu().numpy())
-        joined = {name: np.concatenate(blocks) for name, blocks in collected.items()}
-        position = joined.pop("position").astype(np.float64)
-        status = np.where(np.isfinite(position).all(axis=1), "ok", "failed").astype(object)
-        for name in ("mic_positions", "positions"):
-            if name in joined:
-                joined[name] = joined[name].astype(np.float64)
-        return Predictions(position, status, **joined)
+                    parts.setdefault(name, []).append(value.float().cpu().numpy())
+        joined: dict[str, Any] = {name: np.concatenate(part) for name, part in parts.items()}
+        for name in joined.keys() & {"position", "mic_positions", "positions"}:
+            joined[name] = joined[name].astype(np.float64)
+        located = np.isfinite(joined["position"]).all(axis=1)
+        return Predictions(status=np.where(located, "ok", "failed").astype(object), **joined)
 
     # ----------------------------------------------------------------- model folders
 
@@ -420,6 +377,7 @@ class LearnedMethod(base.Method, Generic[Network]):
             "seed": self.seed,
             "seed_name": self.seed_name,
             "data_stats": dataclasses.asdict(self.stats),
+            "weights_sha256": files.sha256(folder / "weights.safetensors"),
             "parts": {k: v for part in self.components for k, v in part.sizes().items()},
             "parameters": self.parameters,
             "training": self.training_note,
@@ -429,13 +387,8 @@ class LearnedMethod(base.Method, Generic[Network]):
         files.write_json(folder / "method.json", description)
 
     @classmethod
-    def load(
-        cls, folder: str | Path, options: Mapping[str, Any] | None = None
-    ) -> LearnedMethod[Network]:
-        """Read what `save` wrote, with the options of the training; ``options`` do not count.
-
-        Anything that does not fit is an `InputError` that names it.
-        """
+    def load(cls, folder: str | Path, options: Mapping[str, Any] | None = None) -> Self:
+        """Read what `save` wrote, with the options of the training; `InputError` names a misfit."""
         folder = Path(folder)
         if not folder.is_dir():
             raise InputError(f"{folder}: no such model folder")
@@ -451,24 +404,20 @@ class LearnedMethod(base.Method, Generic[Network]):
             positions = {k: tuple(stats[k]) for k in ("position_mean", "position_std")}
             method.stats = DataStats(**stats | positions)
             method.training_note, sizes = stored["training"], stored["parts"]
-        except (KeyError, TypeError) as error:
-            raise InputError(
-                f"{folder / 'method.json'}: not a model description ({error})"
-            ) from None
+        except (KeyError, TypeError, AttributeError) as error:
+            where = folder / "method.json"
+            raise InputError(f"{where}: not a model description ({error})") from None
         file = folder / "weights.safetensors"
-        method.restore(read_weights(file), sizes, str(file))
+        weights = read_weights(file)
+        for component in method.components:
+            component.restore(sizes, str(file))
+        method.network = method.build(method.stats)
+        for part, network in method.parts().items():
+            own = [key for key in weights if key.startswith(f"{part}.")]
+            state = {key.removeprefix(f"{part}."): weights.pop(key) for key in own}
+            load_into(network.eval(), state, str(file))
+        for key in weights:
+            raise InputError(f"{file}: unexpected weight '{key}'")
+        if files.sha256(file) != stored.get("weights_sha256"):
+            raise InputError(f"{file}: damaged, not the weights that method.json was written with")
         return method
-
-    def restore(self, weights: Mapping[str, Tensor], sizes: Mapping[str, Any], where: str) -> None:
-        """Build all networks and fill them with weights ``<part>.<name>``."""
-        for component in self.components:
-            component.restore(sizes, where)
-        self.network = self.build(self.stats)
-        for part, network in self.parts().items():
-            prefix = part + "."
-            own = {k[len(prefix) :]: v for k, v in weights.items() if k.startswith(prefix)}
-            load_into(network, own, where)
-            network.eval()
-        surplus = [key for key in weights if key.partition(".")[0] not in self.parts()]
-        if surplus:
-            raise InputError(f"{where}: unexpected weight '{surplus[0]}'")

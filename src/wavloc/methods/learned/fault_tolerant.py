@@ -7,8 +7,6 @@ model folder and the tables name the encoder. Index 0 is the source, 1 .. M are 
 What the paper leaves open is chosen here: docs/deviations.md.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Any, NamedTuple
 
@@ -30,7 +28,9 @@ from wavloc.methods.learned.layers import (
     MaskedBatchNorm,
     PositionHead,
     at_least_one,
+    initialise,
     masked_max,
+    mlp,
     reconstruction_losses,
     strongest,
 )
@@ -102,13 +102,6 @@ def _taken(values: Tensor, place: Tensor) -> Tensor:
     return values.gather(1, place[..., None].expand(-1, -1, values.shape[-1]))
 
 
-def message(embed_dim: int) -> nn.Sequential:
-    """Message of a token to its partner: from signal to position of a microphone, or back."""
-    return nn.Sequential(
-        nn.Linear(embed_dim, embed_dim), nn.GELU(), nn.Linear(embed_dim, embed_dim)
-    )
-
-
 class FaultTolerant(nn.Module):
     """Three streams: acoustic, coordinate and joint.
 
@@ -122,73 +115,47 @@ class FaultTolerant(nn.Module):
 
     def __init__(
         self,
+        options: Options,
         embedding: int,
         samples: int = 2048,
-        embed_dim: int = 256,
-        encoder_depth: int = 4,
-        decoder_depth: int = 4,
-        heads: int = 4,
         lags: int = 629,
-        pair_hidden: int = 512,
-        head_hidden: tuple[int, int] = (512, 256),
-        top_t: float = 0.3,
-        keep: str = "query",
-        alpha: float = 1.0,
-        alpha_learned: bool = False,
         sources: int = 1,
     ):
-        """embedding: numbers per signal of the frozen encoder. lags: of a correlation function.
+        """embedding: numbers per signal of the frozen encoder; lags: of a correlation function;
         sources: learned queries, S in what follows.
-
-        top_t: fraction of the pairs that each ``query`` and head keeps (its largest weights), or
-        the ``frame`` (the most coherent), before anything is computed from them.
         """
         super().__init__()
-        self.top_t, self.keep, self.sources = top_t, keep, sources
+        embed_dim, heads = options.embed_dim, options.heads
+        self.top_t, self.keep, self.sources = options.top_t, options.keep, sources
         self.audio_in = nn.Sequential(nn.Linear(embedding, embed_dim), nn.LayerNorm(embed_dim))
-        self.position_in = nn.Sequential(
-            nn.Linear(3, embed_dim),
-            nn.GELU(),
-            nn.Linear(embed_dim, embed_dim),
-            nn.LayerNorm(embed_dim),
-        )
+        self.position_in = mlp(3, embed_dim, embed_dim).append(nn.LayerNorm(embed_dim))
         self.source_query = nn.Parameter(torch.empty(sources, embed_dim))
-        for name in (
-            "unknown_position", "unknown_audio",
-            "mask_position", "mask_audio", "decoder_audio", "decoder_position",
-        ):  # fmt: skip
-            self.register_parameter(name, nn.Parameter(torch.empty(embed_dim)))
-        self.of_audio, self.of_position = message(embed_dim), message(embed_dim)
+        self.unknown_position, self.unknown_audio, self.mask_position, self.mask_audio = (
+            nn.Parameter(torch.empty(embed_dim)) for _ in range(4)
+        )
+        self.decoder_audio, self.decoder_position = (
+            nn.Parameter(torch.empty(embed_dim)) for _ in range(2)
+        )
+        sizes = embed_dim, embed_dim, embed_dim
+        self.of_audio, self.of_position = mlp(*sizes), mlp(*sizes)  # messages to the partner
         self.position_to_audio = CrossAttention(embed_dim, heads)
         self.audio_to_position = CrossAttention(embed_dim, heads)
         self.position_norm, self.audio_norm = nn.LayerNorm(embed_dim), nn.LayerNorm(embed_dim)
-        self.pairs = PairTokens(embed_dim, lags, pair_hidden)
-        self.alpha = nn.Parameter(torch.tensor(float(alpha)), requires_grad=alpha_learned)
-        self.to_pairs = CrossAttention(embed_dim, heads, top_t if keep == "query" else 1.0)
+        self.pairs = PairTokens(embed_dim, lags, options.pair_hidden)
+        self.alpha = nn.Parameter(torch.tensor(float(options.alpha)), options.alpha_learned)
+        top_t = options.top_t if options.keep == "query" else 1.0
+        self.to_pairs = CrossAttention(embed_dim, heads, top_t)
         self.joint_norm, self.mlp_norm = nn.LayerNorm(embed_dim), nn.LayerNorm(embed_dim)
-        self.mlp = nn.Sequential(
-            nn.Linear(embed_dim, 4 * embed_dim), nn.GELU(), nn.Linear(4 * embed_dim, embed_dim)
-        )
-        self.encoder = nn.ModuleList(Block(embed_dim, heads) for _ in range(encoder_depth))
-        self.decoder = nn.ModuleList(Block(embed_dim, heads) for _ in range(decoder_depth))
+        self.mlp = mlp(embed_dim, 4 * embed_dim, embed_dim)
+        self.encoder = nn.ModuleList(Block(embed_dim, heads) for _ in range(options.encoder_depth))
+        self.decoder = nn.ModuleList(Block(embed_dim, heads) for _ in range(options.decoder_depth))
         self.encoder_norm, self.decoder_norm = nn.LayerNorm(embed_dim), nn.LayerNorm(embed_dim)
-        self.of_audio_again, self.of_position_again = message(embed_dim), message(embed_dim)
+        self.of_audio_again, self.of_position_again = mlp(*sizes), mlp(*sizes)
         self.audio_out = nn.Linear(embed_dim, samples)  # the audio inverse mapper
-        self.source_head = PositionHead(3 * embed_dim, head_hidden)
-        self.mic_head = PositionHead(embed_dim, head_hidden)
+        self.source_head = PositionHead(3 * embed_dim, options.head_hidden)
+        self.mic_head = PositionHead(embed_dim, options.head_hidden)
         self.presence = nn.Linear(3 * embed_dim, 1) if sources > 1 else None
-        self._initialise()
-
-    def _initialise(self) -> None:
-        """Linear layers N(0, 0.02) and zero bias, tokens N(0, 0.02), as in wav2pos."""
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.normal_(module.weight, std=0.02)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
-        for parameter in self.parameters(recurse=False):
-            if parameter.ndim:
-                nn.init.normal_(parameter, std=0.02)
+        initialise(self)
 
     def forward(
         self,
@@ -308,38 +275,26 @@ def check(method: LearnedMethod[Any]) -> None:
         raise method.option_error("coherence", "a metric to choose the pairs by (keep: frame)")
 
 
-def build_network(
-    options: Any, stats: DataStats, encoder: encoders.Encoder, sources: int
-) -> FaultTolerant:
+def build_network(method: Any, stats: DataStats, sources: int) -> FaultTolerant:
     """The network, with the encoder in it where that is trained."""
-    names = (
-        *("embed_dim", "encoder_depth", "decoder_depth", "heads", "pair_hidden", "head_hidden"),
-        *("top_t", "keep", "alpha", "alpha_learned"),
-    )
-    sizes = {name: getattr(options, name) for name in names}
-    lags = 2 * stats.max_lag + 1
-    network = FaultTolerant(encoder.dim, samples=stats.samples, lags=lags, sources=sources, **sizes)
-    if options.encoder_trained:  # its optimizer and its best epoch are those of the network
+    encoder, lags = method.encoder.loaded, 2 * stats.max_lag + 1
+    network = FaultTolerant(method.options, encoder.dim, stats.samples, lags, sources)
+    if method.options.encoder_trained:  # its optimizer and its best epoch are those of the network
         network.acoustic = encoder.thaw()
     return network
 
 
-def features(
-    audio: Tensor,
-    options: Any,
-    stats: DataStats,
-    correlations: PairCorrelations,
-    encoder: encoders.SignalEncoder,
-) -> Batch:
+def features(method: Any, audio: Tensor) -> Batch:
     """Correlations and coherence of pairs, and embeddings of signals by a frozen encoder."""
+    options, stats = method.options, method.stats
     sound, first = masking.present_signals(audio)
-    gcc = correlations(sound, stats.max_lag)
+    gcc = method.correlations(sound, stats.max_lag)
     delays = coherence.delays(gcc)
     agreement = coherence.coherence(sound, delays, options.coherence, stats.sample_rate)
-    found = {"gcc": gcc, "agreement": agreement}
-    if options.encoder_trained:  # its embeddings change from step to step
-        return found
-    return found | {"embedding": encoder.embedded(sound, first)}
+    pairs = {"gcc": gcc, "agreement": agreement}
+    if options.encoder_trained:  # its embeddings change in every step
+        return pairs
+    return pairs | {"embedding": method.encoder.embedded(sound, first)}
 
 
 def labelled(method: LearnedMethod[Any], frames: Frames) -> Tensor:
@@ -351,42 +306,31 @@ def labelled(method: LearnedMethod[Any], frames: Frames) -> Tensor:
 class Method(LearnedMethod[FaultTolerant]):
     """The fault-tolerant network for one source, and how far each microphone can be relied on."""
 
-    label = "Fault-tolerant"
-    reference = "Yang et al. 2025"
-    input_types = "raw audio, NGCC-PHAT, coordinates"
     min_mics = 2
     reconstructs = True
     Options = Options
 
     def set_up(self) -> None:
+        super().set_up()
         check(self)
         self.correlations = PairCorrelations(self.options.features)
         self.encoder = encoders.SignalEncoder(self.options)
         self.components = (self.correlations, self.encoder)
 
-    @property
-    def inputs_note(self) -> str:
-        return encoders.inputs_note(self.options, self.encoder.loaded)
-
     def build(self, stats: DataStats) -> FaultTolerant:
-        return build_network(self.options, stats, self.encoder.loaded, sources=1)
+        return build_network(self, stats, sources=1)
 
     def hide_source(self, audio: Tensor) -> Tensor:
-        """Without the source's signal where all masks hide it."""
-        if self.options.masking == "none" or not self.options.mask_source:
-            audio[:, 0] = float("nan")
-        return audio
+        return masking.hide_source(self.options, audio)
 
     def tensors(self, frames: Frames) -> Batch:
         return super().tensors(frames) | {"labelled": labelled(self, frames)}
 
     def features(self, audio: Tensor) -> Batch:
-        return features(audio, self.options, self.stats, self.correlations, self.encoder)
+        return features(self, audio)
 
     def inputs(self, batch: Batch) -> Batch:
-        keys = ("gcc", "agreement", "embedding", "labelled", "source", "clean")
-        given = {key: batch[key] for key in keys if key in batch}
-        return masking.inputs(batch, self.stats) | given
+        return masking.inputs(batch, self.stats)
 
     def reconstruct(self, inputs: Batch, position_known: Tensor, audio_known: Tensor) -> Output:
         """The network's output where only some positions and signals (B, M + 1) are known."""
@@ -409,11 +353,8 @@ class Method(LearnedMethod[FaultTolerant]):
         audio, source, mics = reconstruction_losses(
             output.positions, output.audio, truth, inputs["clean"], position_known, audio_known
         )
-        loss = (
-            options.audio_weight * audio
-            + options.source_weight * source
-            + options.mic_weight * mics
-        )
+        loss = options.audio_weight * audio + options.source_weight * source
+        loss = loss + options.mic_weight * mics
         terms = {"loss_audio": audio, "loss_source": source, "loss_mics": mics}
         return loss, {name: value.detach() for name, value in terms.items()}
 
@@ -425,9 +366,9 @@ class Method(LearnedMethod[FaultTolerant]):
         if self.keep_audio:
             estimates["audio"] = output.audio
         delay, agreement = coherence.delays(inputs["gcc"]), inputs["agreement"]
-        if delay.shape[1] == audio_known.shape[1] * (audio_known.shape[1] - 1) // 2:
-            of_mics = pair_index(audio_known.shape[1], delay.device)[0] > 0  # not of the source
-            delay, agreement = delay[:, of_mics], agreement[:, of_mics]
+        first, _ = pair_index(audio_known.shape[1], delay.device)
+        if delay.shape[1] == len(first):  # leave out the pairs of the source
+            delay, agreement = delay[:, first > 0], agreement[:, first > 0]
         estimates["reliability"] = reliability(
             delay,
             agreement.float(),

@@ -4,8 +4,6 @@ Grinstein et al. 2023, extended to 3-D as in Berg et al. 2024, Sec. IV: an MLP o
 mean, another MLP.
 """
 
-from __future__ import annotations
-
 import dataclasses
 
 import torch
@@ -48,10 +46,6 @@ class RelationNet(nn.Module):
     def __init__(
         self, lags: int = 1024, hidden_dim: int = 625, all_pairs: bool = False, he: bool = False
     ):
-        """all_pairs: both directions of every pair, so that the order of microphones is irrelevant.
-
-        he: initial weights that keep the variance through rectifiers (He et al. 2015).
-        """
         super().__init__()
         self.all_pairs = all_pairs
         self.edge = nn.Sequential(
@@ -59,7 +53,7 @@ class RelationNet(nn.Module):
         )
         self.fusion = nn.Sequential(*_mlp(hidden_dim, hidden_dim), nn.Linear(hidden_dim, 3))
         if he:
-            for layer in (*self.edge, *self.fusion[:-1]):
+            for layer in (*self.edge, *list(self.fusion)[:-1]):
                 if isinstance(layer, nn.Linear):
                     nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
                     nn.init.zeros_(layer.bias)
@@ -95,17 +89,12 @@ def pair_correlations(
 class Method(LearnedMethod[RelationNet]):
     """Pairs i < j; the mean over pairs; positions relative to the mean of the training sources."""
 
-    label = "GNN"
-    reference = "Grinstein et al. 2023"
-    input_types = "GCC-PHAT, coordinates"
-    permutation_invariant = False
     uses_sound = False
     min_mics = 2
     Options = Options
 
     def build(self, stats: DataStats) -> RelationNet:
-        options = self.options
-        return RelationNet(options.lags, options.hidden_dim, options.all_pairs, options.he)
+        return RelationNet(**self.options_of(RelationNet))
 
     def features(self, audio: Tensor) -> Batch:
         options = self.options
@@ -117,8 +106,7 @@ class Method(LearnedMethod[RelationNet]):
     def inputs(self, batch: Batch) -> Batch:
         present = batch["has_audio"] & torch.isfinite(batch["mics"]).all(-1)
         mics = batch["mics"] - batch["mics"].new_tensor(self.stats.position_mean)
-        given = {key: batch[key] for key in ("gcc", "source") if key in batch}
-        return given | {"mics": mics.masked_fill(~present[..., None], 0), "present": present}
+        return batch | {"mics": mics.masked_fill(~present[..., None], 0), "present": present}
 
     def loss(self, inputs: Batch, generator: torch.Generator | None) -> tuple[Tensor, Batch]:
         if generator is not None and self.options.fewest_mics:

@@ -1,7 +1,5 @@
 """Layers that several networks share, and the loss of those that reconstruct masked inputs."""
 
-from __future__ import annotations
-
 import math
 
 import torch
@@ -37,7 +35,7 @@ class MaskedBatchNorm(nn.BatchNorm1d):
             return values * gain + (self.bias - self.running_mean * gain)
         flat = values.reshape(-1, values.shape[-1]).float()
         if counted is None:
-            count = torch.tensor(float(len(flat)), device=values.device)
+            count = flat.new_tensor(len(flat))
             mean = flat.mean(0)
             variance = (flat - mean).square().mean(0)
         else:
@@ -73,18 +71,19 @@ class Attention(nn.Module):
         return self.out(mixed.transpose(1, 2).reshape(batch, count, size))
 
 
+def mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
+    """Two linear layers."""
+    return nn.Sequential(nn.Linear(inputs, hidden), nn.GELU(), nn.Linear(hidden, outputs))
+
+
 class Block(nn.Module):
     """Pre-norm transformer block."""
 
-    def __init__(self, embed_dim: int, heads: int, ratio: int = 4):
+    def __init__(self, embed_dim: int, heads: int):
         super().__init__()
         self.norm1, self.norm2 = nn.LayerNorm(embed_dim), nn.LayerNorm(embed_dim)
         self.attention = Attention(embed_dim, heads)
-        self.mlp = nn.Sequential(
-            nn.Linear(embed_dim, ratio * embed_dim),
-            nn.GELU(),
-            nn.Linear(ratio * embed_dim, embed_dim),
-        )
+        self.mlp = mlp(embed_dim, 4 * embed_dim, embed_dim)
 
     def forward(self, tokens: Tensor, present: Tensor | None = None) -> Tensor:
         tokens = tokens + self.attention(self.norm1(tokens), present)
@@ -97,9 +96,8 @@ def at_least_one(present: Tensor) -> Tensor:
 
 
 def dense_attention(query: Tensor, key: Tensor, value: Tensor, present: Tensor) -> Tensor:
-    """query (B, H, Q, d), key and value (B, H, P, d), present (B, P) bool -> (B, H, Q, d).
-
-    Zeros where a frame has no key at all.
+    """query (B, H, Q, d), key and value (B, H, P, d), present (B, P) bool -> (B, H, Q, d), zeros
+    where a frame has no key at all.
     """
     mask = at_least_one(present)[:, None, None]
     mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
@@ -179,6 +177,18 @@ class PositionHead(nn.Module):
         """features (..., inputs) -> (..., 3)."""
         hidden = functional.gelu(self.norm1(self.first(features)))
         return self.last(functional.gelu(self.norm2(self.second(hidden))))
+
+
+def initialise(network: nn.Module, spared: nn.Module | None = None) -> None:
+    """Linear layers but the spared one N(0, 0.02) with zero bias, tokens N(0, 0.02)."""
+    for module in network.modules():
+        if isinstance(module, nn.Linear) and module is not spared:
+            nn.init.normal_(module.weight, std=0.02)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    for parameter in network.parameters(recurse=False):
+        if parameter.ndim:
+            nn.init.normal_(parameter, std=0.02)
 
 
 def masked_max(values: Tensor, counted: Tensor, dim: int) -> Tensor:

@@ -4,8 +4,6 @@ Index 0 is the source, 1 .. M are the microphones. Masks are two tensors (B, M +
 and signals known.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch
@@ -17,17 +15,24 @@ Masks = tuple[Tensor, Tensor]
 
 
 def inputs(batch: Batch, stats: DataStats) -> Batch:
-    """``audio`` (B, M + 1, N) with zeros for missing signals, ``has_audio`` (B, M + 1), and the
-    normalised ``positions`` (B, M + 1, 3), NaN where unknown.
+    """The batch with zeros for missing signals in ``audio`` (B, M + 1, N), ``has_audio``
+    (B, M + 1), and the normalised ``positions`` (B, M + 1, 3), NaN where unknown.
     """
     audio, mics = batch["audio"], batch["mics"]
     has_audio = torch.isfinite(audio).all(-1)
     source = batch.get("source", torch.full_like(mics[:, 0], float("nan")))
-    return {
+    return batch | {
         "audio": audio.masked_fill(~has_audio[..., None], 0),
         "has_audio": has_audio,
         "positions": stats.normalised(torch.cat([source[:, None], mics], dim=1)),
     }
+
+
+def hide_source(options: Any, audio: Tensor) -> Tensor:
+    """Without the signal of the source where all masks hide it."""
+    if options.masking == "none" or not options.mask_source:
+        audio[:, 0] = float("nan")
+    return audio
 
 
 def present_signals(audio: Tensor) -> tuple[Tensor, int]:

@@ -5,8 +5,6 @@ stands for a source. The loss is that of the best assignment of queries to sourc
 no details: see docs/deviations.md.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 from typing import Any
@@ -25,40 +23,15 @@ from wavloc.methods.learned.fault_tolerant import FaultTolerant, Output
 from wavloc.methods.learned.layers import reconstruction_losses
 from wavloc.methods.learned.ngcc_phat import PairCorrelations
 from wavloc.simulation import mixtures
-from wavloc.training.recipe import Recipe
 
 
 @dataclasses.dataclass(frozen=True)
-class Options(Recipe):
-    """Those of the fault-tolerant method, and how many sources there may be."""
+class Options(fault_tolerant.Options):
+    """Those of the fault-tolerant network (`mask_source` has no effect: no source is known)."""
 
-    embed_dim: int = 256
-    encoder_depth: int = 4
-    decoder_depth: int = 4
-    heads: int = 4
-    pair_hidden: int = 512
-    head_hidden: tuple[int, int] = (512, 256)
-    encoder: str = "auto"  # auto (beats where a file is given, else aisfx), beats, aisfx, ...
-    encoder_file: str = ""  # checkpoint of the encoder; empty = out of its pip package
-    encoder_trained: bool = False  # with the rest, not frozen
-    features: str = "ngcc"  # of pairs: ngcc or gcc
-    coherence: str = "adaptive"  # or magnitude_squared, phase, none
-    alpha: float = 1.0  # power of the coherence; 0 = all pairs alike
-    alpha_learned: bool = False
-    top_t: float = 0.3  # fraction of pairs that are kept; 1 = dense attention
-    keep: str = "query"  # by each query its largest weights, or by the frame the most coherent
-    masking: str = "random"  # or none (setup 1a)
-    mask_most: int = 3  # microphones that lose position or signal, each
-    mask_shared: int = 5  # microphones that keep both
-    mask_source: float = 0.5  # without effect: the signal of no source is known
-    unlabelled: float = 0.0  # fraction of training frames whose source position is not used
-    max_lag: int = 0  # samples; 0 = what the training array allows
-    audio_weight: float = 0.1  # of the reconstruction of signals
-    mic_weight: float = 1.0  # of the positions of masked microphones
-    source_weight: float = 1.0  # of the positions of the sources
-    presence_weight: float = 1.0  # of being a source
-    sources: int = 3  # queries: the most that can be estimated
+    sources: int = 3  # queries: the most sources that can be estimated
     mixtures: int = 1  # made of each training frame, with 1 to ``sources`` sources
+    presence_weight: float = 1.0  # of the loss of whether a query stands for a source
 
 
 def assignments(values: Tensor) -> Tensor:
@@ -91,31 +64,23 @@ def matched_loss(
 class Method(LearnedMethod[FaultTolerant]):
     """The fault-tolerant network with a query for each source, trained on mixtures of frames."""
 
-    label = "Fault-tolerant, several"
-    reference = "Yang et al. 2025"
-    input_types = "raw audio, NGCC-PHAT, coordinates"
     min_mics = 2
     setups = ("1a", "2a")
     Options = Options
 
     def set_up(self) -> None:
+        super().set_up()
         fault_tolerant.check(self)
-        for key, known in (("sources", (2, 3)), ("fresh", (False,))):
-            if getattr(self.options, key) not in known:
-                words = " or ".join(map(str, known))
-                raise self.option_error(key, f"{words} where there are several sources")
+        if self.options.sources not in (2, 3):
+            raise self.option_error("sources", "2 or 3 where there are several sources")
+        if self.options.fresh:
+            raise self.option_error("fresh", "False where there are several sources")
         self.correlations = PairCorrelations(self.options.features)
         self.encoder = encoders.SignalEncoder(self.options)
         self.components = (self.correlations, self.encoder)
 
-    @property
-    def inputs_note(self) -> str:
-        return encoders.inputs_note(self.options, self.encoder.loaded)
-
     def build(self, stats: DataStats) -> FaultTolerant:
-        return fault_tolerant.build_network(
-            self.options, stats, self.encoder.loaded, self.options.sources
-        )
+        return fault_tolerant.build_network(self, stats, self.options.sources)
 
     def fit(self, train: Frames, valid: Frames, run: Any) -> None:
         """As the base, on mixtures; the frames for validation are mixed among themselves."""
@@ -146,14 +111,10 @@ class Method(LearnedMethod[FaultTolerant]):
         }
 
     def features(self, audio: Tensor) -> Batch:
-        return fault_tolerant.features(
-            audio, self.options, self.stats, self.correlations, self.encoder
-        )
+        return fault_tolerant.features(self, audio)
 
     def inputs(self, batch: Batch) -> Batch:
-        keys = ("gcc", "agreement", "embedding", "labelled", "sources", "clean")
-        given = {key: batch[key] for key in keys if key in batch}
-        return masking.inputs(batch, self.stats) | given
+        return masking.inputs(batch, self.stats)
 
     def reconstruct(self, inputs: Batch, position_known: Tensor, audio_known: Tensor) -> Output:
         """The network's output (B, S + M) where only some microphones' (B, M + 1) are known."""
@@ -187,15 +148,11 @@ class Method(LearnedMethod[FaultTolerant]):
         )
         used = inputs["labelled"] | (generator is None)
         place, presence = ((part * used).sum() / used.sum().clamp(min=1) for part in matched)
+        last = output.positions[:, count - 1 :], output.audio[:, count - 1 :]
         truth = inputs["positions"].clone()
         truth[:, 0] = float("nan")  # the sources have been counted
         audio, _, mics = reconstruction_losses(
-            output.positions[:, count - 1 :],
-            output.audio[:, count - 1 :],
-            truth,
-            inputs["clean"],
-            position_known,
-            audio_known,
+            *last, truth, inputs["clean"], position_known, audio_known
         )
         loss = place + presence + options.audio_weight * audio + options.mic_weight * mics
         terms = {"loss_audio": audio, "loss_source": place, "loss_mics": mics}
@@ -224,8 +181,5 @@ class Method(LearnedMethod[FaultTolerant]):
         estimates = masking.estimates(last, inputs, position_known, self.stats)
         places = self.stats.in_metres(output.positions[:, :count])
         positions = places.gather(1, order[..., None].expand(-1, -1, 3))
-        return estimates | {
-            "position": positions[:, 0],
-            "positions": positions,
-            "certainty": certainty,
-        }
+        own = {"position": positions[:, 0], "positions": positions, "certainty": certainty}
+        return estimates | own

@@ -2,12 +2,11 @@
 
 Each signal passes a circular convolutional backbone (parametrised band-pass filters, then three
 convolutions); every pair of channels is correlated with PHAT weighting; a small convolutional head
-along the lag axis gives one score (logit) per integer lag. Nothing depends on the largest lag K, so
-one set of weights serves any K. Signs and the order of pairs: `wavloc.features.gcc_torch`.
+along the lag axis gives one score (logit) per integer lag. One set of weights serves any largest
+lag. Signs and the order of pairs: `wavloc.features.gcc_torch`.
 
-It is trained to classify the delays of random pairs of microphones. It locates nothing itself:
-other methods use its model, for the delays (`multilat_ngcc`) or for features of pairs
-(`PairCorrelations`).
+It is trained to classify the delays of random pairs and locates nothing itself: other methods use
+its model, for the delays (`multilat_ngcc`) or for features of pairs (`PairCorrelations`).
 """
 
 from __future__ import annotations
@@ -27,9 +26,8 @@ from wavloc import devices
 from wavloc.errors import InputError
 from wavloc.features import delays, gcc
 from wavloc.features import gcc_torch as correlation
-from wavloc.frames import Frames
+from wavloc.frames import Frames, blocks
 from wavloc.geometry import pairs, tdoa
-from wavloc.methods.base import blocks
 from wavloc.methods.learned.base import Batch, Component, DataStats, LearnedMethod
 from wavloc.methods.learned.layers import standardise
 from wavloc.setups import Setup
@@ -67,6 +65,9 @@ class SincBank(nn.Module):
     The left half of each filter is windowed and mirrored; its centre is 1 (SincNet's form).
     """
 
+    angle: Tensor
+    window: Tensor
+
     def __init__(self, channels: int, taps: int, sample_rate: int):
         super().__init__()
         self.sample_rate = sample_rate
@@ -92,9 +93,8 @@ class SincBank(nn.Module):
         return torch.cat([left, torch.ones_like(width), left.flip(-1)], dim=-1)
 
     def forward(self, signal: Tensor, gain: Tensor | None = None) -> Tensor:
-        """Circular correlation with every filter: (B, N) -> (B, channels, N), through the FFT.
-
-        gain (channels,) multiplies the filters.
+        """Circular correlation with every filter times its gain (channels,), through the FFT:
+        (B, N) -> (B, channels, N).
         """
         samples = signal.shape[-1]
         taps = self.filters().float()
@@ -111,11 +111,7 @@ def _mel(hz: float) -> float:
     return 2595 * math.log10(1 + hz / 700)
 
 
-def _activate(signal: Tensor) -> Tensor:
-    return functional.leaky_relu(signal, SLOPE)
-
-
-def _folded(conv: nn.Conv1d, norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
+def _folded(conv: Any, norm: Any) -> tuple[Tensor, Tensor]:
     """Weight and bias of a convolution followed by a batch norm in eval mode."""
     gain = norm.weight / torch.sqrt(norm.running_var + norm.eps)
     bias = (conv.bias - norm.running_mean) * gain + norm.bias
@@ -134,6 +130,11 @@ def _scored(hidden: Tensor, head: list[tuple[Tensor, Tensor]]) -> Tensor:
 class NGCC(nn.Module):
     """The network. Published sizes are the defaults: 888,193 parameters."""
 
+    backbone: Any  # lists lose the types of their modules
+    backbone_norms: Any
+    head: Any
+    final: Any
+
     def __init__(
         self,
         channels: int = 128,
@@ -145,13 +146,9 @@ class NGCC(nn.Module):
     ):
         super().__init__()
         self.sizes = {
-            "channels": channels,
-            "taps": taps,
-            "kernels": kernels,
-            "final_kernel": final_kernel,
-            "dropout": dropout,
-            "sample_rate": sample_rate,
-        }
+            "channels": channels, "taps": taps, "kernels": kernels,
+            "final_kernel": final_kernel, "dropout": dropout, "sample_rate": sample_rate,
+        }  # fmt: skip
         self.bank = SincBank(channels, taps, sample_rate)
         self.backbone = nn.ModuleList(nn.Conv1d(channels, channels, k) for k in kernels)
         self.backbone_norms = nn.ModuleList(
@@ -166,12 +163,12 @@ class NGCC(nn.Module):
         """Backbone: (B, N) -> (B, channels, N); it commutes with circular shifts."""
         last = len(self.backbone) - 1
         if self.training:
-            hidden = _activate(self.backbone_norms[0](self.bank(signal)))
+            hidden = functional.leaky_relu(self.backbone_norms[0](self.bank(signal)), SLOPE)
         else:
             norm = self.backbone_norms[0]
             gain = norm.weight / torch.sqrt(norm.running_var + norm.eps)
             shift = norm.bias - norm.running_mean * gain
-            hidden = _activate(self.bank(signal, gain) + shift[:, None])
+            hidden = functional.leaky_relu(self.bank(signal, gain) + shift[:, None], SLOPE)
         for index, conv in enumerate(self.backbone):
             pad = conv.kernel_size[0] // 2
             padded = functional.pad(hidden, (pad, pad), mode="circular")
@@ -180,7 +177,7 @@ class NGCC(nn.Module):
                 hidden = norm(conv(padded))
             else:
                 hidden = functional.conv1d(padded, *_folded(conv, norm))
-            hidden = hidden if index == last else _activate(hidden)
+            hidden = hidden if index == last else functional.leaky_relu(hidden, SLOPE)
         return hidden
 
     def score(self, hidden: Tensor) -> Tensor:
@@ -188,7 +185,7 @@ class NGCC(nn.Module):
         if not self.training:
             return _scored(hidden, self._head())
         for conv, norm in zip(self.head, self.head_norms, strict=True):
-            hidden = self.dropout(_activate(norm(conv(hidden))))
+            hidden = self.dropout(functional.leaky_relu(norm(conv(hidden)), SLOPE))
         return self.final(hidden)[:, 0]
 
     def _head(self, reverse: bool = False) -> list[tuple[Tensor, Tensor]]:
@@ -207,8 +204,8 @@ class NGCC(nn.Module):
 
     def forward(self, first: Tensor, second: Tensor, max_lag: int) -> Tensor:
         """Logits (B, 2 max_lag + 1) of pairs of signals (B, N)."""
-        spectrum = self.spectra(torch.cat([first, second]))
-        return self.score(correlation.whitened(*spectrum.chunk(2), max_lag))
+        spectra = self.spectra(torch.cat([first, second])).chunk(2)
+        return self.score(correlation.whitened(spectra[0], spectra[1], max_lag))
 
     @torch.no_grad()
     def all_pairs(
@@ -239,11 +236,9 @@ class NGCC(nn.Module):
                 for part in audio.split(frames)
             ]
             return torch.cat(parts)
-        each, most = (
-            CORRELATION_BYTES * samples * channels,
-            MOST_ELEMENTS // (2 * samples * channels),
-        )
-        chunk = chunk or devices.fitting(device, each, most, CPU_CORRELATIONS // channels)
+        most = MOST_ELEMENTS // (2 * samples * channels)
+        each, on_cpu = CORRELATION_BYTES * samples * channels, CPU_CORRELATIONS // channels
+        chunk = chunk or devices.fitting(device, each, most, on_cpu)
         signals = audio.reshape(batch * count, samples).split(chunk)
         spectrum = torch.cat([self.spectra(part) for part in signals])
         spectrum = spectrum.reshape(batch, count, *spectrum.shape[1:])
@@ -275,27 +270,17 @@ class NGCC(nn.Module):
 class Method(LearnedMethod[NGCC]):
     """The training of NGCC-PHAT: cross-entropy of the delays of random pairs over all lags."""
 
-    label = "NGCC-PHAT"
-    reference = "Berg et al. 2022"
-    input_types = "raw audio"
-    permutation_invariant = False  # a pair is scored in one direction; the head is not symmetric
     Options = Options
 
     def build(self, stats: DataStats) -> NGCC:
-        options = self.options
-        return NGCC(
-            options.channels, options.taps, dropout=options.dropout, sample_rate=stats.sample_rate
-        )
+        return NGCC(sample_rate=stats.sample_rate, **self.options_of(NGCC))
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """No weight decay for the two numbers of each band-pass filter either."""
-        bank = {id(parameter) for parameter in self.network.bank.parameters()}
+        """No weight decay for the band-pass filters either."""
+        bank = list(self.network.bank.parameters())
         decayed, free = super().parameter_groups()
-        kept = [parameter for parameter in decayed["params"] if id(parameter) not in bank]
-        return [
-            decayed | {"params": kept},
-            free | {"params": [*free["params"], *self.network.bank.parameters()]},
-        ]
+        kept = [p for p in decayed["params"] if all(p is not part for part in bank)]
+        return [decayed | {"params": kept}, free | {"params": [*free["params"], *bank]}]
 
     def inputs(self, batch: Batch) -> Batch:
         """audio (B, 1 + M, N) and known (B, 1 + M); arrival (B, 1 + M) of the sound in samples."""
@@ -303,11 +288,9 @@ class Method(LearnedMethod[NGCC]):
         known = torch.isfinite(audio).all(-1)
         distance = (source[:, None] - batch["mics"]).norm(dim=-1)
         distance = torch.cat([torch.zeros_like(distance[:, :1]), distance], dim=1)
-        return {
-            "audio": audio.masked_fill(~known[..., None], 0),
-            "known": known,
-            "arrival": distance * (self.stats.sample_rate / self.stats.speed_of_sound),
-        }
+        arrival = distance * (self.stats.sample_rate / self.stats.speed_of_sound)
+        audio = audio.masked_fill(~known[..., None], 0)
+        return batch | {"audio": audio, "known": known, "arrival": arrival}
 
     def loss(self, inputs: Batch, generator: torch.Generator | None) -> tuple[Tensor, Batch]:
         logits, delay = self._pairs(inputs, generator)
@@ -326,10 +309,8 @@ class Method(LearnedMethod[NGCC]):
         group = min(options.group, count - 1)
         chosen = draw.argsort(1)[:, :group]
         if options.same_microphone:
-            size = (batch, group)
-            chosen = torch.randint(1, count, size, generator=generator, device=known.device)
-        samples = inputs["audio"].shape[-1]
-        audio = inputs["audio"].gather(1, chosen[..., None].expand(-1, -1, samples))
+            chosen = torch.randint(1, count, chosen.shape, generator=generator, device=known.device)
+        audio = inputs["audio"][torch.arange(batch, device=known.device)[:, None], chosen]
         spectrum = self.network.spectra(audio.flatten(0, 1)).unflatten(0, chosen.shape)
         i, j = correlation.pair_index(group, known.device)
         ends = spectrum[:, i].flatten(0, 1), spectrum[:, j].flatten(0, 1)
@@ -365,32 +346,25 @@ class Method(LearnedMethod[NGCC]):
         self.training_note["delays"] = self.compare(valid)
 
     def compare(self, frames: Frames, most: int = 200) -> dict[str, Any]:
-        """Delays by NGCC-PHAT and GCC-PHAT of all pairs of (evenly spaced) frames, and the truth.
-
-        Fraction of delays within 1 and 3 samples, mean absolute error in samples.
-        """
+        """Errors of the delays of NGCC-PHAT and GCC-PHAT over all pairs of evenly spaced frames."""
         index = np.unique(np.linspace(0, len(frames) - 1, min(most, len(frames))).astype(int))
         frames = frames.select(index)
         rate, speed = frames.sample_rate, frames.speed_of_sound
         truth = tdoa(frames.source_position, frames.mics(), rate, speed)
-        peaks: dict[str, list[np.ndarray]] = {"ngcc": [], "gcc": []}
+        errors: dict[str, list[np.ndarray]] = {"ngcc": [], "gcc": []}
         lag = int(delays.limits(frames, slice(None)).max()) + 2
         for block in blocks(len(frames), self.options.predict_batch, "delays"):
             limit = delays.limits(frames, block)
             plain = gcc.gcc_phat(frames.window(block), pairs(frames.n_mics), lag, sample_rate=rate)
-            for name, scores in (
-                ("ngcc", pair_scores(self.network, frames, block)),
-                ("gcc", plain),
-            ):
-                peaks[name].append(gcc.find_peaks(scores, limit, 1)[0][..., 0])
+            learned = pair_scores(self.network, frames, block)
+            for name, scores in (("ngcc", learned), ("gcc", plain)):
+                delay = gcc.find_peaks(scores, limit, 1)[0][..., 0]
+                errors[name].append(np.abs(delay - truth[block]))
         metrics: dict[str, Any] = {"pairs": int(truth.size)}
-        for name, parts in peaks.items():
-            error = np.minimum(np.nan_to_num(np.abs(np.concatenate(parts) - truth), nan=1e9), 629)
-            metrics[name] = {
-                "within_1": float((error <= 1).mean()),
-                "within_3": float((error <= 3).mean()),
-                "mae_samples": float(error.mean()),
-            }
+        for name, parts in errors.items():
+            error = np.minimum(np.nan_to_num(np.concatenate(parts), nan=1e9), 629)
+            metrics[name] = {f"within_{k}": float((error <= k).mean()) for k in (1, 3)}
+            metrics[name]["mae_samples"] = float(error.mean())
         return metrics
 
     def refusal(self, frames: Frames, setup: Setup) -> str | None:
@@ -420,9 +394,8 @@ def pair_scores(network: NGCC, frames: Frames, block: slice, limited: bool = Fal
 
 
 class PairCorrelations(Component):
-    """Correlation functions of all ordered pairs of signals, as features for other networks.
-
-    kind: ``ngcc`` (the frozen network of a model of this module), ``gcc`` (GCC-PHAT) or ``none``.
+    """Features of pairs for other networks, by kind: ``ngcc`` (frozen network of a model of this
+    module), ``gcc`` (GCC-PHAT) or ``none``.
     """
 
     def __init__(self, kind: str):

@@ -1,11 +1,8 @@
 """wav2pos (Berg et al. 2024): a masked autoencoder of signals and positions, with delay features.
 
-Every row of the paper's ablation (Table IV) is a choice of `Options`. In setups 2 the positions of
-the microphones that are not known are estimated as well. Index 0 is the source, 1 .. M are the
-microphones.
+Every row of the paper's ablation (Table IV) is a choice of `Options`. In setups 2 unknown positions
+of microphones are estimated as well. Index 0 is the source, 1 .. M are the microphones.
 """
-
-from __future__ import annotations
 
 import dataclasses
 from typing import NamedTuple
@@ -21,6 +18,7 @@ from wavloc.methods.learned.layers import (
     Block,
     MaskedBatchNorm,
     PositionHead,
+    initialise,
     masked_max,
     reconstruction_losses,
     standardise,
@@ -89,12 +87,10 @@ class PairFeatures(nn.Module):
         self.out = nn.Linear(hidden, embed_dim)
 
     def forward(self, tokens: Tensor, gcc: Tensor, has_audio: Tensor) -> Tensor:
-        """tokens (B, K, embed_dim), gcc (B, K (K - 1), lags), has_audio (B, K) -> (B, embed_dim).
-
-        The first layer is linear, so the tokens pass it once each and not once per pair.
-        """
+        """tokens (B, K, embed_dim), gcc (B, K (K - 1), lags), has_audio (B, K): (B, embed_dim)."""
         i, j = ordered_pairs(tokens.shape[1], tokens.device)
         counted = has_audio[:, i] & has_audio[:, j]
+        # The first layer is linear: tokens pass it once each and not once per pair.
         of_i, of_j, of_gcc = self.first.weight.split(self.sizes, dim=1)
         hidden = (tokens @ of_i.T)[:, i] + (tokens @ of_j.T)[:, j]
         hidden = hidden + gcc.to(tokens.dtype) @ of_gcc.T + self.first.bias
@@ -105,12 +101,9 @@ class PairFeatures(nn.Module):
 class Wav2Pos(nn.Module):
     """A masked autoencoder (Sec. III): every signal is one token and every position is one.
 
-    Masked tokens stay in place and are left out of attention, maxima and statistics, so a frame may
-    miss anything, a batch may mix frames that miss different things, and leaving out a token is the
-    same as never having had it. Coordinates are normalised by mean and deviation of the training
-    positions, signals to zero mean and unit deviation.
-
-    Published sizes are the defaults: 9,758,342 parameters with pair features of 629 lags.
+    Masked tokens stay in place and are left out of attention, maxima and statistics, so each frame
+    may miss something else, and leaving out a token is the same as never having had it. Published
+    sizes are the defaults: 9,758,342 parameters with pair features of 629 lags.
     """
 
     def __init__(
@@ -144,26 +137,18 @@ class Wav2Pos(nn.Module):
             nn.Linear(embed_dim, embed_dim), nn.LayerNorm(embed_dim),
         )  # fmt: skip
         self.of_position = nn.Sequential(nn.Linear(embed_dim, embed_dim), nn.LayerNorm(embed_dim))
-        for name in (
-            "mask_source", "mask_position", "mask_audio",
-            "encoder_audio", "encoder_position", "decoder_audio", "decoder_position",
-        ):  # fmt: skip
-            self.register_parameter(name, nn.Parameter(torch.empty(embed_dim)))
+        self.mask_source, self.mask_position, self.mask_audio = (
+            nn.Parameter(torch.empty(embed_dim)) for _ in range(3)
+        )
+        self.encoder_audio, self.encoder_position, self.decoder_audio, self.decoder_position = (
+            nn.Parameter(torch.empty(embed_dim)) for _ in range(4)
+        )
         if lags:
             self.pairs = PairFeatures(embed_dim, lags, pair_hidden)
         joined = embed_dim * (1 + max_pooling + bool(lags))
         self.source_head = PositionHead(joined, head_hidden)
         self.mic_head = PositionHead(joined, head_hidden)
-        self._initialise()
-
-    def _initialise(self) -> None:
-        """Linear layers N(0, 0.02) and zero bias; the audio embedding as a torch convolution."""
-        for module in self.modules():
-            if isinstance(module, nn.Linear) and module is not self.audio_in:
-                nn.init.normal_(module.weight, std=0.02)
-                nn.init.zeros_(module.bias)
-        for parameter in self.parameters(recurse=False):
-            nn.init.normal_(parameter, std=0.02)
+        initialise(self, self.audio_in)  # the audio embedding as a torch convolution
 
     def forward(
         self,
@@ -178,9 +163,8 @@ class Wav2Pos(nn.Module):
 
         audio (B, M + 1, N) and positions (B, M + 1, 3), arbitrary (also NaN) where not known;
         audio_known, position_known (B, M + 1) bool, the source's position never known; gcc:
-        correlations of ordered pairs, of all M + 1 channels or of the M microphones alone (the
-        signal of the source then takes no part in them); counted (B, M + 1): positions that enter
-        batch statistics, if others than the known ones.
+        correlations of ordered pairs, of all M + 1 channels or of the M microphones alone; counted
+        (B, M + 1): positions that enter batch statistics, if others than the known ones.
         """
         known = torch.cat([position_known, audio_known], dim=1)
         count = positions.shape[1]
@@ -239,8 +223,7 @@ def losses(
 ) -> tuple[Tensor, Tensor]:
     """Loss of the audio and of the positions (Sec. III-D, scaled as in the public code).
 
-    positions (B, M + 1, 3) and clean (B, M + 1, N) are the truth and do not count where they are
-    NaN; everywhere: positions of microphones count whether masked or not.
+    As `reconstruction_losses`; everywhere: positions of microphones count whether masked or not.
     """
     excluded = torch.zeros_like(position_known) if everywhere else position_known
     audio, source, mics = reconstruction_losses(
@@ -252,39 +235,22 @@ def losses(
 class Method(LearnedMethod[Wav2Pos]):
     """wav2pos with its pair features and its masks."""
 
-    label = "wav2pos"
-    reference = "Berg et al. 2024 (wav2pos)"
-    input_types = "raw audio, NGCC-PHAT, coordinates"
     reconstructs = True
     Options = Options
 
     def set_up(self) -> None:
+        super().set_up()
         self.check_choice("features", ("ngcc", "gcc", "none"))
         self.check_choice("masking", ("none", "random", "reference"))
         self.correlations = PairCorrelations(self.options.features)
         self.components = (self.correlations,)
 
     def build(self, stats: DataStats) -> Wav2Pos:
-        options = self.options
-        return Wav2Pos(
-            samples=stats.samples,
-            embed_dim=options.embed_dim,
-            encoder_depth=options.encoder_depth,
-            decoder_depth=options.decoder_depth,
-            heads=options.heads,
-            lags=0 if options.features == "none" else 2 * stats.max_lag + 1,
-            pairwise_encoding=options.pairwise_encoding,
-            max_pooling=options.max_pooling,
-            coordinate_hidden=options.coordinate_hidden,
-            pair_hidden=options.pair_hidden,
-            head_hidden=options.head_hidden,
-        )
+        lags = 0 if self.options.features == "none" else 2 * stats.max_lag + 1
+        return Wav2Pos(stats.samples, lags=lags, **self.options_of(Wav2Pos))
 
     def hide_source(self, audio: Tensor) -> Tensor:
-        """Without the source's signal where all masks hide it."""
-        if self.options.masking == "none" or not self.options.mask_source:
-            audio[:, 0] = float("nan")
-        return audio
+        return masking.hide_source(self.options, audio)
 
     def features(self, audio: Tensor) -> Batch:
         if self.options.features == "none":
@@ -293,25 +259,17 @@ class Method(LearnedMethod[Wav2Pos]):
         return {"gcc": self.correlations(sound, self.stats.max_lag)}
 
     def inputs(self, batch: Batch) -> Batch:
-        given = {key: batch[key] for key in ("gcc", "source", "clean") if key in batch}
-        return masking.inputs(batch, self.stats) | given
+        return masking.inputs(batch, self.stats)
 
     def loss(self, inputs: Batch, generator: torch.Generator | None) -> tuple[Tensor, Batch]:
         options, positions = self.options, inputs["positions"]
         position_known, audio_known = masking.draw(options, inputs, generator)
-        has_position = torch.isfinite(positions).all(-1)
-        counted = has_position if options.truth_in_statistics else None
+        counted = torch.isfinite(positions).all(-1) if options.truth_in_statistics else None
         output = self.network(
             inputs["audio"], positions, audio_known, position_known, inputs.get("gcc"), counted
         )
-        audio_loss, position_loss = losses(
-            output,
-            positions,
-            inputs["clean"],
-            audio_known,
-            position_known,
-            options.loss_everywhere,
-        )
+        truth = positions, inputs["clean"], audio_known, position_known
+        audio_loss, position_loss = losses(output, *truth, options.loss_everywhere)
         loss = options.audio_weight * audio_loss + position_loss
         return loss, {"loss_audio": audio_loss.detach(), "loss_positions": position_loss.detach()}
 

@@ -1,7 +1,5 @@
 """Figures: ``figures/<kind>.py`` draws one kind, from what earlier stages wrote."""
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,9 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from wavloc import frames
+from wavloc.checks import one_of
 from wavloc.errors import InputError
-from wavloc.methods import predictions
+from wavloc.frames import Frames
+from wavloc.frames import load as load_frames
+from wavloc.methods.predictions import Predictions
+from wavloc.methods.predictions import load as load_predictions
 
 # Kind -> what it is drawn from. Matplotlib is loaded only where something is drawn.
 KINDS = {
@@ -33,17 +34,27 @@ class Inputs:
 
     spec: Mapping[str, Any]
     methods: Mapping[str, Mapping[str, Any]]
-    frames: Mapping[str, frames.Frames]
+    frames: Mapping[str, Frames]
     predicted: Mapping[str, Path]
     metrics: Sequence[Path]
 
-    def prediction(self, track: str, method: str) -> predictions.Predictions:
-        """Predictions of a method on a track."""
+    def first(self) -> tuple[str, Frames]:
+        """The first track of the figure and its frames."""
+        return next(iter(self.frames.items()))
+
+    def path(self) -> tuple[str, np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+        """Of the first track: name, times (F,), positions (F, 3), and what methods say of them."""
+        track, opened = self.first()
+        times, truth = opened.table["time_s"].to_numpy(), np.asarray(opened.source_position)
+        return track, times, truth, self.positions(track)
+
+    def prediction(self, track: str, method: str) -> Predictions:
+        """Predictions of a method on a track, in the order of its frames."""
         if f"{track}/{method}" not in self.predicted:
             raise InputError(
                 f"figure of kind '{self.spec['kind']}' needs predictions of '{track}/{method}'"
             )
-        return predictions.load(self.predicted[f"{track}/{method}"])
+        return load_predictions(self.predicted[f"{track}/{method}"]).of(self.frames[track])
 
     def positions(self, track: str) -> dict[str, np.ndarray]:
         """Label -> positions (F, 3) in metres of the methods that were run on a track."""
@@ -67,16 +78,14 @@ def draw(
     data: track -> Frames; predicted: ``track/method`` -> predictions; methods: name -> label and
     place in the configuration; metrics: csv files.
     """
-    kind = spec["kind"]
-    if kind not in KINDS:
-        raise InputError(f"figure kind '{kind}', expected one of {', '.join(KINDS)}")
+    kind = one_of(spec["kind"], KINDS, "figure kind")
     if "metrics" in KINDS[kind] and not metrics:
         raise InputError(f"figure of kind '{kind}' needs metrics")
     tracks = spec["tracks"] if "frames" in KINDS[kind] else []
     for track in tracks:
         if track not in data:
             raise InputError(f"figure of kind '{kind}' needs frames of '{track}'")
-    opened = {track: frames.load(data[track]) for track in tracks}
+    opened = {track: load_frames(data[track]) for track in tracks}
     style = importlib.import_module("wavloc.reporting.style")
     module = importlib.import_module(f"{__name__}.{kind}")
     style.save(module.draw(Inputs(spec, methods, opened, predicted, metrics)), out)

@@ -1,7 +1,5 @@
 """A metric against the level of a fault or the number of microphones."""
 
-from __future__ import annotations
-
 import pandas as pd
 from matplotlib.figure import Figure
 

@@ -1,20 +1,17 @@
 """Cumulative error distributions (Fig. 6): a column per split, a row per track of the split."""
 
-from __future__ import annotations
-
-import itertools
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from wavloc.evaluation.metrics import HIT_M
 from wavloc.reporting.figures import Inputs
-from wavloc.reporting.style import Style, handles, legend, styled, styles_of
+from wavloc.reporting.style import Style, entries, entry, legend, panels, styled, styles_of
 
 MARKED_CM = (10, 25, 50, 75)  # where curves carry their method's marker
-LIMIT = {"color": "#999999", "linestyle": "--", "linewidth": 0.8}
+LIMIT: Any = {"color": "#999999", "linestyle": "--", "linewidth": 0.8}
 
 
 def draw(inputs: Inputs) -> Figure:
@@ -42,11 +39,13 @@ def distribution(
 ) -> Figure:
     """splits: {split: {track: {label: errors (F,) in metres, NaN on failure}}}."""
     rows = max(len(tracks) for tracks in splits.values())
-    figure = Figure(figsize=(max(2.2 * len(splits) + 0.6, 4.6), 1.9 * rows + 0.9))
-    grid = figure.subplots(rows, len(splits), sharex=True, sharey=True, squeeze=False)
-    for column, (split, tracks) in zip(grid.T, splits.items(), strict=True):
-        for axes, (track, by_label) in itertools.zip_longest(
-            column, tracks.items(), fillvalue=("", {})
+    columns, margin = len(splits), (max(0.6, 4.6 - 2.2 * len(splits)), 0.9)
+    labels = ("error (cm)", "share of frames (%)")
+    figure, grid = panels(rows * columns, columns, (2.2, 1.9), margin, labels)
+    for number, (split, tracks) in enumerate(splits.items()):
+        missing = [("", dict[str, np.ndarray]())] * (rows - len(tracks))
+        for axes, (track, by_label) in zip(
+            grid[number::columns], [*tracks.items(), *missing], strict=True
         ):
             axes.axvline(100 * HIT_M, **LIMIT, zorder=1)
             axes.set_title(track if split in ("", track) else f"{split}: {track}")
@@ -60,10 +59,5 @@ def distribution(
                 axes.step([0, *x, 1e4], [0, *y, end], where="post", lw=1.4, **look)
                 axes.plot(MARKED_CM, marked, marker, color=look["color"], markersize=4)
             axes.set(xlim=(0, 100), ylim=(0, 100), yticks=range(0, 101, 25))
-    for axes in grid[-1]:
-        axes.set_xlabel("error (cm)")
-    for axes in grid[:, 0]:
-        axes.set_ylabel("share of frames (%)")
-    limit = Line2D([], [], label=f"{100 * HIT_M:.0f} cm", **LIMIT)
-    legend(figure, [*handles(styles), limit])
+    legend(figure, [*entries(styles), entry(f"{100 * HIT_M:.0f} cm", **LIMIT)])
     return figure

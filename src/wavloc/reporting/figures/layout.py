@@ -1,7 +1,5 @@
 """Where microphones and sources are (Figs. 4 and 5): in 3-D, or from above and from the side."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Sequence
@@ -9,13 +7,11 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from wavloc.frames import Frames
 from wavloc.reporting.figures import Inputs
-from wavloc.reporting.style import legend, styled
+from wavloc.reporting.style import entry, legend, styled
 
 EXAMPLES = 4  # places shown of microphones that move from frame to frame
 FACES = {"walls": ("#0072B2", "o"), "floor": ("#009E73", "s"), "ceiling": ("#D55E00", "^")}
@@ -25,7 +21,7 @@ Layout = tuple[np.ndarray, np.ndarray]  # microphones (M, 3) and sources (S, 3),
 
 def draw(inputs: Inputs) -> Figure:
     """A fixed array from above and from the side, the first places of a moving one in 3-D."""
-    frames = inputs.frames[inputs.spec["tracks"][0]]
+    _, frames = inputs.first()
     layouts, room = layouts_of(frames), frames.meta.get("room")
     if np.asarray(frames.mic_positions).ndim == 2:
         return plan_and_side(layouts[0], room, frames.meta.get("mic_names", ()))
@@ -55,7 +51,12 @@ def rooms(layouts: Sequence[Layout], room: Sequence[float] | None) -> Figure:
     for number, layout in enumerate(layouts):
         axes = figure.add_subplot(rows, columns, number + 1, projection="3d")
         _draw_room(axes, layout, _box(layout[0], room))
-    legend(figure, _room_legend())
+    faces = [
+        entry(f"microphone on {name}", color=colour, marker=marker, linestyle="")
+        for name, (colour, marker) in FACES.items()
+    ]
+    star = {"color": "black", "marker": "*", "linestyle": "", "markersize": 9}
+    legend(figure, [*faces, entry("source", **star)])
     return figure
 
 
@@ -66,7 +67,7 @@ def _box(mics: np.ndarray, room: Any) -> tuple[np.ndarray, np.ndarray]:
     return np.zeros(3), np.asarray(room, float)
 
 
-def _draw_room(axes: Axes, layout: Layout, box: tuple[np.ndarray, np.ndarray]) -> None:
+def _draw_room(axes: Any, layout: Layout, box: tuple[np.ndarray, np.ndarray]) -> None:
     """One room in 3-D: edges, floor, microphones coloured by face, sources with a plumb line."""
     mics, sources = layout
     low, high = box
@@ -99,23 +100,10 @@ def _draw_room(axes: Axes, layout: Layout, box: tuple[np.ndarray, np.ndarray]) -
 
 def _faces(mics: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """Nearest kind of face of each microphone: (M,) of the keys of `FACES`."""
-    gaps = np.stack(
-        [
-            np.minimum(mics - low, high - mics)[:, :2].min(axis=1),
-            mics[:, 2] - low[2],
-            high[2] - mics[:, 2],
-        ]
-    )
-    return np.array(list(FACES))[gaps.argmin(axis=0)]
-
-
-def _room_legend() -> list[Line2D]:
-    faces = [
-        Line2D([], [], color=colour, marker=marker, linestyle="", label=f"microphone on {name}")
-        for name, (colour, marker) in FACES.items()
-    ]
-    star = Line2D([], [], color="black", marker="*", linestyle="", markersize=9, label="source")
-    return [*faces, star]
+    above, below = mics - low, high - mics
+    walls = np.minimum(above, below)[:, :2].min(axis=1)
+    nearest = np.argmin([walls, above[:, 2], below[:, 2]], axis=0)
+    return np.array(list(FACES))[nearest]
 
 
 @styled
@@ -126,7 +114,6 @@ def plan_and_side(
     figure = Figure(figsize=(7.2, 4.2))
     mics, sources = layout
     low, high = _box(mics, room)
-    size = high - low
     panels = figure.subplots(1, 2, width_ratios=[1, 1.15])
     for axes, across, view in zip(panels, (1, 2), ("from above", "from the side"), strict=True):
         axes.plot(*sources[:, [0, across]].T, ".", color="#E69F00", markersize=2, zorder=1)
@@ -136,19 +123,14 @@ def plan_and_side(
                 str(name), mic[[0, across]], xytext=(5, 4), textcoords="offset points", fontsize=8
             )
         if room is not None:
-            axes.add_patch(
-                mpl.patches.Rectangle(
-                    low[[0, across]], *size[[0, across]], fill=False, color="#999999"
-                )
-            )
+            corner, sides = (low[0], low[across]), (high - low)[[0, across]]
+            axes.add_patch(mpl.patches.Rectangle(corner, *sides, fill=False, color="#999999"))
         axes.set(title=view, xlabel="x (m)", ylabel=f"{'xyz'[across]} (m)", aspect="equal")
         axes.margins(0.08)
     if room is None:
         panels[1].set_ylim(bottom=min(0.0, low[2], *sources[:, 2]))
-    dot = {"color": "#0072B2", "marker": "o", "linestyle": ""}
-    path = {"color": "#E69F00", "marker": ".", "linestyle": ""}
-    entries = [Line2D([], [], label="microphone", **dot)]
+    keys = [entry("microphone", color="#0072B2", marker="o", linestyle="")]
     if len(sources):
-        entries.append(Line2D([], [], label="source", **path))
-    legend(figure, entries)
+        keys.append(entry("source", color="#E69F00", marker=".", linestyle=""))
+    legend(figure, keys)
     return figure

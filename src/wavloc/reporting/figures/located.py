@@ -1,17 +1,14 @@
 """The picture of `wavloc locate`; not a kind of figure of experiments.yaml."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from wavloc import files
-from wavloc.reporting.style import COLOURS, legend, styled
+from wavloc.reporting.style import COLOURS, entry, legend, styled
 
 
 @styled
@@ -22,7 +19,7 @@ def located(table: pd.DataFrame, names: Sequence[str], mics: np.ndarray, out: st
     out: one picture, its format by its suffix.
     """
     figure = Figure(figsize=(7.6, 4.0))
-    over_time, above = figure.subfigures(1, 2, width_ratios=[1, 1])
+    over_time, above = figure.subfigures(1, 2, squeeze=False, width_ratios=[1, 1])[0]
     for axis, axes in zip("xyz", over_time.subplots(3, 1, sharex=True), strict=True):
         axes.plot(table["time_s"], table[axis], ".", markersize=3, color=COLOURS[0])
         axes.set_ylabel(f"{axis} (m)")
@@ -35,10 +32,7 @@ def located(table: pd.DataFrame, names: Sequence[str], mics: np.ndarray, out: st
     axes.set(title="from above", xlabel="x (m)", ylabel="y (m)")
     axes.set_aspect("equal", adjustable="datalim")
     dot = {"marker": "o", "linestyle": "", "markersize": 5}
-    entries = [
-        Line2D([], [], color=colour, label=label, **dot)
-        for colour, label in zip(COLOURS, ("source", "microphone"), strict=False)
-    ]
-    legend(figure, entries)
+    labels = zip(("source", "microphone"), COLOURS, strict=False)
+    legend(figure, [entry(label, color=colour, **dot) for label, colour in labels])
     with files.replacing(out) as temporary:
         figure.savefig(temporary, dpi=200, bbox_inches="tight")

@@ -1,34 +1,31 @@
 """The map of errors over the floor plan of a room, a panel per method."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from wavloc.errors import InputError
 from wavloc.evaluation.errors import ranked_errors_m
 from wavloc.frames import Frames
 from wavloc.reporting.figures import Inputs
-from wavloc.reporting.style import legend, panels, styled
+from wavloc.reporting.style import entry, legend, panels, styled
 
 CELL_M = 0.5  # side of the cells, unless the figure says otherwise
 COLOURS = "cividis_r"  # even in lightness: as legible in grey, and for the colour-blind
 CELL_INCH = 0.33
 MAX_INCH = 14.0  # width of the figure
 # Hollow and below the numbers, which stay legible.
-MIC = {"color": "#D55E00", "marker": "^", "linestyle": "", "markerfacecolor": "none", "ms": 8}
+MIC: Any = {"color": "#D55E00", "marker": "^", "linestyle": "", "markerfacecolor": "none", "ms": 8}
 
 
 def draw(inputs: Inputs) -> Figure:
     """Errors of all methods on the first track of the figure."""
-    track = inputs.spec["tracks"][0]
-    frames = inputs.frames[track]
+    track, frames = inputs.first()
     errors = {
         entry["label"]: ranked_errors_m(inputs.prediction(track, name), frames)
         for name, entry in inputs.methods.items()
@@ -84,7 +81,7 @@ def error_map(frames: Frames, errors: Mapping[str, np.ndarray], cell_m: float) -
         axes.set_title(label if np.isfinite(mean).any() else f"{label}\nno frame located")
         axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
     figure.colorbar(mesh, ax=subplots, label="MAE (cm)", extend="max", shrink=0.8)
-    legend(figure, [Line2D([], [], label="microphone", **MIC)])
+    legend(figure, [entry("microphone", **MIC)])
     return figure
 
 
@@ -96,7 +93,7 @@ def _write_numbers(
     for row, column in np.argwhere(np.isfinite(mean)):
         value = mean[row, column]
         light = np.dot(mesh.cmap(mesh.norm(value))[:3], (0.299, 0.587, 0.114))
-        look = {"color": "black" if light > 0.5 else "white", "ha": "center"}
+        look: Any = {"color": "black" if light > 0.5 else "white", "ha": "center"}
         middle = middle_x[column], middle_y[row]
         text = f"{value:.1f}" if value < 9.95 else f"{value:.0f}"
         axes.text(*middle, text, fontsize=7, va="center", **look)

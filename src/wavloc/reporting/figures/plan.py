@@ -1,16 +1,13 @@
 """The track in the plan of the room (Fig. 1), a panel per method beside the ground truth."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from wavloc.reporting.figures import Inputs
 from wavloc.reporting.figures.trajectory import moving_median, segments
-from wavloc.reporting.style import TRUTH, Style, legend, panels, styled, styles_of
+from wavloc.reporting.style import TRUTH, Style, entry, legend, panels, styled, styles_of
 
 MIC = {"color": "#777777", "marker": "^", "linestyle": ""}
 MARGIN_M = 0.3  # drawn around the microphones
@@ -18,17 +15,8 @@ MARGIN_M = 0.3  # drawn around the microphones
 
 def draw(inputs: Inputs) -> Figure:
     """The first track of the figure with every method that was run on it."""
-    track = inputs.spec["tracks"][0]
-    frames = inputs.frames[track]
-    return plan(
-        track,
-        frames.table["time_s"].to_numpy(),
-        np.asarray(frames.source_position),
-        inputs.positions(track),
-        styles_of(inputs.methods),
-        frames.mics()[0],
-        int(inputs.spec.get("median_frames", 0)),
-    )
+    mics, width = inputs.first()[1].mics()[0], int(inputs.spec.get("median_frames", 0))
+    return plan(*inputs.path(), styles_of(inputs.methods), mics, width)
 
 
 @styled
@@ -66,10 +54,7 @@ def plan(
         located = np.isfinite(position).all(axis=1).any()
         axes.set_title(label if located else f"{label}\nno frame located")
         axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
-    entries = [
-        Line2D([], [], label="ground truth", color=TRUTH, lw=2),
-        Line2D([], [], label="microphone", **MIC),
-    ]
     smoothed = f", moving median of {median_frames} frames" if median_frames else ""
-    legend(figure, entries, title=f"{track} from above{smoothed}")
+    keys = [entry("ground truth", color=TRUTH, lw=2), entry("microphone", **MIC)]
+    legend(figure, keys, title=f"{track} from above{smoothed}")
     return figure

@@ -1,7 +1,5 @@
 """ROC curves of the reliability of microphones, a panel per track and fault, a line per level."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

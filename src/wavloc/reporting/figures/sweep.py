@@ -1,7 +1,5 @@
 """A metric against a condition of the frames (Fig. 3); ``degradation`` draws the same curves."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np
@@ -12,7 +10,7 @@ from matplotlib.figure import Figure
 from wavloc.evaluation.metrics import METRICS
 from wavloc.reporting import tables
 from wavloc.reporting.figures import Inputs
-from wavloc.reporting.style import Style, handles, legend, line, method_style, say_empty, styled
+from wavloc.reporting.style import Style, entries, legend, line, method_style, say_empty, styled
 
 CONDITIONS = {"snr_db": "SNR (dB)", "t60_nominal_s": "nominal T60 (s)"}
 ERROR_TICKS = (1, 3, 10, 30, 100, 300)  # cm
@@ -79,7 +77,7 @@ def curves(
     if across == "mics":  # fewer microphones are further to the right
         axes.invert_xaxis()
     _scale(axes, metric, rows["value"])
-    legend(figure, handles(styles), columns=3)
+    legend(figure, entries(styles), columns=3)
     return figure
 
 

@@ -1,30 +1,19 @@
 """x, y, z over time (Fig. 7): the true track and the estimates of methods."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from wavloc.reporting.figures import Inputs
-from wavloc.reporting.style import TRUTH, Style, handles, legend, styled, styles_of
+from wavloc.reporting.style import TRUTH, Style, entries, entry, legend, styled, styles_of
 
 
 def draw(inputs: Inputs) -> Figure:
     """The first track of the figure with every method that was run on it."""
-    track = inputs.spec["tracks"][0]
-    frames = inputs.frames[track]
-    return trajectory(
-        track,
-        frames.table["time_s"].to_numpy(),
-        np.asarray(frames.source_position),
-        inputs.positions(track),
-        styles_of(inputs.methods),
-        int(inputs.spec.get("median_frames", 0)),
-    )
+    width = int(inputs.spec.get("median_frames", 0))
+    return trajectory(*inputs.path(), styles_of(inputs.methods), width)
 
 
 @styled
@@ -63,16 +52,16 @@ def trajectory(
     suffix = f" (moving median of {median_frames} frames)" if median_frames else ""
     figure.suptitle(f"{track}{suffix}")
     hidden = {"marker": ""} if median_frames else {"linestyle": ""}
-    entries = handles({label: styles[label] for label in estimates}, **hidden)
-    legend(figure, [Line2D([], [], label="ground truth", color=TRUTH, lw=2.2), *entries])
+    methods = entries({label: styles[label] for label in estimates}, **hidden)
+    legend(figure, [entry("ground truth", color=TRUTH, lw=2.2), *methods])
     return figure
 
 
 def segments(time_s: np.ndarray) -> list[np.ndarray]:
     """Row numbers of the stretches without a missing frame."""
     steps = np.diff(time_s)
-    jumps = np.flatnonzero(steps > 1.5 * np.median(steps)) + 1 if len(steps) else []
-    return np.split(np.arange(len(time_s)), jumps)
+    usual = np.median(steps) if len(steps) else 0.0
+    return np.split(np.arange(len(time_s)), np.flatnonzero(steps > 1.5 * usual) + 1)
 
 
 def moving_median(values: np.ndarray, width: int) -> np.ndarray:

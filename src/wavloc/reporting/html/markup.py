@@ -1,7 +1,5 @@
 """Pieces of HTML: escaped text, sortable tables, Markdown."""
 
-from __future__ import annotations
-
 import functools
 import html
 import re
@@ -42,20 +40,15 @@ def table(
     """Sortable table of plain values; ``numeric`` columns are aligned right, long texts wrap."""
     right = set(numeric)
 
-    def cell(number: int, value: Any) -> str:
-        shown = str(value)
-        kind = " class=n" if number in right else " class=long" if len(shown) > 60 else ""
-        return f"<td{kind}>{text(shown)}</td>"
+    def line(tag: str, values: Sequence[Any]) -> str:
+        cells = ""
+        for number, value in enumerate(map(str, values)):
+            kind = " class=n" if number in right else " class=long" if len(value) > 60 else ""
+            cells += f"<{tag}{kind}>{text(value)}</{tag[:2]}>"
+        return f"<tr>{cells}</tr>"
 
-    head = "".join(
-        f'<th scope="col"{" class=n" if number in right else ""}>{text(name)}</th>'
-        for number, name in enumerate(heads)
-    )
-    body = "".join(
-        f"<tr>{''.join(cell(number, value) for number, value in enumerate(row))}</tr>\n"
-        for row in rows
-    )
-    return scrolling(f"<table><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table>", name)
+    head, body = line('th scope="col"', heads), "".join(f"{line('td', row)}\n" for row in rows)
+    return scrolling(f"<table><thead>{head}</thead>\n<tbody>{body}</tbody></table>", name)
 
 
 def folded(summary: str, content: str) -> str:
@@ -88,9 +81,11 @@ def _row(tokens: Sequence[Token], start: int) -> Sequence[Token]:
 class _Renderer(RendererHTML):
     """As the library's, with tables in the form of `table`."""
 
+    _end: str  # of the open table
+
     def table_open(self, tokens: Sequence[Token], index: int, *_: Any) -> str:
         heads = [token.content for token in _row(tokens, index) if token.type == "inline"]
-        opened, _, self._end = scrolling("<table>|", f"table: {heads[0]} …").partition("|")
+        opened, self._end = scrolling("<table>|", f"table: {heads[0]} …").split("|")
         return opened
 
     def table_close(self, *_: Any) -> str:

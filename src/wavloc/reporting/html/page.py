@@ -1,7 +1,5 @@
 """The page of a run: its sections, put together from what they show."""
 
-from __future__ import annotations
-
 import base64
 import itertools
 import json
@@ -25,9 +23,9 @@ GAP_COLUMNS = ["table", "note", "method", "setup", "mics", "track", "metric"]
 
 @dataclass(frozen=True)
 class Content:
-    """What the page shows. tables: (csv, md) pairs; figures: (png, caption) pairs; labels: of all
-    methods; benchmarks: folder of Snakemake benchmark files; sources: (what, where from, licence)
-    of data and sound; deviations: Markdown.
+    """What the page shows. tables: (csv, md) pairs; figures: (png, caption) pairs; views: see
+    `view.views`; benchmarks: folder of Snakemake benchmark files; sources: (what, where from,
+    licence) of data and sound; deviations: Markdown.
     """
 
     title: str
@@ -35,8 +33,7 @@ class Content:
     data_note: str
     tables: Sequence[tuple[Path, Path]] = ()
     figures: Sequence[tuple[Path, str]] = ()
-    views: Sequence[view.View] = ()
-    labels: Sequence[str] = ()
+    views: Sequence[Mapping[str, Any]] = ()
     models: Sequence[training.Model] = ()
     benchmarks: Path | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
@@ -49,26 +46,21 @@ class Content:
 def write_report(out: str | Path, content: Content) -> None:
     """Write the page; equal content gives equal bytes."""
     frames = [tables.read(csv) for csv, _ in content.tables]
-    pages = [_read(md) for _, md in content.tables]
+    pages = [md.read_text(encoding="utf-8") for _, md in content.tables]
     headings = [page.splitlines()[0].removeprefix("## ") for page in pages]
+    sources = table("sources", ["what", "source", "licence"], content.sources)
     sections = {
         "Summary": _summary(content, frames),
         "Tables": _links(headings)
         + "".join(map(_paper_table, headings, pages, frames))
         + ("" if frames else _none("table")),
         "Figures": "".join(itertools.starmap(_figure, content.figures)) or _none("figure"),
-        "Tracks in 3-D": view.section(content.views, content.labels)
-        if content.views
-        else _none("track"),
+        "Tracks in 3-D": view.section(content.views) if content.views else _none("track"),
         "Training": training.section(content.models) if content.models else _none("model"),
         "Run times": _run_times(content.benchmarks),
         "Not computed": _gaps(frames),
         "Provenance": _provenance(content.provenance, content.config),
-        "Data sources and licences": table(
-            "sources", ["what", "source", "licence"], content.sources
-        )
-        if content.sources
-        else _none("use of data"),
+        "Data sources and licences": sources if content.sources else _none("use of data"),
         "Deviations": _deviations(content.deviations),
     }
     body = "".join(
@@ -76,27 +68,17 @@ def write_report(out: str | Path, content: Content) -> None:
         for name, shown in sections.items()
     )
     # sort.js makes buttons of table headings, so that the keyboard reaches them.
-    scripts = ["sort.js", *(["view.js"] if content.views else [])]
+    names = ["sort.js", *(["view.js"] if content.views else [])]
+    scripts = "".join(f"<script>\n{asset(name)}</script>" for name in names)
     page = (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<link rel="icon" href="data:,"><title>{text(content.title)}</title>'
         f"<style>\n{asset('report.css')}</style></head>\n"
         f"<body><h1>{text(content.title)}</h1>{_links(sections)}\n{body}"
-        f"{''.join(map(_script, scripts))}</body></html>\n"
+        f"{scripts}</body></html>\n"
     )
     files.write_text(out, page)
-
-
-def _script(name: str) -> str:
-    return f"<script>\n{asset(name)}</script>"
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{path}: not readable ({error.strerror})") from None
 
 
 def _none(what: str) -> str:
@@ -144,14 +126,11 @@ def _values(frame: pd.DataFrame) -> str:
         for row in frame.itertuples(index=False)
     ]  # fmt: skip
     above = f'<p class="soft">In all rows: {text(said)}.</p>' if said else ""
-    return above + table("values", list(frame), rows, numbers)
+    return above + table("values", list(frame.columns), rows, numbers)
 
 
 def _figure(png: Path, caption: str) -> str:
-    try:
-        picture = Path(png).read_bytes()
-    except OSError as error:
-        raise InputError(f"{png}: not readable ({error.strerror})") from None
+    picture = png.read_bytes()
     if picture[:8] != b"\x89PNG\r\n\x1a\n":
         raise InputError(f"{png}: not a PNG picture")
     # Half its pixels: pictures have twice the resolution of a usual screen.
@@ -161,7 +140,7 @@ def _figure(png: Path, caption: str) -> str:
         f'src="data:image/png;base64,{base64.b64encode(picture).decode()}">'
     )
     return (
-        f'<figure id="{text(Path(png).stem)}">{scrolling(image, caption, "wide")}'
+        f'<figure id="{text(png.stem)}">{scrolling(image, caption, "wide")}'
         f"<figcaption>{text(caption)}</figcaption></figure>"
     )
 
@@ -169,16 +148,15 @@ def _figure(png: Path, caption: str) -> str:
 def read_benchmarks(folder: Path | None) -> pd.DataFrame:
     """Seconds and peak memory (MB) of every job: columns rule, job, s, max_rss."""
     rows = []
-    for path in sorted(Path(folder).rglob("*.tsv")) if folder else []:
+    for path in sorted(folder.rglob("*.tsv")) if folder else []:
         try:
             stored = pd.read_csv(path, sep="\t", na_values=["-", "NA"])
         except (OSError, ValueError) as error:
             raise InputError(f"{path}: not readable as a benchmark ({error})") from None
         if not {"s", "max_rss"} <= set(stored):
             raise InputError(f"{path}: expected a Snakemake benchmark with columns s and max_rss")
-        job = path.relative_to(folder).with_suffix("").as_posix()
-        measured = stored[["s", "max_rss"]].astype(float)
-        rows.append(measured.assign(rule=job.partition("/")[0], job=job.partition("/")[2]))
+        rule, _, job = str(path)[len(str(folder)) + 1 : -len(".tsv")].partition("/")
+        rows.append(stored[["s", "max_rss"]].astype(float).assign(rule=rule, job=job))
     return pd.concat(rows) if rows else pd.DataFrame(columns=["s", "max_rss", "rule", "job"])
 
 
@@ -187,17 +165,13 @@ def _run_times(folder: Path | None) -> str:
     jobs = read_benchmarks(folder)
     if jobs.empty:
         return '<p class="soft">This run kept no run times.</p>'
-    rows = []
-    for rule, members in jobs.groupby("rule"):
-        longest = members.loc[members["s"].to_numpy() == members["s"].max()].iloc[0]
-        rows.append((rule, len(members), members["s"].sum(), longest, members["max_rss"].max()))
-    rows.sort(key=lambda row: (-row[2], row[0]))
-    total = jobs["s"].sum()
-    cells = [
-        [rule, count, f"{seconds:.1f}", f"{100 * seconds / total:.1f}", f"{longest['s']:.1f}",
-         longest["job"], "" if pd.isna(peak) else f"{peak:.0f}"]
-        for rule, count, seconds, longest, peak in rows
-    ]  # fmt: skip
+    total, cells = jobs["s"].sum(), []
+    for rule, members in sorted(jobs.groupby("rule"), key=lambda group: -group[1]["s"].sum()):
+        seconds, peak = members["s"].sum(), members["max_rss"].max()
+        longest = members.sort_values("s", ascending=False, kind="stable").iloc[0]
+        shares = f"{seconds:.1f}", f"{100 * seconds / total:.1f}", f"{longest['s']:.1f}"
+        memory = "" if pd.isna(peak) else f"{peak:.0f}"
+        cells.append([rule, len(members), *shares, longest["job"], memory])
     heads = ["rule", "jobs", "sum (s)", "share (%)", "longest (s)", "longest job"]
     return (
         f"<p>All rules: {len(jobs)} jobs, {total:.1f} s of job time (jobs side by side count each)."
@@ -224,7 +198,7 @@ def _gaps(frames: Sequence[pd.DataFrame]) -> str:
 
 
 def _joined(values: pd.Series) -> str:
-    return ", ".join(dict.fromkeys(values))
+    return ", ".join(values.unique())
 
 
 def _provenance(stamp: Mapping[str, Any], config: Mapping[str, Any]) -> str:

@@ -1,7 +1,5 @@
 """Trained models: a table, and training curves drawn inside the page, in its colours."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

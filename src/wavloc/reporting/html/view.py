@@ -1,17 +1,17 @@
 """An interactive 3-D view of tracks: the array, the true path and every method's positions."""
 
-from __future__ import annotations
-
 import base64
 import gzip
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from plotly.offline import get_plotlyjs
 
+from wavloc import frames
+from wavloc.methods import predictions
 from wavloc.reporting.html.markup import text
 from wavloc.reporting.style import COLOURS, method_style
 
@@ -19,50 +19,57 @@ SYMBOLS = ("circle", "diamond", "square", "cross")
 MARGIN_M = 0.3  # drawn beyond the microphones and the path where the room is not known
 
 
-@dataclass(frozen=True)
-class View:
-    """One track: positions in metres, NaN where a method failed.
+def views(
+    results: Path, config: Mapping[str, Any], labels: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    """What view.js draws: the tracks of figures over time, with every method that was run on them.
 
-    time_s (F,), truth (F, 3), mics (M, 3), room: lower and upper corner or None, estimates:
-    label -> (F, 3), shown: labels that are visible at first.
+    labels: of all methods by name, in the order of the configuration. The methods of the figure are
+    visible at first.
     """
+    drawn: dict[tuple, dict[str, Any]] = {}
+    for spec in config["figures"].values():
+        if spec["kind"] == "trajectory":
+            dataset = config["roles"].get(spec["dataset"], spec["dataset"])
+            for track in spec["tracks"]:
+                cell = (dataset, track, spec["setup"], spec["mics"])
+                if cell not in drawn:
+                    drawn[cell] = _view(results, cell, labels, spec["methods"])
+    return list(drawn.values())
 
-    name: str
-    time_s: np.ndarray
-    truth: np.ndarray
-    mics: np.ndarray
-    room: tuple[np.ndarray, np.ndarray] | None
-    estimates: Mapping[str, np.ndarray]
-    shown: Collection[str]
 
-    def box(self) -> tuple[np.ndarray, np.ndarray]:
-        """Lower and upper corner of what is drawn, metres."""
-        if self.room is not None:
-            return self.room
-        points = np.concatenate([self.mics, self.truth])
-        return np.nanmin(points, axis=0) - MARGIN_M, np.nanmax(points, axis=0) + MARGIN_M
-
-    def content(self, styles: Mapping[str, dict[str, str]]) -> dict[str, Any]:
-        """What view.js draws: millimetres are enough, null where a value is missing."""
-        low, high = self.box()
-        methods = [
-            {
-                "label": label,
-                **styles[label],
-                "shown": label in self.shown,
-                "xyz": _columns(position),
-                "located": int(np.isfinite(position).all(axis=1).sum()),
-            }
-            for label, position in self.estimates.items()
-        ]
-        return {
-            "name": self.name,
-            "time": np.round(self.time_s, 3).tolist(),
-            "truth": _columns(self.truth),
-            "mics": _columns(self.mics),
-            "box": _columns(np.stack([low, high])),
-            "methods": methods,
-        }
+def _view(
+    results: Path, cell: tuple, labels: Mapping[str, str], visible: Collection[str]
+) -> dict[str, Any]:
+    """One track. Millimetres are enough; null where a value is missing."""
+    dataset, track, setup, mics = cell
+    shown = frames.load(results / "data" / dataset / track)
+    methods = []
+    for place, (name, label) in enumerate(labels.items()):
+        path = results / "predictions" / dataset / track / f"{setup}-{mics}" / f"{name}.parquet"
+        if path.is_file():
+            position = predictions.load(path).of(shown).position
+            methods.append(
+                {
+                    "label": label,
+                    # As in the figures; methods of the same colour have different symbols.
+                    "colour": str(method_style(place)["color"]),
+                    "symbol": SYMBOLS[place // len(COLOURS) % len(SYMBOLS)],
+                    "shown": name in visible,
+                    "xyz": _columns(position),
+                    "located": int(np.isfinite(position).all(axis=1).sum()),
+                }
+            )
+    points = np.concatenate([shown.mics()[0], shown.source_position])
+    around = np.nanmin(points, axis=0) - MARGIN_M, np.nanmax(points, axis=0) + MARGIN_M
+    return {
+        "name": f"{track}, setup {setup}, {mics} microphones",
+        "time": np.round(shown.table["time_s"].to_numpy(), 3).tolist(),
+        "truth": _columns(shown.source_position),
+        "mics": _columns(shown.mics()[0]),
+        "box": _columns(np.stack(around if shown.room_bounds is None else shown.room_bounds)),
+        "methods": methods,
+    }
 
 
 def _columns(points: np.ndarray) -> list[list[float | None]]:
@@ -71,24 +78,10 @@ def _columns(points: np.ndarray) -> list[list[float | None]]:
     return [[float(v) if np.isfinite(v) else None for v in axis] for axis in rounded]
 
 
-def _styles(labels: Sequence[str]) -> dict[str, dict[str, str]]:
-    """Colours as in the figures; methods of the same colour have different symbols."""
-    return {
-        label: {
-            "colour": str(method_style(place)["color"]),
-            "symbol": SYMBOLS[place // len(COLOURS) % len(SYMBOLS)],
-        }
-        for place, label in enumerate(labels)
-    }
-
-
-def section(views: Sequence[View], labels: Sequence[str]) -> str:
-    """The controls and the data of all views; view.js draws the one that is chosen.
-
-    labels: of all methods, in the order of the configuration; the place decides on the colour.
-    """
-    data = json.dumps([view.content(_styles(labels)) for view in views], separators=(",", ":"))
-    choices = "".join(f"<option>{text(view.name)}</option>" for view in views)
+def section(views: Sequence[Mapping[str, Any]]) -> str:
+    """The controls and the data of all views; view.js draws the one that is chosen."""
+    data = json.dumps(views, separators=(",", ":"))
+    choices = "".join(f"<option>{text(view['name'])}</option>" for view in views)
     chooser = f"<label>Track <select id=view-track>{choices}</select></label>"
     # Compressed: a third of the library's size, unpacked when the view comes into sight.
     library = base64.b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode()

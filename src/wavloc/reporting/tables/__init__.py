@@ -1,7 +1,5 @@
 """Tables: a tidy csv from metrics files, and Markdown and LaTeX that look like the paper's."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -30,10 +28,6 @@ def write(
     """
     caption = caption or spec["caption"]
     grid = layout(frame, spec, methods)
-    texts = {
-        "csv": frame.to_csv(index=False, float_format="%.4f", lineterminator="\n"),
-        "md": to_markdown(grid, spec["title"], caption),
-        "tex": to_latex(grid, frame["table"].iloc[0], caption),
-    }
-    for suffix, text in texts.items():
-        files.write_text(f"{stem}.{suffix}", text)
+    files.write_csv(f"{stem}.csv", frame, 4)
+    files.write_text(f"{stem}.md", to_markdown(grid, spec["title"], caption))
+    files.write_text(f"{stem}.tex", to_latex(grid, frame["table"].iloc[0], caption))

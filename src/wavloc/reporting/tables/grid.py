@@ -1,7 +1,5 @@
 """How a tidy table is laid out on paper: rows, levels of column headings, footnotes."""
 
-from __future__ import annotations
-
 import itertools
 import math
 import re
@@ -14,7 +12,7 @@ import pandas as pd
 
 from wavloc.errors import InputError
 from wavloc.evaluation.metrics import METRICS
-from wavloc.reporting.tables.tidy import NOT_COMPUTED, with_tracks
+from wavloc.reporting.tables.tidy import NOT_COMPUTED, records, with_tracks
 from wavloc.simulation import faults, mixtures
 
 # Layouts with a row per method: levels of columns from outside in, and the levels that are shown
@@ -82,18 +80,17 @@ class _Values:
 
     def __init__(self, frame: pd.DataFrame, methods: Methods):
         self.methods = methods
-        self.rows = {tuple(row[key] for key in KEY): row for row in frame.to_dict("records")}
+        self.rows = {tuple(row[key] for key in KEY): row for row in records(frame)}
         texts: dict[tuple, list[str]] = {}
         for (method, *place), row in self.rows.items():
             if method in methods and not methods[method].get("control") and _number(row):
                 texts.setdefault(tuple(place), []).append(_number(row))
-        choose = {"lower": min, "higher": max}
         # Best printed value among methods that are no controls; equals share it.
-        self.best = {
-            place: choose[METRICS[place[-1]].better](known, key=float)
-            for place, known in texts.items()
-            if METRICS[place[-1]].better
-        }
+        self.best: dict[tuple, str] = {}
+        for key, known in texts.items():
+            if METRICS[key[-1]].better:
+                choose = min if METRICS[key[-1]].better == "lower" else max
+                self.best[key] = choose(known, key=float)
 
     def at(self, place: Place) -> dict[str, Any]:
         return self.rows[tuple(place[key] for key in KEY)]
@@ -101,7 +98,7 @@ class _Values:
     def cell(self, place: Place, paper: bool) -> Cell:
         row = self.at(place)
         if paper:
-            return _paper_cell(row)
+            return Cell(_number(row, "paper_value", row["paper_halfwidth"]))
         best = self.best.get(tuple(place[key] for key in KEY[1:]))
         control = self.methods[place["method"]].get("control")
         return _cell(row)._replace(bold=not control and best is not None and _number(row) == best)
@@ -116,9 +113,8 @@ def split_of(track: str) -> str:
 def layout(frame: pd.DataFrame, spec: Mapping[str, Any], methods: Methods) -> Grid:
     """Arrange a tidy table as its spec says (``layout``: a key of `LEVELS` or `BY_TRACK`)."""
     kind = spec["layout"]
-    if kind not in LEVELS and kind not in BY_TRACK:
-        known = ", ".join([*LEVELS, *BY_TRACK])
-        raise InputError(f"layout '{kind}' is unknown, expected one of {known}")
+    if kind not in (known := [*LEVELS, *BY_TRACK]):
+        raise InputError(f"layout '{kind}' is unknown, expected one of {', '.join(known)}")
     spec = with_tracks(spec, frame["track"])
     values = _Values(frame, methods)
     if kind in BY_TRACK:
@@ -132,18 +128,12 @@ def layout(frame: pd.DataFrame, spec: Mapping[str, Any], methods: Methods) -> Gr
         if any(pd.notna(values.at(line.place | column.place)["paper_value"]) for line in lines):
             shown.append(column._replace(paper=True))
     has_paper = any(column.paper for column in shown)
-    body = [
-        [
-            Row(
-                line.label,
-                line.properties,
-                [values.cell(line.place | column.place, column.paper) for column in shown],
-            )
-            for line in section
-        ]
-        for section in sections
-        if section
-    ]
+
+    def row(line: _Line) -> Row:
+        cells = [values.cell(line.place | column.place, column.paper) for column in shown]
+        return Row(line.label, line.properties, cells)
+
+    body = [list(map(row, section)) for section in sections if section]
     own = {True: ("paper",), False: ("ours",)} if has_paper else {False: ()}
     return Grid(
         first=BY_TRACK.get(kind, "Method"),
@@ -234,8 +224,12 @@ def _references(methods: Methods) -> str:
     return f"References: {references}." if references else ""
 
 
-def _number(row: Mapping[str, Any]) -> str:
-    return "" if pd.isna(row["value"]) else format(row["value"], METRICS[row["metric"]].format)
+def _number(row: Mapping[str, Any], key: str = "value", half: float = math.nan) -> str:
+    """A value of a row, with its half-width where that is known."""
+    if pd.isna(row[key]):
+        return ""
+    form = METRICS[row["metric"]].format
+    return format(row[key], form) + (f" ± {half:{form}}" if pd.notna(half) else "")
 
 
 def _cell(row: Mapping[str, Any]) -> Cell:
@@ -243,28 +237,16 @@ def _cell(row: Mapping[str, Any]) -> Cell:
 
     The note stands in for the footnote letter until `_letter_footnotes`.
     """
-    text, note = _number(row), row["note"] or ""
-    if text and pd.notna(row["ci_low"]) and pd.notna(row["ci_high"]):
-        text += f" ± {(row['ci_high'] - row['ci_low']) / 2:{METRICS[row['metric']].format}}"
+    text, note = _number(row, half=(row["ci_high"] - row["ci_low"]) / 2), row["note"] or ""
     if not text and not note.startswith(NOT_COMPUTED):
         text = "N/A"
     return Cell(text, mark=note)
 
 
-def _paper_cell(row: Mapping[str, Any]) -> Cell:
-    if pd.isna(row["paper_value"]):
-        return Cell("")
-    form, half = METRICS[row["metric"]].format, row["paper_halfwidth"]
-    text = format(row["paper_value"], form)
-    return Cell(text if pd.isna(half) else f"{text} ± {half:{form}}")
-
-
 def _properties(method: Mapping[str, Any]) -> list[str]:
     """Texts of `PROPERTIES`."""
-    count = method.get("parameters")
-    size = "–"
-    if count:
-        size = f"{count / 1e6:.1f} M" if count >= 950_000 else f"{count / 1e3:.0f} k"
+    count = method.get("parameters") or 0
+    size = f"{count / 1e6:.1f} M" if count >= 950_000 else f"{count / 1e3:.0f} k" if count else "–"
     words = {True: "yes", False: "no", None: "–"}  # None: not measured
     flags = [words[method[name]] for name in ("variable_mics", "permutation_invariant")]
     return [method["input_types"], *flags, size]
@@ -278,8 +260,7 @@ def _letter_footnotes(sections: list[list[Row]]) -> list[tuple[str, str]]:
     known: dict[str, str] = {}
     for row in itertools.chain(*sections):
         for number, cell in enumerate(row.cells):
-            if cell.mark:
-                if cell.mark not in known:
-                    known[cell.mark] = next(letters)
-                row.cells[number] = cell._replace(mark=known[cell.mark])
+            if cell.mark and cell.mark not in known:
+                known[cell.mark] = next(letters)
+            row.cells[number] = cell._replace(mark=known.get(cell.mark, ""))
     return [(letter, note) for note, letter in known.items()]

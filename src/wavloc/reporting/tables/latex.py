@@ -1,8 +1,7 @@
 """Tables in LaTeX (package booktabs)."""
 
-from __future__ import annotations
-
 import itertools
+from operator import itemgetter
 
 from wavloc.reporting.tables.grid import Cell, Grid
 
@@ -64,8 +63,7 @@ def _latex_head(grid: Grid, lead: int) -> list[str]:
         last = level == levels - 1
         cells = [grid.first, *map(escape, grid.properties)] if last else [""] * lead
         rules, start = [], lead + 1
-        groups = itertools.groupby(grid.columns, key=lambda head, depth=level: head[: depth + 1])
-        for head, members in groups:
+        for head, members in itertools.groupby(grid.columns, itemgetter(slice(level + 1))):
             span = len(list(members))
             text = escape(head[-1])
             cells.append(text if last else rf"\multicolumn{{{span}}}{{c}}{{{text}}}")

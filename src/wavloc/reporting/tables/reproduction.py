@@ -3,8 +3,6 @@
 Judged only where the data are the paper's own; a stand-in says so instead.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -67,6 +65,5 @@ def to_markdown(frame: pd.DataFrame, caption: str = "") -> str:
 
 def write(stem: str | Path, frame: pd.DataFrame, caption: str = "") -> None:
     """Write ``<stem>.csv`` and ``<stem>.md``, each atomically."""
-    text = frame.to_csv(index=False, float_format="%.4f", lineterminator="\n")
-    files.write_text(f"{stem}.csv", text)
+    files.write_csv(f"{stem}.csv", frame, 4)
     files.write_text(f"{stem}.md", to_markdown(frame, caption))

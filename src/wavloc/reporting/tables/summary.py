@@ -1,7 +1,5 @@
 """One number per method and table, for tools that follow how results change (`dvc metrics`)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

@@ -1,21 +1,27 @@
 """Tidy tables: one row per cell, method and metric, put together from metrics files."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 
+from wavloc.checks import one_of
 from wavloc.errors import InputError
 from wavloc.evaluation.metrics import METRICS
 
 CELL = ["track", "setup", "method", "mics", "metric"]
-NUMBERS = ["value", "ci_low", "ci_high", "failure_rate", "paper_value", "paper_halfwidth"]
+PAPER = ["paper_value", "paper_halfwidth"]
+NUMBERS = ["value", "ci_low", "ci_high", "failure_rate", *PAPER]
+METRICS_COLUMNS = ["unit", *NUMBERS[:3], "note"]  # that a metrics file must have
 NOT_COMPUTED = "not computed"  # start of the note of a cell that no metrics file holds
 COLUMNS = ["table", "dataset", *CELL, "unit", *NUMBERS[:3], "n_frames", *NUMBERS[3:], "note"]
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows of a table as dictionaries."""
+    return cast(list[dict[str, Any]], frame.to_dict("records"))
 
 
 def read(path: str | Path, columns: Sequence[str] = ()) -> pd.DataFrame:
@@ -62,13 +68,12 @@ def assemble(
     values, joined to exactly the cells it names.
     """
     for metric in spec["metrics"]:
-        if metric not in METRICS:
-            raise InputError(f"{name}.metrics: '{metric}', expected one of {', '.join(METRICS)}")
-    known = _known(spec["dataset"], metrics)
+        one_of(metric, METRICS, f"{name}.metrics:")
+    known = _by_cell(metrics, "dataset", spec["dataset"], METRICS_COLUMNS)
     spec = with_tracks(spec, [key[0] for key in known])
     if not spec["tracks"]:
         raise InputError(f"{name}: no metrics file has a row of data set {spec['dataset']}")
-    published = _published(name, paper) if paper else {}
+    printed = _by_cell([paper] if paper else [], "table", name, PAPER)
     computed = {key[:-1] for key in known}
     table = []
     cells = itertools.product(
@@ -86,7 +91,9 @@ def assemble(
             raise InputError(f"cell {key}: unit '{row['unit']}', expected '{unit}'")
         elif pd.isna(row["value"]) and not row["note"]:
             row["note"] = "no frame could be located"
-        row |= dict(zip(CELL, key, strict=True)) | published.get(key, {})
+        row |= dict(zip(CELL, key, strict=True))
+        if key in printed:
+            row |= {column: printed[key][column] for column in PAPER}
         table.append(row | {"table": name, "dataset": spec["dataset"], "unit": unit})
     frame = pd.DataFrame(table, columns=COLUMNS)
     # Rounded here, not in the file only, so that -0.0 and the last bits never reach a table.
@@ -94,26 +101,16 @@ def assemble(
     return frame.astype({"mics": "Int64", "n_frames": "Int64"})
 
 
-def _known(dataset: str, metrics: Sequence[Path]) -> dict[tuple, dict[str, Any]]:
-    """Rows of a dataset in metrics files by cell, method and metric."""
+def _by_cell(
+    paths: Iterable[Path], column: str, value: str, columns: Sequence[str]
+) -> dict[tuple, dict[str, Any]]:
+    """Rows that have a value in a column, by cell, method and metric; each may be there once."""
     known: dict[tuple, dict[str, Any]] = {}
-    for path in metrics:
-        rows = read(path, ["dataset", *CELL, "unit", "value", "ci_low", "ci_high", "note"])
-        for row in rows[rows["dataset"] == dataset].to_dict("records"):
-            key = tuple(row[column] for column in CELL)
+    for path in paths:
+        rows = read(path, [column, *CELL, *columns])
+        for row in records(rows[rows[column] == value]):
+            key = tuple(row[name] for name in CELL)
             if key in known:
-                raise InputError(f"{path}: cell {key} of {dataset} is there twice")
+                raise InputError(f"{path}: cell {key} of {value} is there twice")
             known[key] = row
     return known
-
-
-def _published(name: str, path: Path) -> dict[tuple, dict[str, float]]:
-    """Published values of one table by cell, as printed in the paper."""
-    rows = read(path, ["table", *CELL, "paper_value", "paper_halfwidth"])
-    values: dict[tuple, dict[str, float]] = {}
-    for row in rows[rows["table"] == name].to_dict("records"):
-        key = tuple(row[column] for column in CELL)
-        if key in values:
-            raise InputError(f"{path}: cell {key} of {name} is there twice")
-        values[key] = {column: row[column] for column in ("paper_value", "paper_halfwidth")}
-    return values

@@ -1,39 +1,70 @@
-"""The shared base of methods that turn one table of delays into positions."""
+"""What methods share that turn one table of delays into positions."""
 
-from __future__ import annotations
-
+import dataclasses
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
-from wavloc.features import delays
+from wavloc.features import delays as measured
 from wavloc.frames import Frames
 from wavloc.methods.base import Method
+from wavloc.methods.classical.solvers.problem import Problem, build, from_frames
 from wavloc.methods.predictions import Predictions
 from wavloc.setups import Setup
 
+Solution = tuple[np.ndarray, np.ndarray, np.ndarray]  # position, status, covariance
+Solver = Callable[..., Solution]  # of a problem, options and a seed
+
+
+@dataclasses.dataclass(frozen=True)
+class DelayOptions:
+    """Options of all these methods."""
+
+    peaks: int = 1  # candidates per pair
+    exponent: float = 0.8  # of the whitening; 1 = PHAT
+    low_hz: float = 200.0
+    high_hz: float = 7500.0
+    oversample: int = 4
+    min_distance: float = 5.0  # samples between candidates
+    inlier_m: float = 0.10  # for status and covariance
+    block: int = 16  # frames solved together; fits the cache
+
+
+def solve_delays(
+    locate: Solver,
+    default: Any,
+    delays: np.ndarray,
+    mics: np.ndarray,
+    sample_rate: int,
+    speed: float,
+    options: Any = None,
+    seed: int = 0,
+    bounds: tuple[np.ndarray, np.ndarray] | None = None,
+) -> Solution:
+    """Position (n, 3) metres, status (n,) and covariance (n, 3, 3) by a method's ``locate`` and
+    its default options; the rest as in `problem.build`.
+    """
+    problem = build(delays, mics, sample_rate, speed, bounds)
+    return solve_problem(locate, problem, options or default, seed)
+
+
+def solve_problem(locate: Solver, problem: Problem, options: Any, seed: int) -> Solution:
+    """As ``locate``, with ``options.block`` frames at a time."""
+    starts = range(0, len(problem), options.block)
+    parts = [locate(problem[start : start + options.block], options, seed) for start in starts]
+    position, status, covariance = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return position, status, covariance
+
 
 class DelayMethod(Method):
-    """GCC-PHAT peaks of every pair, then ``solver``.
+    """GCC-PHAT peaks of every pair, then ``locate``."""
 
-    solver(delays, mics, sample_rate, speed, options, seed, bounds) -> position (n, 3), status
-    (n,), covariance (n, 3, 3). It works as well on delays that were measured elsewhere.
-    """
-
-    input_types = "GCC-PHAT"
-    solver: ClassVar[Callable[..., tuple[np.ndarray, np.ndarray, np.ndarray]]]
+    locate: ClassVar[Solver]
 
     def estimate(self, frames: Frames, setup: Setup) -> Predictions:
-        def solve(block: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-            return self.solver(
-                delays.peaks(frames, block, self.options),
-                delays.mic_positions(frames, block),
-                frames.sample_rate,
-                frames.speed_of_sound,
-                self.options,
-                self.seed,
-                frames.room_bounds,
-            )
+        def solve(block: slice) -> Solution:
+            delays = measured.peaks(frames, block, self.options)
+            return self.locate(from_frames(frames, block, delays), self.options, self.seed)
 
         return self.in_blocks(frames, self.options.block, solve)

@@ -6,8 +6,6 @@ hardly be anything else, is worth less than that of a wide one, and a strong pea
 one.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from wavloc.methods.classical.solvers.problem import Problem
@@ -64,8 +62,7 @@ def refine_by_probability(
 
 def _odds(problem: Problem) -> np.ndarray:
     """Prior odds of a right delay times its peak density over that of a random one, without the
-    factor 1 / sigma: (n, P) metres.
+    factor 1 / sigma: (n or 1, P) metres.
     """
     possible = 2 * problem.spans  # where a random delay is uniform
-    odds = INLIER_PRIOR / (1 - INLIER_PRIOR) / np.sqrt(2 * np.pi) * possible
-    return np.broadcast_to(odds, (len(problem), odds.shape[1]))
+    return INLIER_PRIOR / (1 - INLIER_PRIOR) / np.sqrt(2 * np.pi) * possible

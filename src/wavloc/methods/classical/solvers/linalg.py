@@ -1,14 +1,11 @@
 """Batched linear systems: no loop and no exception over thousands of them."""
 
-from __future__ import annotations
-
 import numpy as np
 
 
 def solve3(matrix: np.ndarray, right: np.ndarray, damping: float = 0.0) -> np.ndarray:
-    """Solve symmetric systems (..., 3, 3) x = (..., 3) by cofactors; singular ones give 0.
-
-    ``damping`` times the trace is added to the diagonal.
+    """Solve symmetric systems (..., 3, 3) x = (..., 3) by cofactors, with ``damping`` times the
+    trace added to the diagonal; singular ones give 0.
     """
     a, b, c = matrix[..., 0, 0], matrix[..., 1, 1], matrix[..., 2, 2]
     extra = damping * (a + b + c)

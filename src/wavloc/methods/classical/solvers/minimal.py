@@ -1,41 +1,19 @@
 """Position from four microphones, joined by three delays: closed form with two roots."""
 
-from __future__ import annotations
-
 import itertools
 
 import numpy as np
 
 from wavloc.methods.classical.solvers.linalg import solve3
 
-
-def _spanning_trees() -> np.ndarray:
-    """The 16 labelled spanning trees of four vertices: edges (16, 3, 2), i < j."""
-    edges = list(itertools.combinations(range(4), 2))
-    trees = []
-    for tree in itertools.combinations(edges, 3):
-        parent = list(range(4))
-        for a, b in tree:
-            parent = [parent[a] if p == parent[b] else p for p in parent]
-        if len(set(parent)) == 1:
-            trees.append(tree)
-    return np.array(trees)
-
-
-TREES = _spanning_trees()
-
-
-def _to_star() -> np.ndarray:
-    """Matrices (16, 3, 3) from the differences d_i - d_j of each tree to d_k - d_0, k = 1..3."""
-    incidence = np.zeros((len(TREES), 3, 4))
-    tree, edge = np.indices(TREES.shape[:2])
-    incidence[tree, edge, TREES[..., 0]] = 1
-    incidence[tree, edge, TREES[..., 1]] = -1
-    # With d_0 = 0 the differences determine d_1..d_3: invert the reduced incidence matrix.
-    return np.rint(np.linalg.inv(incidence[:, :, 1:]))
-
-
-TO_STAR = _to_star()
+# Three of the six edges (pairs i < j) of four vertices join them all if the differences d_i - d_j
+# determine d_1 .. d_3 with d_0 = 0, that is if their reduced incidence matrix is regular.
+_EDGES = np.array(list(itertools.combinations(range(4), 2)))
+_CHOICES = np.array(list(itertools.combinations(range(6), 3)))
+_REDUCED = (np.eye(4)[_EDGES[:, 0]] - np.eye(4)[_EDGES[:, 1]])[_CHOICES][:, :, 1:]
+_JOINED = np.abs(np.linalg.det(_REDUCED)) > 0.5
+TREES = _EDGES[_CHOICES[_JOINED]]  # the 16 spanning trees: edges (16, 3, 2)
+TO_STAR = np.rint(np.linalg.inv(_REDUCED[_JOINED]))  # differences of a tree to d_k - d_0
 
 
 def solve(mics: np.ndarray, tree: np.ndarray, ranges: np.ndarray) -> np.ndarray:

@@ -1,7 +1,5 @@
 """From starting points to one position: modes of the fit, their choice, its status."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from wavloc.methods.classical.solvers import likelihood
@@ -24,10 +22,9 @@ def best_mode(
     inlier_m: float,
     finalists: int,
     rank_priors: tuple[float, ...],
-) -> np.ndarray:
-    """Probable position (n, 3) from starts (n, K, 3), each refined on its inliers.
-
-    The ``finalists`` of lowest cost are compared by likelihood.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Position (n, 3), status and covariance from starts (n, K, 3), each refined on its inliers;
+    the ``finalists`` of lowest cost are compared by likelihood.
     """
     points = problem.clip(refine(problem, points, [truncated(inlier_m)]))
     points = keep_lowest(points, cost(problem, points, inlier_m), finalists)
@@ -36,7 +33,8 @@ def best_mode(
         sigma = likelihood.residual_std(problem, points, inlier_m)
         points = problem.clip(likelihood.refine_by_probability(problem, points, sigma, 3))
     score = likelihood.log_likelihood_ratio(problem, points, sigma, rank_priors)
-    return mean_of_modes(points, score)
+    position = mean_of_modes(points, score)
+    return position, *status_and_covariance(problem, position, inlier_m)
 
 
 def mean_of_modes(points: np.ndarray, score: np.ndarray) -> np.ndarray:

@@ -11,19 +11,21 @@ from wavloc.frames import Frames
 from wavloc.geometry import pairs
 
 FAR = 1e6  # metres; stands for a missing delay, whose residual no position can make small
+MARGIN_M, FLOOR_M = 0.5, 1.0  # search box around the microphones, and below the lowest one
 
 
 @dataclasses.dataclass
 class Problem:
     """n frames: mics (n or 1, M, 3) metres, unknown ones at the origin and unused; ranges
     (n, P, H) = measured |s - r_i| - |s - r_j| in metres, H candidates per pair, `FAR` = missing;
-    low, high (n or 1, 3): corners of the search box.
+    low, high (n or 1, 3): corners of the search box; known (n or 1, M) bool.
     """
 
     mics: np.ndarray
     ranges: np.ndarray
     low: np.ndarray
     high: np.ndarray
+    known: np.ndarray
 
     def __post_init__(self) -> None:
         self.first, self.second = pairs(self.mics.shape[1]).T
@@ -32,10 +34,13 @@ class Problem:
         return len(self.ranges)
 
     def __getitem__(self, block: slice | np.ndarray) -> Problem:
-        def cut(array: np.ndarray) -> np.ndarray:
-            return array if len(array) == 1 else array[block]
+        shared = (self.mics, self.low, self.high, self.known)
+        mics, *rest = (array if len(array) == 1 else array[block] for array in shared)
+        return Problem(mics, self.ranges[block], *rest)
 
-        return Problem(cut(self.mics), self.ranges[block], cut(self.low), cut(self.high))
+    def strongest(self) -> Problem:
+        """The problem with the first candidate of each pair alone."""
+        return dataclasses.replace(self, ranges=self.ranges[..., :1])
 
     @property
     def present(self) -> np.ndarray:
@@ -48,6 +53,13 @@ class Problem:
         gap = self.mics[:, self.first] - self.mics[:, self.second]
         return np.sqrt(np.square(gap).sum(axis=-1))
 
+    @property
+    def centroid(self) -> np.ndarray:
+        """Mean of the known microphones: (n, 1, 3), NaN where there is none."""
+        with np.errstate(invalid="ignore"):
+            mean = self.mics.sum(axis=1) / self.known.sum(axis=1, keepdims=True)
+        return np.broadcast_to(mean, (len(self), 3))[:, None]
+
     def clip(self, points: np.ndarray) -> np.ndarray:
         """Positions (n, K, 3), moved into the search box where they are outside."""
         return np.clip(points, self.low[:, None], self.high[:, None])
@@ -59,16 +71,22 @@ class Problem:
 
     def residuals(self, points: np.ndarray) -> np.ndarray:
         """Signed residual to the nearest candidate of each pair: (n, K, P) metres."""
-        return nearest(self.differences(points), self.ranges)
+        return self._nearest(self.differences(points))
 
+    def _nearest(self, predicted: np.ndarray) -> np.ndarray:
+        best = predicted - self.ranges[:, None, :, 0]
+        for rank in range(1, self.ranges.shape[2]):  # H <= 4: faster than a new axis
+            residual = predicted - self.ranges[:, None, :, rank]
+            best = np.where(np.abs(residual) < np.abs(best), residual, best)
+        return best
 
-def nearest(predicted: np.ndarray, ranges: np.ndarray) -> np.ndarray:
-    """Residual of predictions (n, K, P) to the nearest of the candidates (n, P, H)."""
-    best = predicted - ranges[:, None, :, 0]
-    for rank in range(1, ranges.shape[2]):  # H <= 4 passes are faster than one over a new axis
-        residual = predicted - ranges[:, None, :, rank]
-        best = np.where(np.abs(residual) < np.abs(best), residual, best)
-    return best
+    def linearised(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """`residuals` and their derivatives u_i - u_j, u_m = (s - r_m) / d_m: (n, K, P, 3)."""
+        offset = points[:, :, None, :] - self.mics[:, None]
+        distance = np.sqrt(np.square(offset).sum(axis=-1))
+        unit = offset / np.maximum(distance, 1e-6)[..., None]
+        residual = self._nearest(distance[..., self.first] - distance[..., self.second])
+        return residual, unit[:, :, self.first] - unit[:, :, self.second]
 
 
 def build(
@@ -76,14 +94,12 @@ def build(
     mics: np.ndarray,
     sample_rate: int,
     speed: float,
-    margin_m: float = 0.5,
-    floor_m: float = 1.0,
     bounds: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> Problem:
     """Problem from delays (n, P[, H]) in samples, NaN = missing, and mics ([n,] M, 3).
 
     Pairs with an unknown (NaN) microphone are dropped. The search box is ``bounds``, two corners,
-    if given, else that of the microphones, ``margin_m`` wider and ``floor_m`` deeper.
+    if given, else that of the microphones and some space around.
     """
     delays = delays[..., None] if delays.ndim == 2 else delays
     mics = mics[None] if mics.ndim == 2 else mics
@@ -92,23 +108,21 @@ def build(
     both = known[:, first] & known[:, second]
     ranges = np.where(np.isfinite(delays) & both[..., None], delays * (speed / sample_rate), FAR)
     if bounds is None:
-        below = [margin_m, margin_m, floor_m]
+        below = [MARGIN_M, MARGIN_M, FLOOR_M]
         with np.errstate(all="ignore"):
             low = np.where(known[..., None], mics, np.inf).min(axis=1) - below
-            high = np.where(known[..., None], mics, -np.inf).max(axis=1) + margin_m
+            high = np.where(known[..., None], mics, -np.inf).max(axis=1) + MARGIN_M
         nothing = ~known.any(axis=1)  # no known microphone: any box will do
         low[nothing], high[nothing] = -1.0, 1.0
     else:
         low, high = (np.broadcast_to(corner, (1, 3)) for corner in bounds)
-    return Problem(np.where(known[..., None], mics, 0.0), ranges, low, high)
+    return Problem(np.where(known[..., None], mics, 0.0), ranges, low, high, known)
 
 
-def from_frames(
-    frames: Frames, block: slice, delays: np.ndarray, margin_m: float, floor_m: float
-) -> Problem:
+def from_frames(frames: Frames, block: slice, delays: np.ndarray) -> Problem:
     """Problem of some frames with delays (B, P, H) in samples; the box is the room if known."""
     mics, rate, speed = mic_positions(frames, block), frames.sample_rate, frames.speed_of_sound
-    return build(delays, mics, rate, speed, margin_m, floor_m, frames.room_bounds)
+    return build(delays, mics, rate, speed, frames.room_bounds)
 
 
 def cost(problem: Problem, points: np.ndarray, inlier_m: float) -> np.ndarray:

@@ -4,8 +4,6 @@ This is the sampling of the wav2pos paper's public multilateration routine. `min
 keeps the signs of the delays, but these must join four microphones.
 """
 
-from __future__ import annotations
-
 import functools
 
 import numpy as np
@@ -121,7 +119,7 @@ def hypotheses(problem: Problem, count: int, seed: int) -> np.ndarray:
     order = np.where(present, _keys(n_pairs * candidates, count, seed), 2.0)
     drawn = np.argpartition(order, 2, axis=-1)[..., :3]  # (n, K, 3)
     ranges = np.take_along_axis(problem.ranges.reshape(frames, 1, -1), drawn, -1)
-    missing = (ranges >= FAR / 2).any(axis=-1)
+    missing = np.any(ranges >= FAR / 2, axis=-1)
     ends = pairs(problem.mics.shape[1])[drawn // candidates]
     centre = problem.mics.mean(axis=1, keepdims=True)
     mics = (problem.mics - centre) @ _rotation()
@@ -130,5 +128,5 @@ def hypotheses(problem: Problem, count: int, seed: int) -> np.ndarray:
     quadrics = coefficients(near, far, np.where(missing[..., None], 1.0, ranges))
     points = roots(quadrics.reshape(-1, 3, 10)).real.reshape(frames, -1, 3)
     points = (points @ _rotation().T + centre).reshape(frames, count, 8, 3)
-    usable = (np.abs(points) < 1e3).all(axis=-1) & ~missing[..., None]
+    usable = np.all(np.abs(points) < 1e3, axis=-1) & ~missing[..., None]
     return np.where(usable[..., None], points, FAR).reshape(frames, 8 * count, 3)

@@ -1,7 +1,5 @@
 """Hypotheses from random draws of four microphones; all frames share the draws."""
 
-from __future__ import annotations
-
 import functools
 
 import numpy as np
@@ -42,7 +40,7 @@ def hypotheses(
     drawn, tree, pair, rank = draws(n_mics, candidates, count, seed, rank_priors)
     ranges = problem.ranges[:, pair, rank]  # (n, K, 3)
     mics = np.broadcast_to(problem.mics[:, drawn], (len(problem), count, 4, 3))
-    missing = (ranges >= FAR / 2).any(axis=-1)
+    missing = np.any(ranges >= FAR / 2, axis=-1)
     ranges = np.where(missing[..., None], 0.0, ranges)
     points = minimal.solve(mics, np.broadcast_to(tree, ranges.shape[:2]), ranges)
     points = points.reshape(len(problem), 2 * count, 3)

@@ -1,14 +1,13 @@
 """Batched robust Gauss-Newton (Levenberg-Marquardt damped) on range differences."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np
 
 from wavloc.methods.classical.solvers.linalg import solve3
-from wavloc.methods.classical.solvers.problem import FAR, Problem, nearest
+from wavloc.methods.classical.solvers.problem import FAR, Problem
 
+MAX_STEP_M = 1.0
 Weight = Callable[[np.ndarray], np.ndarray]  # residuals in metres -> weights from 0 to 1
 
 
@@ -37,27 +36,17 @@ def cauchy(scale_m: float) -> Weight:
     return lambda residual: ordinary(residual) / (1 + np.square(residual / scale_m))
 
 
-def refine(
-    problem: Problem, points: np.ndarray, weights: list[Weight], max_step_m: float = 1.0
-) -> np.ndarray:
-    """One damped step per entry of ``weights`` from positions (n, K, 3); returns the same shape.
-
-    Each step solves (J' W J + lam I) delta = -J' W r with J = u_i - u_j, u_m = (s - r_m) / d_m.
-    """
+def refine(problem: Problem, points: np.ndarray, weights: list[Weight]) -> np.ndarray:
+    """Positions (n, K, 3) after a step per entry of ``weights``: (J' W J + lam I) d = -J' W r."""
     points = points.copy()
     for weight in weights:
-        offset = points[:, :, None, :] - problem.mics[:, None]
-        distance = np.sqrt(np.square(offset).sum(axis=-1))
-        unit = offset / np.maximum(distance, 1e-6)[..., None]
-        predicted = distance[..., problem.first] - distance[..., problem.second]
-        jacobian = unit[:, :, problem.first] - unit[:, :, problem.second]  # (n, K, P, 3)
-        residual = nearest(predicted, problem.ranges)
+        residual, jacobian = problem.linearised(points)
         weighted = jacobian * weight(residual)[..., None]
         normal = np.matmul(weighted.swapaxes(-1, -2), jacobian)
         gradient = np.matmul(weighted.swapaxes(-1, -2), residual[..., None])[..., 0]
         step = solve3(normal, gradient, damping=1e-6)
         length = np.sqrt(np.square(step).sum(axis=-1, keepdims=True))
-        points -= step * np.minimum(1, max_step_m / np.maximum(length, 1e-12))
+        points -= step * np.minimum(1, MAX_STEP_M / np.maximum(length, 1e-12))
     return points
 
 
@@ -67,12 +56,9 @@ def covariance(problem: Problem, position: np.ndarray, inlier_m: float) -> np.nd
     W selects the inliers and sigma is the standard deviation of their residuals; errors of all
     pairs are taken as independent. NaN where the inliers fix no position.
     """
-    offset = position[:, None, :] - problem.mics
-    distance = np.sqrt(np.square(offset).sum(axis=-1))
-    unit = offset / np.maximum(distance, 1e-6)[..., None]
-    residual = problem.residuals(position[:, None])[:, 0]
+    residual, jacobian = (part[:, 0] for part in problem.linearised(position[:, None]))
     weight = np.abs(residual) < inlier_m
-    jacobian = (unit[:, problem.first] - unit[:, problem.second]) * weight[..., None]
+    jacobian = jacobian * weight[..., None]
     freedom = np.maximum(weight.sum(axis=1) - 3, 1)
     variance = (np.square(residual) * weight).sum(axis=1) / freedom
     normal = np.matmul(jacobian.swapaxes(-1, -2), jacobian)

@@ -1,7 +1,5 @@
 """TDOA map: a grid of positions, scored by a kernel around each measured delay."""
 
-from __future__ import annotations
-
 import functools
 
 import numpy as np
@@ -86,7 +84,8 @@ def _shared_table(
     low, high = np.frombuffer(box).reshape(2, 3)
     points = grid(low, high, spacing)
     array = np.frombuffer(mics).reshape(1, *shape)
-    problem = Problem(array, np.zeros((1, 1, 1)), low[None], high[None])
+    known = np.ones(array.shape[:2], bool)
+    problem = Problem(array, np.zeros((1, 1, 1)), low[None], high[None], known)
     index = _bins(problem.differences(points[None])[0], bins, step)  # (G, P)
     n_pairs = index.shape[1]
     columns = (index + np.arange(n_pairs) * bins).ravel()

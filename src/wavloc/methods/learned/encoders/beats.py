@@ -1,10 +1,8 @@
 """BEATs (Chen et al. 2023): a transformer on patches of a mel spectrogram, as a frozen encoder.
 
-Submodules are named as in the published state dict, so that a checkpoint fits as it is and what
-does not fit is named as its owner knows it. Sizes are read off the weights.
+Submodules are named as in the published state dict, so that a checkpoint fits as it is and errors
+name its own weights. Sizes are read off the weights.
 """
-
-from __future__ import annotations
 
 import math
 from collections.abc import Mapping
@@ -19,9 +17,9 @@ from wavloc.errors import InputError
 from wavloc.methods.learned.encoders.spectrogram import kaldi_log_mel
 from wavloc.weights import load_into, read_whole
 
-MEAN, SPREAD = 15.41663, 2 * 6.55582  # of the log mel spectrum, as published
-LEVEL = 0.05 * 2**15  # deviation that signals are brought to: -26 dB of full scale, 16 bit
-# What the network below takes for granted; a checkpoint that says otherwise is refused.
+MEAN, STD = 15.41663, 2 * 6.55582  # of the log mel spectrum, as published
+LEVEL = 0.05 * 2**15  # deviation that signals are scaled to: -26 dB of full scale, 16 bit
+# What the network below assumes; a checkpoint with other values is refused.
 FIXED = {
     "layer_norm_first": False,
     "deep_norm": True,
@@ -47,11 +45,11 @@ class PositionConv(nn.Module):
         """tokens (B, T, width) -> the same."""
         taps = self.weight_v.shape[-1]
         weight = self.weight_g * self.weight_v / self.weight_v.norm(dim=(0, 1), keepdim=True)
-        found = functional.conv1d(
+        hidden = functional.conv1d(
             tokens.transpose(1, 2), weight, self.bias, padding=taps // 2, groups=self.groups
         )
         even = 1 - taps % 2  # an even number of taps gives one output too many
-        return functional.gelu(found[..., : found.shape[-1] - even]).transpose(1, 2)
+        return functional.gelu(hidden[..., : hidden.shape[-1] - even]).transpose(1, 2)
 
 
 class GatedAttention(nn.Module):
@@ -60,8 +58,8 @@ class GatedAttention(nn.Module):
     def __init__(self, width: int, heads: int):
         super().__init__()
         self.heads = heads
-        for name in ("k_proj", "v_proj", "q_proj", "out_proj"):
-            self.add_module(name, nn.Linear(width, width))
+        self.k_proj, self.v_proj = nn.Linear(width, width), nn.Linear(width, width)
+        self.q_proj, self.out_proj = nn.Linear(width, width), nn.Linear(width, width)
         self.grep_linear = nn.Linear(width // heads, 8)
         self.grep_a = nn.Parameter(torch.ones(1, heads, 1, 1))
 
@@ -100,6 +98,8 @@ class Layer(nn.Module):
 
 class Transformer(nn.Module):
     """The part of the published state dict named ``encoder``."""
+
+    layers: Any  # a list loses the type of its modules
 
     def __init__(
         self, width: int, hidden: int, heads: int, layers: int, buckets: int, taps: int, groups: int
@@ -145,7 +145,7 @@ class BEATs(nn.Module):
         least = 400 + 160 * (self.patch - 1)  # samples of ``patch`` frames of the spectrogram
         if signal.shape[-1] < least:
             signal = signal.repeat(1, -(-least // signal.shape[-1]))[:, :least]
-        spectrum = (kaldi_log_mel(signal * LEVEL, self.bands) - MEAN) / SPREAD  # (B, T, bands)
+        spectrum = (kaldi_log_mel(signal * LEVEL, self.bands) - MEAN) / STD  # (B, T, bands)
         tokens = self.patch_embedding(spectrum[:, None]).flatten(2).transpose(1, 2)
         tokens = self.post_extract_proj(self.layer_norm(tokens))
         tokens = self.encoder.layer_norm(tokens + self.encoder.pos_conv[0](tokens))
@@ -191,14 +191,14 @@ def load(path: str | Path) -> tuple[BEATs, dict[str, int]]:
 
     Read safely: tensors and plain values only. Anything that does not fit is an `InputError`.
     """
-    whole: Any = read_whole(path)
-    if not isinstance(whole, Mapping) or not isinstance(whole.get("model"), Mapping):
+    checkpoint: Any = read_whole(path)
+    if not isinstance(checkpoint, Mapping) or not isinstance(checkpoint.get("model"), Mapping):
         raise InputError(f"{path}: no BEATs checkpoint (expected the keys 'cfg' and 'model')")
-    cfg = whole.get("cfg") or {}
+    cfg = checkpoint.get("cfg") or {}
     for key, expected in FIXED.items():
         if cfg.get(key, expected) != expected:
             raise InputError(f"{path}: cfg '{key}' is {cfg[key]!r}, expected {expected!r}")
-    state = {k: v for k, v in whole["model"].items() if not k.startswith("predictor.")}
+    state = {k: v for k, v in checkpoint["model"].items() if not k.startswith("predictor.")}
     if not all(isinstance(value, Tensor) for value in state.values()):
         raise InputError(f"{path}: 'model' holds something other than tensors")
     first = state.get(f"encoder.layers.0.{SHARED}")

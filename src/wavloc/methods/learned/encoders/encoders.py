@@ -1,53 +1,38 @@
-"""Frozen pre-trained encoders: one signal of a microphone in, one vector out.
+"""Frozen pre-trained encoders: from the signal of a microphone to one vector.
 
-``beats`` is the paper's and needs its published checkpoint; the weights of ``aisfx`` and
-``resemblyzer`` lie in pip packages, which are fetched as data and never imported; ``logmel`` and
-``random`` have none. All take standardised signals at 16 kHz and bring them to the level they want.
+``beats`` is the paper's and needs its published checkpoint. The weights of ``aisfx`` and
+``resemblyzer`` come from pip packages, which are downloaded as data and never imported; ``logmel``
+and ``random`` have none. All take standardised signals at 16 kHz and scale them as they need.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
+from numpy._core import multiarray
 from torch import Tensor, nn
 from torch.nn import functional
 
 from wavloc import files, seeds, weights
-from wavloc.datasets.sound import packages
+from wavloc.datasets.fetch import wheels
 from wavloc.errors import InputError
 from wavloc.methods.learned.base import Batch, Component, LearnedMethod
 from wavloc.methods.learned.encoders import beats, spectrogram
 
-KINDS = ("auto", "beats", "aisfx", "resemblyzer", "logmel", "random")
-NAMES = {  # in tables
-    "beats": "BEATs",
-    "aisfx": "aiSFX",
-    "resemblyzer": "Resemblyzer",
-    "logmel": "log mel",
-    "random": "random CNN",
-}
 SIGNALS = 256  # treated at once
 
 
-class Weights(NamedTuple):
-    """Where the weights of an embedded encoder come from."""
-
-    pin: str
-    member: str  # file inside the wheel
-    sha256: str
-
-
-PACKAGES = {
-    "aisfx": Weights(
+PACKAGES = {  # where weights come from: package, file inside its wheel, and the file's checksum
+    "aisfx": (
         "aisfx==0.1.2",
         "aisfx/models/checkpoint.pth",
         "499ea75909c932a2f94c35fa722fa4fabc5bcb7e84917209cc5f7402627b7eb5",
     ),
-    "resemblyzer": Weights(
+    "resemblyzer": (
         "Resemblyzer==0.1.4",
         "resemblyzer/pretrained.pt",
         "39373b86598fa3da9fcddee6142382efe09777e8d37dc9c0561f41f0070f134e",
@@ -116,17 +101,18 @@ class LogMel(nn.Module):
         return spectrogram.kaldi_log_mel(signal, self.bands).mean(1)
 
 
-NETWORKS = {
-    "beats": beats.BEATs,
-    "aisfx": SoundEffects,
-    "resemblyzer": Speaker,
-    "logmel": LogMel,
-    "random": SoundEffects,
+NETWORKS = {  # by kind, with the name in tables
+    "beats": (beats.BEATs, "BEATs"),
+    "aisfx": (SoundEffects, "aiSFX"),
+    "resemblyzer": (Speaker, "Resemblyzer"),
+    "logmel": (LogMel, "log mel"),
+    "random": (SoundEffects, "random CNN"),
 }
+KINDS = ("auto", *NETWORKS)
 
 
 class Encoder(nn.Module):
-    """A frozen network (see `thaw`) and what a model folder must know to build it again.
+    """A frozen network (see `thaw`) and the sizes by which a model folder can build it again.
 
     sizes: ``kind``, ``sha256`` of the file the weights came from (or none), and constructor
     arguments.
@@ -134,14 +120,14 @@ class Encoder(nn.Module):
 
     def __init__(self, kind: str, sha256: str = "", **sizes: int):
         super().__init__()
-        self.sizes = {"kind": kind, "sha256": sha256, **sizes}
-        self.network = NETWORKS[kind](**sizes)
+        self.sizes: dict[str, Any] = {"kind": kind, "sha256": sha256, **sizes}
+        self.network = NETWORKS[kind][0](**sizes)
         self.trained = False
         self.requires_grad_(False)
         self.eval()
 
     def thaw(self) -> Encoder:
-        """Let it be trained with the rest."""
+        """Make it trainable."""
         self.trained = True
         return self.requires_grad_(True)
 
@@ -180,10 +166,14 @@ def load(kind: str, file: str, cache: Path, seed: int) -> Encoder:
                 "(BEATs_iter3_plus_AS2M.pt or another)"
             )
         network, sizes = beats.load(file)
-        return _filled(Encoder(kind, files.sha256(file), **sizes), network.state_dict(), file)
+        encoder = Encoder(kind, files.sha256(file), **sizes)
+        encoder.network.load_state_dict(network.state_dict())
+        return encoder
     if kind in PACKAGES:
         path = Path(file) if file else _from_package(kind, cache)
-        return _filled(Encoder(kind, files.sha256(path)), _state(kind, path), str(path))
+        encoder = Encoder(kind, files.sha256(path))
+        weights.load_into(encoder.network, _state(kind, path), str(path))
+        return encoder
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         encoder = Encoder(kind)
@@ -193,33 +183,28 @@ def load(kind: str, file: str, cache: Path, seed: int) -> Encoder:
         return encoder
 
 
-def _filled(encoder: Encoder, state: Mapping[str, Tensor], where: str) -> Encoder:
-    weights.load_into(encoder.network, state, where)
-    return encoder
-
-
 def _from_package(kind: str, cache: Path) -> Path:
-    pinned = PACKAGES[kind]
-    path = cache / "packages" / Path(pinned.member).name.replace(".", f"-{kind}.")
+    pin, member, sha256 = PACKAGES[kind]
+    path = cache / "packages" / Path(member).name.replace(".", f"-{kind}.")
     cure = "give encoder_file (the file out of its wheel), or choose encoder: logmel"
-    return packages.member(pinned.pin, pinned.member, pinned.sha256, path, cure)
+    return wheels.member(pin, member, sha256, path, cure)
 
 
 def _state(kind: str, path: Path) -> dict[str, Tensor]:
-    """Weights of a network of ours out of a package's checkpoint, safely read."""
-    # numpy scalars in the table of classes beside the weights; harmless, but must be named.
-    scalar = np._core.multiarray.scalar
+    """Weights of one of the networks above from a package's checkpoint, read safely."""
+    # The checkpoints also hold a table of numpy scalars; harmless, but it must be allowed.
+    scalar = multiarray.scalar
     old_name = (scalar, "numpy.core.multiarray.scalar")
     allowed: list[Any] = [scalar, old_name, np.dtype, type(np.dtype("int64"))]
-    whole = weights.read_whole(path, allowed)
-    part: Any = None
+    whole, part = weights.read_whole(path, allowed), None
     if kind == "aisfx" and isinstance(whole, tuple) and whole:
-        part, prefix, kept = whole[0], "embedding_net.", ("embedding_net.",)
+        part = whole[0]
     elif kind == "resemblyzer" and isinstance(whole, Mapping):
-        part, prefix, kept = whole.get("model_state"), "", ("lstm.", "linear.")
+        part = whole.get("model_state")
     if not isinstance(part, Mapping):
-        raise InputError(f"{path}: not a checkpoint of {PACKAGES[kind].pin}")
-    return {k.removeprefix(prefix): v for k, v in part.items() if k.startswith(kept)}
+        raise InputError(f"{path}: not a checkpoint of {PACKAGES[kind][0]}")
+    kept = ("embedding_net.",) if kind == "aisfx" else ("lstm.", "linear.")
+    return {k.removeprefix("embedding_net."): v for k, v in part.items() if k.startswith(kept)}
 
 
 class SignalEncoder(Component):
@@ -234,9 +219,15 @@ class SignalEncoder(Component):
 
     @property
     def loaded(self) -> Encoder:
-        """The encoder, once `prepare` or `restore` made it."""
+        """The encoder, after `prepare` or `restore`."""
         assert self.encoder is not None
         return self.encoder
+
+    @property
+    def inputs_note(self) -> str:
+        pairs = {"ngcc": "NGCC-PHAT", "gcc": "GCC-PHAT"}[self.options.features]
+        name = NETWORKS[self.loaded.kind][1] + ", trained" * self.options.encoder_trained
+        return f"raw audio ({name}), {pairs}, coordinates"
 
     def prepare(self, method: LearnedMethod[Any]) -> None:
         if self.encoder is None:
@@ -267,10 +258,3 @@ class SignalEncoder(Component):
     def embedded(self, sound: Tensor, first: int) -> Tensor:
         """Embeddings (B, 1 + M, dim) of the signals from the ``first`` on; zeros before."""
         return functional.pad(self.loaded(sound), (0, 0, first, 0))
-
-
-def inputs_note(options: Any, encoder: Encoder) -> str:
-    """Types of inputs for tables, with the encoder by name."""
-    pairs = {"ngcc": "NGCC-PHAT", "gcc": "GCC-PHAT"}[options.features]
-    trained = ", trained" * options.encoder_trained
-    return f"raw audio ({NAMES[encoder.kind]}{trained}), {pairs}, coordinates"

@@ -4,8 +4,6 @@ One bank of triangles serves all of them; they differ in the mel scale, in wheth
 triangles are straight in hertz or in mel, and in how a triangle is scaled.
 """
 
-from __future__ import annotations
-
 import functools
 import math
 
@@ -24,7 +22,7 @@ def triangles(edges: Tensor, grid: Tensor) -> Tensor:
 
 
 def _grid(size: int, upto: float = RATE / 2) -> Tensor:
-    """Frequencies in Hz of the bins of a transform, beyond the highest where ``upto`` is."""
+    """Frequencies in Hz of the bins of a transform, continued up to ``upto``."""
     return torch.arange(int(upto * size / RATE) + 1, dtype=torch.float64) * RATE / size
 
 
@@ -35,11 +33,7 @@ def _mel(hz: Tensor | float) -> Tensor:
 
 def _power(signal: Tensor, window: Tensor, size: int, hop: int) -> Tensor:
     """Power spectrogram (B, T, bins), frames centred, the signal reflected at its ends."""
-    padded = torch.nn.functional.pad(window, ((size - len(window)) // 2,) * 2)
-    padded = torch.nn.functional.pad(padded, (0, size - len(padded)))
-    spectrum = torch.stft(
-        signal, size, hop, window=padded, center=True, pad_mode="reflect", return_complex=True
-    )
+    spectrum = torch.stft(signal, size, hop, len(window), window, return_complex=True)
     return spectrum.abs().square().transpose(1, 2)
 
 
@@ -68,14 +62,14 @@ def kaldi_log_mel(signal: Tensor, bands: int) -> Tensor:
 def _sound_effects_bank() -> Tensor:
     edges = torch.linspace(0, float(_mel(22_050.0)), 98, dtype=torch.float64)
     bank = triangles(edges, _mel(_grid(1024, 22_050.0)))
-    bank = bank / bank.sum(0).clamp(min=1e-12)  # each band sums to 1, of all its bins
-    return bank[: 1024 // 2 + 1].float()  # those above 8 kHz stay empty
+    bank = bank / bank.sum(0).clamp(min=1e-12)  # each band sums to 1 over all its bins
+    return bank[: 1024 // 2 + 1].float()  # bands above 8 kHz stay empty
 
 
 def sound_effects_mel(signal: Tensor, hop: int = 186) -> Tensor:
     """Input of the sound-effects network, without resampling to its 44.1 kHz: (B, T, 96).
 
-    The window is as long in seconds and the power scaled as if by its transform.
+    The window is as long in seconds, and the power is scaled as by the longer transform there.
     """
     peak = signal.abs().amax(-1, keepdim=True).clamp(min=1e-8)
     window = torch.hann_window(743, device=signal.device)
