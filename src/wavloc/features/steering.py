@@ -4,9 +4,8 @@ B frames, M microphones, N samples, P pairs, K candidates. A microphone without 
 takes no part: ``present`` (B, M) says which do. Positions are metres.
 """
 
-from __future__ import annotations
-
 import functools
+import itertools
 import math
 
 import torch
@@ -81,7 +80,10 @@ def steered_power(gcc: Tensor, lags: Tensor, weight: Tensor) -> Tensor:
     return torch.einsum("bkp,bp->bk", value, weight) / weight.sum(1, keepdim=True).clamp(min=1)
 
 
-def _lags(points: Tensor, mics: Tensor, ends: tuple[Tensor, Tensor], per_m: float, length: int):
+def lags_of(
+    points: Tensor, mics: Tensor, ends: tuple[Tensor, Tensor], per_m: float, length: int
+) -> Tensor:
+    """Lags (B, K, P) of points (B, K, 3), as places in correlations of a length."""
     apart = distances(points, mics) * per_m
     lag = (apart[..., ends[0]] - apart[..., ends[1]]).round_() + length // 2
     return lag.clamp_(0, length - 1).long()
@@ -132,7 +134,7 @@ def candidates(
     for number, step in enumerate(STEPS_M):
         step = max(step, cell / 2 ** (number + 1)) if number < 2 else step
         near = (points[:, :, None] + step * around).clamp_(min=low, max=high)
-        lags = _lags(near.flatten(1, 2), spot, ends, per_m, gcc.shape[-1])
+        lags = lags_of(near.flatten(1, 2), spot, ends, per_m, gcc.shape[-1])
         seen = widened(gcc, step * per_m) if step * per_m >= 3 else gcc
         power = steered_power(seen, lags, weight).view(*near.shape[:3])
         best, place = power.max(-1)
@@ -169,7 +171,7 @@ def _grid_power(
     """Steered power (B, G) of grid points (G, 3); fast where all frames share their array."""
     batch, pairs, length = gcc.shape
     if batch > 1 and bool((mics == mics[:1]).all()):
-        lags = _lags(grid[None], mics[:1], ends, per_m, length)[0]
+        lags = lags_of(grid[None], mics[:1], ends, per_m, length)[0]
         by_frame = (gcc * weight[..., None]).permute(1, 2, 0).contiguous()  # (P, L, B)
         total = torch.zeros(len(grid), batch, dtype=gcc.dtype, device=gcc.device)
         for pair in range(pairs):  # each step treats all frames and all grid points
@@ -178,7 +180,7 @@ def _grid_power(
     most = max(1, 400_000 // (batch * pairs))
     parts = [
         steered_power(
-            gcc, _lags(part[None].expand(batch, -1, -1), mics, ends, per_m, length), weight
+            gcc, lags_of(part[None].expand(batch, -1, -1), mics, ends, per_m, length), weight
         )
         for part in grid.split(most)
     ]
@@ -268,6 +270,4 @@ def _square(value: Tensor) -> Tensor:
 def _by_band(value: Tensor) -> Tensor:
     """Sums (..., 4) over four bands of (..., F): to 1, 2, 4 and 8 kHz at 16 kHz."""
     edges = (1, 16, 32, 64, value.shape[-1])
-    return torch.stack(
-        [value[..., a:b].sum(-1) for a, b in zip(edges, edges[1:], strict=False)], dim=-1
-    )
+    return torch.stack([value[..., a:b].sum(-1) for a, b in itertools.pairwise(edges)], dim=-1)

@@ -46,9 +46,10 @@ def impulse_responses(
     """RIRs (B, M, T) of B sources in one room, each with its own absorption, delayed by `DELAY`.
 
     room (3,), mics (B, M, 3), source (B, 3) in metres; absorption of energy per reflection, (B,) or
-    by wall (B, 3, 2), the wall at the lower coordinate first; order (B,): largest number of reflections; all on one device. The amplitude of an image is
-    1 / distance times its reflection coefficients. T depends only on the room and the highest
-    order, unless ``length`` is given: then T = length, and most later images are not computed.
+    by wall (B, 3, 2), the wall at the lower coordinate first; order (B,): largest number of
+    reflections; all on one device. The amplitude of an image is 1 / distance times its reflection
+    coefficients. T depends only on the room and the highest order, unless ``length`` is given: then
+    T = length, and most later images are not computed.
     """
     scale = STEPS * sample_rate / speed
     highest = int(order.max())
@@ -151,8 +152,8 @@ def _add_images(
     """Add every image to the grid (B, M, cells); the unit of time is 1/20 of a sample.
 
     squares: per axis (B, M, 2 N + 1) squared offsets. strength: (B, N + 1) by number of
-    reflections; 0 = no image. walls: further factors per axis (B, 2 N + 1). The images of one pair (p1, p2) form a row; rows of equal length are
-    added together.
+    reflections; 0 = no image. walls: further factors per axis (B, 2 N + 1). The images of one pair
+    (p1, p2) form a row; rows of equal length are added together.
     """
     batch, count, _ = grid.shape
     flat = grid.view(batch * count, -1)

@@ -5,8 +5,6 @@ rather than realistic. Early reflections are image sources with walls of differe
 comes later is an exponentially decaying diffuse tail.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 
@@ -51,9 +49,13 @@ def draw_room(rng: np.random.Generator) -> np.ndarray:
     return np.array([rng.uniform(3, most[0]), rng.uniform(3, most[1]), height])
 
 
-def draw_array(rng: np.random.Generator, room: np.ndarray) -> tuple[str, np.ndarray]:
-    """Kind and microphones (M, 3) of an array of 4 to 16."""
-    count = int(rng.choice(np.arange(4, MOST_MICS + 1), p=_COUNT_SHARES))
+def draw_count(rng: np.random.Generator) -> int:
+    """Number of microphones, 4 to 16."""
+    return int(rng.choice(np.arange(4, MOST_MICS + 1), p=_COUNT_SHARES))
+
+
+def draw_array(rng: np.random.Generator, room: np.ndarray, count: int) -> tuple[str, np.ndarray]:
+    """Kind and places (M, 3) of ``count`` microphones."""
     kind = str(rng.choice(list(ARRAYS)))
     mics = ARRAYS[kind](rng, room, count)
     return kind, np.clip(mics, 0.0, room)
@@ -64,7 +66,7 @@ _COUNT_SHARES /= _COUNT_SHARES.sum()
 
 
 def _walls(rng: np.random.Generator, room: np.ndarray, count: int) -> np.ndarray:
-    """On random faces of the room, floor and ceiling included; faces in turn, so none is crowded."""
+    """On faces of the room, floor and ceiling included; random faces in turn."""
     mics = rng.uniform(0, room, (count, 3))
     faces = np.concatenate([rng.permutation(6) for _ in range(3)])[:count]
     mics[np.arange(count), faces % 3] = np.where(faces < 3, 0, room[faces % 3])
@@ -126,7 +128,7 @@ def draw_source(rng: np.random.Generator, room: np.ndarray, mics: np.ndarray) ->
 
 
 def walls_of(rng: np.random.Generator, room: np.ndarray, t60_s: float) -> tuple[np.ndarray, int]:
-    """Energy absorption of the six walls (3, 2), whose mean gives the nominal T60, and the order."""
+    """Absorption (3, 2) of the walls, whose mean gives the nominal T60, and the image order."""
     absorption, order = rooms.sabine(room, np.array([t60_s]), SPEED_OF_SOUND)
     if order[0] == 0:
         return np.ones((3, 2)), 0
@@ -263,11 +265,12 @@ def draw_noise(rng: np.random.Generator, mics: int) -> np.ndarray:
     return noise / np.sqrt(np.square(noise).mean(axis=1, keepdims=True))
 
 
-def draw_example(rng: np.random.Generator, corpora: dict[str, list[np.ndarray]]) -> Example:
-    """One frame. corpora: kind -> dry items (n,) at 16 kHz."""
+def draw_example(
+    rng: np.random.Generator, corpora: dict[str, list[np.ndarray]], count: int
+) -> Example:
+    """One frame of ``count`` microphones. corpora: kind -> dry items (n,) at 16 kHz."""
     room = draw_room(rng)
-    array, mics = draw_array(rng, room)
-    count = len(mics)
+    array, mics = draw_array(rng, room, count)
     source = draw_source(rng, room, mics)
     t60_s = 0.0 if rng.random() < 0.08 else rng.uniform(0.08, 0.8)
     snr_db = math.inf if rng.random() < 0.08 else rng.uniform(-5, 40)
@@ -282,8 +285,8 @@ def draw_example(rng: np.random.Generator, corpora: dict[str, list[np.ndarray]])
         history = min(response.shape[1] - 1, PREROLL)
         response = response[:, : history + 1]
         dry = draw_dry(rng, kind, corpora, history + SAMPLES)
-        audio = image_source.convolve(torch.from_numpy(response[None]), torch.from_numpy(dry[None]))
-        audio = audio[0].numpy()
+        wet = image_source.convolve(torch.from_numpy(response[None]), torch.from_numpy(dry[None]))
+        audio = wet[0].numpy()
         audio = _recorded(rng, audio, snr_db)
     stated = mics + rng.normal(0, rng.uniform(0, 0.006), mics.shape)
     faulty = np.zeros(count, bool)

@@ -6,31 +6,17 @@ the direct path is louder than reverberation. A small network reads those maps f
 attention compares the candidates, and a softmax over them and "no source" is the posterior.
 """
 
-from __future__ import annotations
-
 import dataclasses
-import functools
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from wavloc.errors import InputError
 from wavloc.features import steering
-from wavloc.frames import Frames
-from wavloc.methods import base
-from wavloc.methods.classical.solvers import steered as solvers
-from wavloc.methods.classical.solvers.modes import status_and_covariance
-from wavloc.methods.classical.solvers.problem import from_frames
-from wavloc.methods.predictions import Predictions
-from wavloc.setups import Setup
-from wavloc.weights import load_into, read_weights
 
 CAP_M, HIT_M = 3.0, 0.3
 RATE = 16_000  # of the sound that the network was trained on
-WEIGHTS = Path(__file__).with_suffix(".safetensors")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -243,16 +229,6 @@ def least_expected(points: Tensor, posterior: Tensor, steps: int = 20) -> tuple[
     return torch.where(better[:, None], place, start), torch.minimum(moved, least)
 
 
-@functools.cache
-def packaged_network() -> SteeredNetwork:
-    """The network with the weights that come with the package, in eval mode."""
-    if not WEIGHTS.is_file():
-        raise InputError(f"{WEIGHTS}: the weights of 'steered' are missing from this installation")
-    network = SteeredNetwork()
-    load_into(network, read_weights(WEIGHTS), str(WEIGHTS))
-    return network.eval()
-
-
 @torch.inference_mode()
 def posterior(
     network: SteeredNetwork,
@@ -273,10 +249,11 @@ def posterior(
     kept = int(np.clip(options.budget // audio.shape[1], options.fewest, options.most))
     per_m = steering.OVERSAMPLE * rate / speed
     points, power = steering.candidates(gcc, mics, present, *box, per_m, options.tops, kept)
-    each = [  # frame by frame: what is in flight fits the cache
-        describe(*(part[k : k + 1] for part in (audio, mics, present, points, power)), rate, speed)
-        for k in range(len(audio))
-    ]
+    each = []
+    for k in range(len(audio)):  # frame by frame: what is in flight fits the cache
+        one = slice(k, k + 1)
+        frame = audio[one], mics[one], present[one], points[one], power[one]
+        each.append(describe(*frame, rate, speed))
     inputs = {name: torch.cat([one[name] for one in each]) for name in each[0]}
     logits, good = network(inputs)
     shares = logits.softmax(1)
@@ -284,70 +261,3 @@ def posterior(
     trust = torch.einsum("bk,bkm->bm", inside, good.sigmoid())
     return {"points": points, "posterior": inside, "nothing": shares[:, -1], "trust": trust,
             "gcc": gcc}  # fmt: skip
-
-
-class Method(base.Method):
-    """Candidates of a steered power map; a network chooses by time and frequency; peaks at the end."""
-
-    label = "Steered (ours)"
-    reference = "wavloc"
-    input_types = "raw audio, coordinates"
-    min_mics = 4
-    Options = Options
-
-    def estimate(self, frames: Frames, setup: Setup) -> Predictions:
-        """Positions, reliability of microphones, and candidates with their posterior."""
-        network, options = packaged_network(), self.options
-        reliability = np.full((len(frames), frames.n_mics), np.nan)
-
-        def solve(block: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-            audio = torch.from_numpy(np.array(frames.window(block), np.float32))
-            mics = torch.from_numpy(np.array(frames.mics(block), np.float32))
-            present = torch.isfinite(audio).all(-1) & torch.isfinite(mics).all(-1)
-            audio = audio.masked_fill(~present[..., None], 0)
-            problem = from_frames(
-                frames,
-                block,
-                np.zeros((len(audio), len(steering.pair_ends(audio.shape[1], audio.device)[0]), 1)),
-                options.margin_m,
-                options.floor_m,
-            )
-            low, high = (
-                torch.from_numpy(np.array(c.min(0) if k == 0 else c.max(0), np.float32))
-                for k, c in enumerate((problem.low, problem.high))
-            )
-            out = posterior(
-                network,
-                audio,
-                mics,
-                present,
-                (low, high),
-                options,
-                frames.sample_rate,
-                frames.speed_of_sound,
-            )
-            place, _ = least_expected(out["points"], out["posterior"])
-            near = (out["points"] - place[:, None]).norm(dim=-1) < HIT_M
-            sure = (out["posterior"] * near).sum(1).numpy()
-            position = place.numpy().astype(np.float64)
-            step = solvers.metres_per_lag(frames, steering.OVERSAMPLE)
-            best = (
-                out["points"]
-                .gather(1, (out["posterior"] * near).argmax(1)[:, None, None].expand(-1, 1, 3))[
-                    :, 0
-                ]
-                .numpy()
-                .astype(np.float64)
-            )
-            refined = solvers.refine_on_peaks(
-                problem, out["gcc"].numpy(), step, best, options.inlier_m
-            )
-            position = np.where((sure > options.sure)[:, None], refined, position)
-            reliability[block] = np.where(present, out["trust"].numpy(), np.nan)
-            status, covariance = status_and_covariance(problem, position.copy(), options.inlier_m)
-            status[:] = np.where(out["nothing"].numpy() > 0.5, "no_source", "ok")
-            return position, status, covariance
-
-        found = self.in_blocks(frames, options.block, solve)
-        found.reliability = reliability
-        return found
