@@ -45,10 +45,11 @@ def impulse_responses(
 ) -> Tensor:
     """RIRs (B, M, T) of B sources in one room, each with its own absorption, delayed by `DELAY`.
 
-    room (3,), mics (B, M, 3), source (B, 3) in metres; absorption (B,): of energy per reflection;
-    order (B,): largest number of reflections; all on one device. The amplitude of an image is
-    1 / distance times its reflection coefficients. T depends only on the room and the highest
-    order, unless ``length`` is given: then T = length, and most later images are not computed.
+    room (3,), mics (B, M, 3), source (B, 3) in metres; absorption of energy per reflection, (B,) or
+    by wall (B, 3, 2), the wall at the lower coordinate first; order (B,): largest number of
+    reflections; all on one device. The amplitude of an image is 1 / distance times its reflection
+    coefficients. T depends only on the room and the highest order, unless ``length`` is given: then
+    T = length, and most later images are not computed.
     """
     scale = STEPS * sample_rate / speed
     highest = int(order.max())
@@ -58,8 +59,12 @@ def impulse_responses(
         highest = min(highest, int(farthest * math.hypot(*(1 / room))) + 3)
     blocks = _blocks(room, highest, sample_rate / speed, length)
     hits = torch.arange(highest + 1, device=mics.device)
-    reflection = (1 - absorption.double()).clamp(min=0).sqrt()[:, None] ** hits
-    strength = (scale * reflection).where(hits <= order[:, None], 0).float()
+    reflection = (1 - absorption.double()).clamp(min=0).sqrt()
+    walls = None
+    if absorption.ndim == 3:
+        walls = _wall_factors(reflection, highest)
+        reflection = torch.ones_like(reflection[:, 0, 0])
+    strength = (scale * reflection[:, None] ** hits).where(hits <= order[:, None], 0).float()
 
     def responses_at(part: Tensor) -> Tensor:
         squares = [
@@ -67,7 +72,7 @@ def impulse_responses(
         ]
         size = (*part.shape[:2], blocks * BLOCK * CELLS)
         grid = torch.zeros(size, dtype=CELL_TYPE[part.device.type], device=part.device)
-        _add_images(grid, squares, strength)
+        _add_images(grid, squares, strength, walls)
         if not grid.is_floating_point():
             grid = grid.double().div_(FIXED_POINT).float()
         return _apply_filters(grid)[..., :length]
@@ -128,12 +133,27 @@ def _squared_offsets(
     return (image[:, None] - mics[..., axis, None].double()).square()
 
 
-def _add_images(grid: Tensor, squares: list[Tensor], strength: Tensor) -> None:
+def _wall_factors(reflection: Tensor, highest: int) -> list[Tensor]:
+    """Factor of each image by axis, p = -highest..highest: three (B, 2 highest + 1).
+
+    reflection (B, 3, 2): amplitude at the lower and the upper wall. Reflections alternate between
+    the two walls of an axis; those of p > 0 begin at the upper one.
+    """
+    index = torch.arange(-highest, highest + 1, device=reflection.device)
+    begun, other = (index.abs() + 1) // 2, index.abs() // 2
+    lower, upper = torch.where(index > 0, other, begun), torch.where(index > 0, begun, other)
+    factors = reflection[..., :1] ** lower * reflection[..., 1:] ** upper  # (B, 3, images)
+    return list(factors.float().unbind(1))
+
+
+def _add_images(
+    grid: Tensor, squares: list[Tensor], strength: Tensor, walls: list[Tensor] | None = None
+) -> None:
     """Add every image to the grid (B, M, cells); the unit of time is 1/20 of a sample.
 
     squares: per axis (B, M, 2 N + 1) squared offsets. strength: (B, N + 1) by number of
-    reflections; 0 = no image. The images of one pair (p1, p2) form a row; rows of equal length are
-    added together.
+    reflections; 0 = no image. walls: further factors per axis (B, 2 N + 1). The images of one pair
+    (p1, p2) form a row; rows of equal length are added together.
     """
     batch, count, _ = grid.shape
     flat = grid.view(batch * count, -1)
@@ -152,6 +172,10 @@ def _add_images(grid: Tensor, squares: list[Tensor], strength: Tensor) -> None:
             time = (pair.float()[..., None] + row).sqrt_()
             time.clamp_(max=last)  # later images go to the last block, which is cut off
             amplitude = reflected / time
+            if walls:
+                along = walls[2][:, None, highest - inner : highest + inner + 1]
+                across = walls[0].index_select(1, part1) * walls[1].index_select(1, part2)
+                amplitude = amplitude * (across[..., None] * along)[:, None]
             step = time.floor()
             late = time.sub_(step).mul_(amplitude)  # the part in the later cell
             # A sample has one cell more than steps, so cell = step + number of the sample.

@@ -1,0 +1,273 @@
+"""Candidate positions from correlations, and what the aligned signals say at each; torch, batched.
+
+B frames, M microphones, N samples, P pairs, K candidates. A microphone without signal or position
+takes no part: ``present`` (B, M) says which do. Positions are metres.
+"""
+
+import functools
+import itertools
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+OVERSAMPLE = 2  # lags per sample
+# Whitening exponent and band (Hz) of what is summed to the correlation of a pair, and its weight.
+WHITENED = (0.75, 100.0, 7500.0, 1.0)
+BANDS = ((100.0, 1500.0, 1.0), (1500.0, 4000.0, 1.0), (4000.0, 7500.0, 0.5))
+FLOOR = 1e-6  # of the largest bin
+MOST_CELLS = 26_000  # of the coarse grid
+FINEST_CELL_M = 0.16
+STEPS_M = (0.08, 0.04, 0.02, 0.01)  # of the climb
+SAME_M = 0.03  # candidates this near are one
+WINDOW, HOP = 256, 128  # of the short spectra
+GRAIN = 8  # samples between stored short spectra; what remains of a delay is a phase
+FRACTIONS = 16  # of a sample, at which phases are tabulated
+MAPS = 6  # of `aligned_maps`
+
+
+def pair_ends(mics: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Both ends (P,) of the pairs i < j."""
+    ends = torch.triu_indices(mics, mics, 1, device=device)
+    return ends[0], ends[1]
+
+
+def correlate(audio: Tensor, present: Tensor, rate: int, max_lag: int) -> Tensor:
+    """Correlation (B, P, L) of pairs at lags -L // 2 .. L // 2 of 1 / `OVERSAMPLE` sample.
+
+    A sum of PHAT-weighted correlations of several bands and a less whitened one, each of unit
+    deviation: one inverse transform a pair. Positive lag: i hears later than j.
+    """
+    samples = audio.shape[-1]
+    size = 2 * samples
+    spectrum = torch.fft.rfft(audio - audio.mean(-1, keepdim=True), size)
+    magnitude = spectrum.abs()
+    magnitude = magnitude.clamp(min=FLOOR * magnitude.amax(-1, keepdim=True) + 1e-20)
+    phase = spectrum / magnitude * present[..., None]
+    frequency = torch.fft.rfftfreq(size, 1 / rate, device=audio.device)
+    exponent, low, high, weight = WHITENED
+    inside = (frequency >= low) & (frequency <= high)
+    soft = magnitude ** (1 - exponent) * inside
+    soft = soft / soft.square().mean(-1, keepdim=True).sqrt().clamp(min=1e-20)
+    flat = torch.zeros_like(frequency)
+    for low, high, of_band in BANDS:
+        band = ((frequency >= low) & (frequency <= high)).float()
+        flat = flat + of_band * band / band.mean().sqrt()
+    i, j = pair_ends(audio.shape[1], audio.device)
+    power = soft.square()
+    deviation = (power @ power.mT / len(frequency)).sqrt()[:, i, j]  # of each soft correlation
+    scale = (weight / deviation.clamp(min=1e-20))[..., None]
+    gain = torch.addcmul(flat, soft[:, i] * scale, soft[:, j])
+    cross = phase[:, i] * phase[:, j].conj() * gain
+    correlation = torch.fft.irfft(cross, size * OVERSAMPLE)
+    reach = max_lag * OVERSAMPLE
+    gcc = torch.cat([correlation[..., -reach:], correlation[..., : reach + 1]], dim=-1)
+    total = weight + sum(of_band for *_, of_band in BANDS)
+    return gcc * (size * OVERSAMPLE / (total * math.sqrt(2 * len(frequency))))
+
+
+def distances(points: Tensor, mics: Tensor) -> Tensor:
+    """Distances (B, K, M) in metres of points (B, K, 3) from microphones (B, M, 3)."""
+    return torch.linalg.vector_norm(points[:, :, None] - mics[:, None], dim=-1)
+
+
+def steered_power(gcc: Tensor, lags: Tensor, weight: Tensor) -> Tensor:
+    """Mean correlation (B, K) at lags (B, K, P), whole numbers from 0; weight (B, P) of pairs."""
+    batch, pairs, length = gcc.shape
+    index = lags + torch.arange(pairs, device=gcc.device) * length
+    value = gcc.reshape(batch, -1).gather(1, index.flatten(1)).view(lags.shape)
+    return torch.einsum("bkp,bp->bk", value, weight) / weight.sum(1, keepdim=True).clamp(min=1)
+
+
+def lags_of(
+    points: Tensor, mics: Tensor, ends: tuple[Tensor, Tensor], per_m: float, length: int
+) -> Tensor:
+    """Lags (B, K, P) of points (B, K, 3), as places in correlations of a length."""
+    apart = distances(points, mics) * per_m
+    lag = (apart[..., ends[0]] - apart[..., ends[1]]).round_() + length // 2
+    return lag.clamp_(0, length - 1).long()
+
+
+def widened(gcc: Tensor, lags: float) -> Tensor:
+    """Correlation as seen from somewhere within a cell: its largest value within ``lags``."""
+    half = int(lags / 2)
+    return functional.max_pool1d(gcc, 2 * half + 1, 1, half) if half else gcc
+
+
+def cell_size(low: Tensor, high: Tensor) -> float:
+    """Side of the cells of the coarse grid, metres."""
+    volume = float((high - low).clamp(min=FINEST_CELL_M).prod())
+    return max(FINEST_CELL_M, (volume / MOST_CELLS) ** (1 / 3))
+
+
+def candidates(
+    gcc: Tensor,
+    mics: Tensor,
+    present: Tensor,
+    low: Tensor,
+    high: Tensor,
+    per_m: float,
+    count: int,
+    kept: int,
+) -> tuple[Tensor, Tensor]:
+    """Positions (B, kept, 3) where the steered power has its highest tops, and that power.
+
+    ``count`` separate tops of a coarse map of the box from low to high (3,), which all frames
+    share, are each climbed; per_m: lags a metre.
+    """
+    ends = pair_ends(mics.shape[1], gcc.device)
+    weight = (present[:, ends[0]] & present[:, ends[1]]).to(gcc.dtype)
+    spot = torch.where(present[..., None], mics, 0.0)
+    cell = cell_size(low, high)
+    shape = [max(1, round(float(side) / cell)) for side in high - low]
+    axes = [
+        low[k] + (torch.arange(n, device=gcc.device) + 0.5) * (high[k] - low[k]) / n
+        for k, n in enumerate(shape)
+    ]
+    grid = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3).to(gcc.dtype)
+    score = _grid_power(widened(gcc, cell * per_m), grid, spot, ends, weight, per_m)
+    score = score.view(-1, 1, *shape)
+    crest = score.where(score == functional.max_pool3d(score, 3, 1, 1), -math.inf).flatten(1)
+    points = grid[crest.topk(min(count, crest.shape[1]), 1).indices]
+    around = _neighbours(gcc.device)
+    for number, step in enumerate(STEPS_M):
+        step = max(step, cell / 2 ** (number + 1)) if number < 2 else step
+        near = (points[:, :, None] + step * around).clamp_(min=low, max=high)
+        lags = lags_of(near.flatten(1, 2), spot, ends, per_m, gcc.shape[-1])
+        seen = widened(gcc, step * per_m) if step * per_m >= 3 else gcc
+        power = steered_power(seen, lags, weight).view(*near.shape[:3])
+        best, place = power.max(-1)
+        points = near.gather(2, place[..., None, None].expand(-1, -1, 1, 3))[:, :, 0]
+        if number == 1 and points.shape[1] > 2 * kept:  # the weaker ones are given up
+            points = _strongest(points, best, 2 * kept)[0]
+    points, best = _strongest(points, best, points.shape[1])
+    near = torch.cdist(points, points) < SAME_M
+    doubled = (near & torch.ones_like(near).tril(-1)).any(-1)
+    points, power = _strongest(points, best.masked_fill(doubled, -math.inf), kept)
+    return points, power
+
+
+def _strongest(points: Tensor, power: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    power, order = power.topk(min(count, power.shape[1]), 1)
+    return points.gather(1, order[..., None].expand(-1, -1, 3)), power
+
+
+@functools.cache
+def _neighbours(device: torch.device) -> Tensor:
+    """The place itself and the 26 around it: (27, 3)."""
+    step = torch.tensor([-1.0, 0.0, 1.0], device=device)
+    return torch.cartesian_prod(step, step, step)
+
+
+def _grid_power(
+    gcc: Tensor,
+    grid: Tensor,
+    mics: Tensor,
+    ends: tuple[Tensor, Tensor],
+    weight: Tensor,
+    per_m: float,
+) -> Tensor:
+    """Steered power (B, G) of grid points (G, 3); fast where all frames share their array."""
+    batch, pairs, length = gcc.shape
+    if batch > 1 and bool((mics == mics[:1]).all()):
+        lags = lags_of(grid[None], mics[:1], ends, per_m, length)[0]
+        by_frame = (gcc * weight[..., None]).permute(1, 2, 0).contiguous()  # (P, L, B)
+        total = torch.zeros(len(grid), batch, dtype=gcc.dtype, device=gcc.device)
+        for pair in range(pairs):  # each step treats all frames and all grid points
+            total += by_frame[pair].index_select(0, lags[:, pair])
+        return total.T / weight.sum(1, keepdim=True).clamp(min=1)
+    most = max(1, 400_000 // (batch * pairs))
+    parts = [
+        steered_power(
+            gcc, lags_of(part[None].expand(batch, -1, -1), mics, ends, per_m, length), weight
+        )
+        for part in grid.split(most)
+    ]
+    return torch.cat(parts, dim=1)
+
+
+def short_spectra(audio: Tensor) -> tuple[Tensor, Tensor]:
+    """Spectra of windows every `GRAIN` samples: unit phases and magnitudes (B, M, S, F).
+
+    Each microphone's sound has unit power over the frame.
+    """
+    audio = audio - audio.mean(-1, keepdim=True)
+    audio = audio / audio.square().mean(-1, keepdim=True).sqrt().clamp(min=1e-12)
+    window = torch.hann_window(WINDOW, device=audio.device)
+    spectrum = torch.fft.rfft(audio.unfold(-1, WINDOW, GRAIN) * window)
+    magnitude = spectrum.abs()
+    return spectrum / magnitude.clamp(min=1e-9), magnitude
+
+
+@functools.cache
+def _phases(device: torch.device) -> Tensor:
+    """Phases (R, F) that advance by -GRAIN / 2 .. GRAIN / 2 samples in steps of 1 / FRACTIONS."""
+    reach = GRAIN * FRACTIONS // 2
+    shift = torch.arange(-reach, reach + 1, device=device) / FRACTIONS
+    frequency = torch.arange(WINDOW // 2 + 1, device=device) / WINDOW
+    return torch.exp(2j * math.pi * shift[:, None] * frequency)
+
+
+def aligned_maps(
+    unit: Tensor, magnitude: Tensor, delay: Tensor, present: Tensor
+) -> tuple[Tensor, Tensor]:
+    """What aligned microphones have in common, over time and frequency, for each candidate.
+
+    unit, magnitude: of `short_spectra`; delay (B, K, M) samples from the candidate. Returns maps
+    (B, K, `MAPS`, T, F): coherence of phases and of energy (0 = chance, 1 = one common signal),
+    the former again with microphones weighted by their agreement, log energy, its rise, and the
+    share of microphones whose window lies in the frame; and that agreement (B, K, M, 4) in four
+    bands of frequency, -1 to 1.
+    """
+    batch, mics, windows, bins = unit.shape
+    delay = torch.where(present[:, None], delay, 1e9)
+    delay = delay - delay.amin(-1, keepdim=True)
+    frames = (windows - 1) * GRAIN // HOP + 1
+    start = (delay / GRAIN).round()
+    rest = ((delay - start * GRAIN) * FRACTIONS).round() + GRAIN * FRACTIONS // 2
+    time = torch.arange(frames, device=unit.device) * (HOP // GRAIN)
+    index = start.clamp(max=2 * windows).long()[..., None] + time  # (B, K, M, T)
+    valid = (index < windows) & present[:, None, :, None]
+    index = index.clamp(max=windows - 1)
+    base = (torch.arange(batch, device=unit.device)[:, None] * mics).add(
+        torch.arange(mics, device=unit.device)
+    ) * windows
+    index = (index + base[:, None, :, None]).flatten()
+    turn = _phases(unit.device)[rest.clamp(0, GRAIN * FRACTIONS).long()]  # (B, K, M, F)
+    turned = unit.reshape(-1, bins).index_select(0, index).view(*valid.shape, bins)
+    turned = turned * turn[..., None, :] * valid[..., None]
+    loud = magnitude.reshape(-1, bins).index_select(0, index).view(*valid.shape, bins)
+    loud = loud * valid[..., None]
+    number = valid.sum(2)[..., None].to(loud.dtype)  # (B, K, T, 1)
+    spare = (number - 1).clamp(min=1)
+    together = turned.sum(2)
+    phase = (_square(together) / number.clamp(min=1) - 1) / spare
+    beam = (turned * loud).sum(2)
+    energy = loud.square().sum(2)
+    shared = (_square(beam) / energy.clamp(min=1e-12) - 1) / spare
+    # Agreement of each microphone with the others, where there is energy.
+    others = together[:, :, None] - turned
+    agree = (turned.real * others.real + turned.imag * others.imag) * loud
+    agree = _by_band(agree.sum(3)) / _by_band(loud.sum(3)).clamp(min=1e-9)
+    agree = agree / (number.mean(2, keepdim=True) - 1).clamp(min=1)
+    trust = agree.mean(-1).clamp(min=0) + 0.02
+    trust = (trust * present[:, None])[..., None, None] * valid[..., None]
+    chosen = (trust * turned).sum(2)
+    first, second = trust.sum(2), trust.square().sum(2)
+    weighted = (_square(chosen) - second) / (first.square() - second).clamp(min=1e-9)
+    level = torch.log(energy / number.clamp(min=1) + 1e-4 * WINDOW)
+    rise = functional.pad(level[..., 1:, :] - level[..., :-1, :], (0, 0, 1, 0))
+    share = (number / present.sum(1)[:, None, None, None].clamp(min=1)).expand_as(level)
+    maps = torch.stack([2 * phase, 2 * shared, 2 * weighted, level / 4 - 1, rise / 3, share], dim=2)
+    return maps, agree
+
+
+def _square(value: Tensor) -> Tensor:
+    return value.real.square() + value.imag.square()
+
+
+def _by_band(value: Tensor) -> Tensor:
+    """Sums (..., 4) over four bands of (..., F): to 1, 2, 4 and 8 kHz at 16 kHz."""
+    edges = (1, 16, 32, 64, value.shape[-1])
+    return torch.stack([value[..., a:b].sum(-1) for a, b in itertools.pairwise(edges)], dim=-1)

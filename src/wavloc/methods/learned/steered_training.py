@@ -1,0 +1,225 @@
+"""Training of the steered network on random rooms that never repeat.
+
+One process renders frames and finds their candidates, another trains:
+
+    python -m wavloc.methods.learned.steered_training --speech CORPUS --music CORPUS --out FOLDER
+
+A run that was stopped goes on with the same command. Frame k of batch b comes from the stream
+(seed, b, k): the same seed gives the same data, however the work was interrupted.
+"""
+
+import argparse
+import itertools
+import json
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, multiprocessing
+
+from wavloc import files, seeds
+from wavloc.datasets.sound.corpus import Corpus
+from wavloc.features import steering
+from wavloc.geometry import SPEED_OF_SOUND
+from wavloc.methods.learned.steered import RATE, SteeredNetwork, describe, objective
+from wavloc.simulation import random_rooms
+
+BATCH = 16  # frames of one number of microphones
+SHOWN = 24  # candidates of a frame in training:
+STRONGEST, OTHERS, NEAR = 14, 7, 3  # by power, drawn from the rest, near the source
+NEAR_STD_M = (0.008, 0.04, 0.2)
+ADDED = 0.65  # share of frames that get candidates near the source
+KNOWN_ROOM = 0.75  # share of frames whose search box is the room
+AHEAD = 12  # batches that wait for the trainer
+
+Batch = dict[str, Tensor]
+
+
+def corpora(folders: dict[str, list[Path]], split: str) -> dict[str, list[np.ndarray]]:
+    """Dry items (n,) of each kind out of corpus folders, of one split."""
+    items: dict[str, list[np.ndarray]] = {}
+    for kind, paths in folders.items():
+        for path in paths:
+            corpus = Corpus.load(path).select(split)
+            sounds = [np.array(corpus.audio(k)) for k in range(len(corpus.items))]
+            items.setdefault(kind, []).extend(sounds)
+    return items
+
+
+def search_box(
+    example: random_rooms.Example, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Corners (3,) of where candidates are looked for: the room, or what is around the array."""
+    if rng.random() < KNOWN_ROOM:
+        return np.zeros(3), example.room
+    margin = rng.uniform(0.3, 2.0)
+    source = np.nan_to_num(example.source, nan=float(example.mics.mean()))
+    low = np.minimum(example.mics.min(0) - margin, source - 0.1)
+    return low, np.maximum(example.mics.max(0) + margin, source + 0.1)
+
+
+def with_candidates(example: random_rooms.Example, rng: np.random.Generator) -> dict[str, Tensor]:
+    """A frame with `SHOWN` candidates (K, 3) and their steered power (K,), -inf where unused."""
+    low, high = search_box(example, rng)
+    audio, mics = (
+        torch.from_numpy(example.audio[None]),
+        torch.from_numpy(example.mics[None]).float(),
+    )
+    present = torch.ones(mics.shape[:2], dtype=torch.bool)
+    reach = math.ceil(float(torch.cdist(mics, mics).max()) * RATE / SPEED_OF_SOUND) + 8
+    per_m = steering.OVERSAMPLE * RATE / SPEED_OF_SOUND
+    gcc = steering.correlate(audio, present, RATE, reach)
+    corners = torch.from_numpy(low).float(), torch.from_numpy(high).float()
+    points, power = steering.candidates(gcc, mics, present, *corners, per_m, 96, 2 * SHOWN)
+    lacking = 2 * SHOWN - points.shape[1]
+    points = torch.nn.functional.pad(points, (0, 0, 0, lacking))
+    power = torch.nn.functional.pad(power, (0, lacking), value=-math.inf)
+    others = STRONGEST + np.sort(rng.permutation(2 * SHOWN - STRONGEST)[: OTHERS + NEAR])
+    chosen = np.concatenate([np.arange(STRONGEST), others])
+    points, power = points[:, chosen], power[:, chosen]
+    if np.isfinite(example.source).all() and rng.random() < ADDED:
+        jitter = rng.normal(size=(NEAR, 3)) * np.array(NEAR_STD_M)[:, None]
+        near = torch.from_numpy(np.clip(example.source + jitter, low, high)[None]).float()
+        ends = steering.pair_ends(mics.shape[1], mics.device)
+        lags = steering.lags_of(near, mics, ends, per_m, gcc.shape[-1])
+        points[:, -NEAR:] = near
+        power[:, -NEAR:] = steering.steered_power(gcc, lags, torch.ones_like(gcc[..., 0]))
+    return {
+        "audio": audio[0],
+        "mics": mics[0],
+        "source": torch.from_numpy(example.source).float(),
+        "points": points[0],
+        "power": power[0],
+        "faulty": torch.from_numpy(example.faulty),
+    }
+
+
+@torch.inference_mode()
+def batches(sounds: dict[str, list[np.ndarray]], seed: int, first: int) -> Iterator[Batch]:
+    """Batches from number ``first`` on; all frames of one have as many microphones."""
+    for number in itertools.count(first):
+        count = random_rooms.draw_count(seeds.rng(seed, "random rooms", number))
+        frames = []
+        for frame in range(BATCH):
+            rng = seeds.rng(seed, "random rooms", number, frame)
+            frames.append(with_candidates(random_rooms.draw_example(rng, sounds, count), rng))
+        yield {key: torch.stack([frame[key] for frame in frames]) for key in frames[0]}
+
+
+def described(batch: Batch) -> Batch:
+    """Inputs of the network, made frame by frame so that what is in flight fits the cache."""
+    keys = ("audio", "mics", "points", "power")
+    parts = []
+    for k in range(len(batch["audio"])):
+        audio, mics, points, power = (batch[key][k : k + 1] for key in keys)
+        present = torch.ones(mics.shape[:2], dtype=torch.bool)
+        parts.append(describe(audio, mics, present, points, power, RATE, SPEED_OF_SOUND))
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+
+def distances(batch: Batch) -> Tensor:
+    """Candidates' distances (B, K) from the source in metres, far where unused, NaN without one."""
+    apart = (batch["points"] - batch["source"][:, None]).norm(dim=-1)
+    return torch.where(torch.isfinite(batch["power"]) | torch.isnan(apart), apart, 10.0)
+
+
+def train(out: Path, sounds: dict[str, list[np.ndarray]], steps: int, seed: int) -> None:
+    """Train for ``steps`` batches; the state in ``out`` is written every 200 and gone on from."""
+    torch.manual_seed(seed)
+    network = SteeredNetwork()
+    decayed = [p for p in network.parameters() if p.ndim > 1]
+    free = [p for p in network.parameters() if p.ndim <= 1]
+    groups = [{"params": decayed, "weight_decay": 0.02}, {"params": free, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, 1e-3)
+    done = _resume(out, network, optimizer)
+    queue = multiprocessing.get_context("spawn").Queue(AHEAD)
+    context = multiprocessing.get_context("spawn")
+    producer = context.Process(target=_produce, args=(queue, sounds, seed, done), daemon=True)
+    producer.start()
+    started = time.monotonic()
+    totals: dict[str, float] = {}
+    for step in range(done, steps):
+        batch = {key: torch.from_numpy(value) for key, value in queue.get().items()}
+        warm = min(1.0, (step + 1) / 300)
+        rate = 1.5e-3 * warm * (0.5 * (1 + math.cos(math.pi * step / steps)) + 0.01)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        inputs = described(batch)
+        logits, trust = network(inputs)
+        loss, terms = objective(logits, trust, distances(batch), batch["faulty"], inputs["present"])
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimizer.step()
+        for name, value in {"loss": loss.detach(), **terms}.items():
+            totals[name] = totals.get(name, 0.0) + float(value)
+        if (step + 1) % 200 == 0 or step + 1 == steps:
+            count = (step % 200) + 1
+            speed = BATCH * (step + 1 - done) / (time.monotonic() - started)
+            means = ", ".join(f"{name} {value / count:.3f}" for name, value in totals.items())
+            print(f"step {step + 1} of {steps}: {means}, {speed:.0f} frames/s", flush=True)
+            totals = {}
+            _keep(out, network, optimizer, step + 1)
+    producer.terminate()
+
+
+def _produce(queue, sounds: dict[str, list[np.ndarray]], seed: int, first: int) -> None:  # type: ignore[no-untyped-def]  # a queue has no public type
+    torch.set_num_threads(1)
+    for batch in batches(sounds, seed, first):
+        queue.put({key: value.numpy() for key, value in batch.items()})
+
+
+def _keep(out: Path, network: SteeredNetwork, optimizer: torch.optim.Optimizer, step: int) -> None:
+    """Write the state after a step: weights for use, and what is needed to go on."""
+    moments = {
+        f"optimizer.{index}.{key}": torch.as_tensor(value)
+        for index, values in optimizer.state_dict()["state"].items()
+        for key, value in values.items()
+    }
+    weights = {f"network.{key}": value for key, value in network.state_dict().items()}
+    with files.replacing(out / "state.safetensors") as temporary:
+        save_file(moments | weights, temporary, {"step": str(step)})
+    with files.replacing(out / "steered.safetensors") as temporary:
+        save_file(dict(network.state_dict()), temporary)
+    files.write_json(out / "progress.json", {"step": step})
+
+
+def _resume(out: Path, network: SteeredNetwork, optimizer: torch.optim.Optimizer) -> int:
+    """Fill network and optimizer from the last state and return its step, or 0."""
+    if not (out / "state.safetensors").is_file():
+        return 0
+    stored = load_file(out / "state.safetensors")
+    weights = {k.removeprefix("network."): v for k, v in stored.items() if k.startswith("network.")}
+    network.load_state_dict(weights)
+    moments: dict[int, dict[str, Tensor]] = {}
+    for name, value in stored.items():
+        part, _, rest = name.partition(".")
+        if part == "optimizer":
+            index, _, key = rest.partition(".")
+            moments.setdefault(int(index), {})[key] = value
+    described_groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": moments, "param_groups": described_groups})
+    return int(json.loads((out / "progress.json").read_text())["step"])
+
+
+def main() -> None:
+    """Read the arguments and train."""
+    parser = argparse.ArgumentParser(description="Train the steered network on random rooms.")
+    for kind in ("speech", "music"):
+        parser.add_argument(f"--{kind}", type=Path, nargs="*", default=[], help="corpus folders")
+    parser.add_argument("--steps", type=int, default=15_000, help="batches of 16 frames (15000)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, required=True, help="folder for weights and state")
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(1)
+    folders = {"speech": args.speech, "music": args.music}
+    train(args.out, corpora(folders, "train"), args.steps, args.seed)
+
+
+if __name__ == "__main__":
+    main()
