@@ -115,6 +115,7 @@ def test_entries_like_others(root: Path) -> None:
         ({"datasets": {"moon": {}}}, "unknown dataset 'moon'"),
         ({"datasets": {"six_faces": {"options": {"rooom": 1}}}}, "unknown key 'rooom'"),
         ({"evaluation": {"resamples": 10}}, "evaluation.resamples"),
+        ({"datasets": {"..": {"module": "six_faces"}}}, r"'\.\.' does not match"),
         ({"training": {"device": "cpu$(touch X)"}}, "training.device: 'cpu..touch X.' does not"),
         ({"tables": {"table1": {"metrics": "mae"}}}, "tables.table1.metrics"),
         ({"outputs": ["table1", "tabel2"]}, "outputs: 'tabel2', expected tables and figures"),
