@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from wavloc.features.gcc_torch import pair_index
+
 OVERSAMPLE = 2  # lags per sample
 # Whitening exponent and band (Hz) of what is summed to the correlation of a pair, and its weight.
 WHITENED = (0.75, 100.0, 7500.0, 1.0)
@@ -25,12 +27,6 @@ WINDOW, HOP = 256, 128  # of the short spectra
 GRAIN = 8  # samples between stored short spectra; what remains of a delay is a phase
 FRACTIONS = 16  # of a sample, at which phases are tabulated
 MAPS = 6  # of `aligned_maps`
-
-
-def pair_ends(mics: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Both ends (P,) of the pairs i < j."""
-    ends = torch.triu_indices(mics, mics, 1, device=device)
-    return ends[0], ends[1]
 
 
 def correlate(audio: Tensor, present: Tensor, rate: int, max_lag: int) -> Tensor:
@@ -54,7 +50,7 @@ def correlate(audio: Tensor, present: Tensor, rate: int, max_lag: int) -> Tensor
     for low, high, of_band in BANDS:
         band = ((frequency >= low) & (frequency <= high)).float()
         flat = flat + of_band * band / band.mean().sqrt()
-    i, j = pair_ends(audio.shape[1], audio.device)
+    i, j = pair_index(audio.shape[1], audio.device)
     power = soft.square()
     deviation = (power @ power.mT / len(frequency)).sqrt()[:, i, j]  # of each soft correlation
     scale = (weight / deviation.clamp(min=1e-20))[..., None]
@@ -116,7 +112,8 @@ def candidates(
     ``count`` separate tops of a coarse map of the box from low to high (3,), which all frames
     share, are each climbed; per_m: lags a metre.
     """
-    ends = pair_ends(mics.shape[1], gcc.device)
+    i, j = pair_index(mics.shape[1], gcc.device)
+    ends = (i, j)
     weight = (present[:, ends[0]] & present[:, ends[1]]).to(gcc.dtype)
     spot = torch.where(present[..., None], mics, 0.0)
     cell = cell_size(low, high)

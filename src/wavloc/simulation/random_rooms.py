@@ -12,11 +12,12 @@ import numpy as np
 import scipy.signal
 import torch
 
+from wavloc.audio import SAMPLE_RATE
+from wavloc.frames import FRAME_SAMPLES
 from wavloc.geometry import SPEED_OF_SOUND
 from wavloc.simulation import image_source, rooms
 
-RATE = 16_000
-SAMPLES = 2048
+RATE, SAMPLES = SAMPLE_RATE, FRAME_SAMPLES
 MOST_MICS = 16
 WALL_M, MIC_M = 0.25, 0.25  # least distance of a source from walls and microphones
 MOST_ORDER = 22  # of image sources; later reflections are the diffuse tail

@@ -15,8 +15,7 @@ from torch.nn import functional
 
 from wavloc.features import steering
 
-CAP_M, HIT_M = 3.0, 0.3
-RATE = 16_000  # of the sound that the network was trained on
+CAP_M = 3.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,11 +26,6 @@ class Options:
     budget: int = 264  # candidates times microphones that the network reads ...
     fewest: int = 16  # ... candidates, at least
     most: int = 48  # and at most
-    margin_m: float = 0.5  # search box around the microphones if the room is unknown ...
-    floor_m: float = 1.0  # ... and below the lowest one
-    inlier_m: float = 0.04  # how far the peak of a pair may be from the chosen candidate
-    sure: float = 0.5  # posterior within `HIT_M` from which the position is refined on the peaks
-    block: int = 8  # frames treated together
 
 
 class MapReader(nn.Module):
@@ -176,6 +170,14 @@ def describe(
     }
 
 
+def describe_each(batch: tuple[Tensor, ...], rate: int, speed: float) -> dict[str, Tensor]:
+    """`describe` of audio, mics, present, points and power, frame by frame: the cache holds one."""
+    parts = []
+    for audio, mics, present, points, power in zip(*(v.split(1) for v in batch), strict=True):
+        parts.append(describe(audio, mics, present, points, power, rate, speed))
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+
 def objective(
     logits: Tensor, trust: Tensor, apart: Tensor, faulty: Tensor, present: Tensor
 ) -> tuple[Tensor, dict[str, Tensor]]:
@@ -249,12 +251,7 @@ def posterior(
     kept = int(np.clip(options.budget // audio.shape[1], options.fewest, options.most))
     per_m = steering.OVERSAMPLE * rate / speed
     points, power = steering.candidates(gcc, mics, present, *box, per_m, options.tops, kept)
-    each = []
-    for k in range(len(audio)):  # frame by frame: what is in flight fits the cache
-        one = slice(k, k + 1)
-        frame = audio[one], mics[one], present[one], points[one], power[one]
-        each.append(describe(*frame, rate, speed))
-    inputs = {name: torch.cat([one[name] for one in each]) for name in each[0]}
+    inputs = describe_each((audio, mics, present, points, power), rate, speed)
     logits, good = network(inputs)
     shares = logits.softmax(1)
     inside = shares[:, :-1] / shares[:, :-1].sum(1, keepdim=True).clamp(min=1e-9)

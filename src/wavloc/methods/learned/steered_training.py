@@ -10,7 +10,6 @@ A run that was stopped goes on with the same command. Frame k of batch b comes f
 
 import argparse
 import itertools
-import json
 import math
 import time
 from collections.abc import Iterator
@@ -18,15 +17,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor, multiprocessing
 
 from wavloc import files, seeds
 from wavloc.datasets.sound.corpus import Corpus
 from wavloc.features import steering
+from wavloc.features.gcc_torch import pair_index
 from wavloc.geometry import SPEED_OF_SOUND
-from wavloc.methods.learned.steered import RATE, SteeredNetwork, describe, objective
+from wavloc.methods.learned.steered import Options, SteeredNetwork, describe_each, objective
 from wavloc.simulation import random_rooms
+from wavloc.simulation.random_rooms import RATE
 
 BATCH = 16  # frames of one number of microphones
 SHOWN = 24  # candidates of a frame in training:
@@ -74,7 +76,9 @@ def with_candidates(example: random_rooms.Example, rng: np.random.Generator) -> 
     per_m = steering.OVERSAMPLE * RATE / SPEED_OF_SOUND
     gcc = steering.correlate(audio, present, RATE, reach)
     corners = torch.from_numpy(low).float(), torch.from_numpy(high).float()
-    points, power = steering.candidates(gcc, mics, present, *corners, per_m, 96, 2 * SHOWN)
+    points, power = steering.candidates(
+        gcc, mics, present, *corners, per_m, Options.tops, 2 * SHOWN
+    )
     lacking = 2 * SHOWN - points.shape[1]
     points = torch.nn.functional.pad(points, (0, 0, 0, lacking))
     power = torch.nn.functional.pad(power, (0, lacking), value=-math.inf)
@@ -84,8 +88,8 @@ def with_candidates(example: random_rooms.Example, rng: np.random.Generator) -> 
     if np.isfinite(example.source).all() and rng.random() < ADDED:
         jitter = rng.normal(size=(NEAR, 3)) * np.array(NEAR_STD_M)[:, None]
         near = torch.from_numpy(np.clip(example.source + jitter, low, high)[None]).float()
-        ends = steering.pair_ends(mics.shape[1], mics.device)
-        lags = steering.lags_of(near, mics, ends, per_m, gcc.shape[-1])
+        i, j = pair_index(mics.shape[1], mics.device)
+        lags = steering.lags_of(near, mics, (i, j), per_m, gcc.shape[-1])
         points[:, -NEAR:] = near
         power[:, -NEAR:] = steering.steered_power(gcc, lags, torch.ones_like(gcc[..., 0]))
     return {
@@ -111,14 +115,10 @@ def batches(sounds: dict[str, list[np.ndarray]], seed: int, first: int) -> Itera
 
 
 def described(batch: Batch) -> Batch:
-    """Inputs of the network, made frame by frame so that what is in flight fits the cache."""
-    keys = ("audio", "mics", "points", "power")
-    parts = []
-    for k in range(len(batch["audio"])):
-        audio, mics, points, power = (batch[key][k : k + 1] for key in keys)
-        present = torch.ones(mics.shape[:2], dtype=torch.bool)
-        parts.append(describe(audio, mics, present, points, power, RATE, SPEED_OF_SOUND))
-    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    """Inputs of the network."""
+    present = torch.ones(batch["mics"].shape[:2], dtype=torch.bool)
+    given = batch["audio"], batch["mics"], present, batch["points"], batch["power"]
+    return describe_each(given, RATE, SPEED_OF_SOUND)
 
 
 def distances(batch: Batch) -> Tensor:
@@ -185,14 +185,15 @@ def _keep(out: Path, network: SteeredNetwork, optimizer: torch.optim.Optimizer, 
         save_file(moments | weights, temporary, {"step": str(step)})
     with files.replacing(out / "steered.safetensors") as temporary:
         save_file(dict(network.state_dict()), temporary)
-    files.write_json(out / "progress.json", {"step": step})
 
 
 def _resume(out: Path, network: SteeredNetwork, optimizer: torch.optim.Optimizer) -> int:
     """Fill network and optimizer from the last state and return its step, or 0."""
     if not (out / "state.safetensors").is_file():
         return 0
-    stored = load_file(out / "state.safetensors")
+    with safe_open(out / "state.safetensors", "pt") as state:
+        step = int(state.metadata()["step"])  # of the same file, so that a kill parts nothing
+        stored = {name: state.get_tensor(name) for name in state.keys()}  # noqa: SIM118
     weights = {k.removeprefix("network."): v for k, v in stored.items() if k.startswith("network.")}
     network.load_state_dict(weights)
     moments: dict[int, dict[str, Tensor]] = {}
@@ -203,7 +204,7 @@ def _resume(out: Path, network: SteeredNetwork, optimizer: torch.optim.Optimizer
             moments.setdefault(int(index), {})[key] = value
     described_groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": moments, "param_groups": described_groups})
-    return int(json.loads((out / "progress.json").read_text())["step"])
+    return step
 
 
 def main() -> None:
