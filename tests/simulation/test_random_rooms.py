@@ -9,7 +9,7 @@ import torch
 from wavloc.geometry import SPEED_OF_SOUND
 from wavloc.simulation import image_source, random_rooms
 
-SOUNDS = {"speech": [np.random.default_rng(0).standard_normal(40_000).astype(np.float32)]}
+SOUNDS = {"speech": [[np.random.default_rng(0).standard_normal(40_000).astype(np.float32)]]}
 
 
 @pytest.mark.parametrize("number", range(40))

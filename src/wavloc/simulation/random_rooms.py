@@ -25,8 +25,14 @@ TAIL_FADE_S = 0.01
 SOURCES = ("speech", "music", "percussive", "broadband")
 SHARES = (0.62, 0.18, 0.1, 0.1)
 NO_SOURCE = 0.06  # share of frames without a source
+WRONG_GEOMETRY = 0.015  # share of frames whose stated places are those of another array
+LOUD = (0.35, 0.1)  # least level of a frame, as a share of the item's
 FAULTY = 0.35  # share of frames with broken microphones
 PREROLL = 16_000  # dry samples before the frame, at most
+
+
+Corpora = dict[str, list[list[np.ndarray]]]
+"""Kind of sound -> corpora, each a list of dry items (n,) at 16 kHz; all corpora alike often."""
 
 
 @dataclasses.dataclass
@@ -187,22 +193,20 @@ def _with_tail(
     return wet
 
 
-def draw_dry(
-    rng: np.random.Generator, kind: str, corpora: dict[str, list[np.ndarray]], count: int
-) -> np.ndarray:
+def draw_dry(rng: np.random.Generator, kind: str, corpora: Corpora, count: int) -> np.ndarray:
     """Dry sound (count,) of a kind, whose last `SAMPLES` are loud enough to be located."""
     if kind in ("percussive", "broadband") or not corpora.get(kind):
         sound = SYNTHETIC.get(kind, _broadband)(rng, count)
     else:
-        items = corpora[kind]
+        items = corpora[kind][int(rng.integers(len(corpora[kind])))]
         item = items[int(rng.integers(len(items)))]
         speed = rng.uniform(0.85, 1.2) if rng.random() < 0.6 else 1.0
         need = int(count * speed) + 2
-        level = np.sqrt(np.square(item).mean())
+        least = rng.choice(LOUD) * np.sqrt(np.square(item).mean())
         for _ in range(20):
             end = int(rng.integers(min(need, len(item)) // 2, len(item) + 1))
             piece = item[max(0, end - need) : end]
-            if np.sqrt(np.square(piece[-SAMPLES:]).mean()) > 0.35 * level:
+            if np.sqrt(np.square(piece[-SAMPLES:]).mean()) > least:
                 break
         piece = np.pad(piece, (need - len(piece), 0))
         at = np.arange(count) * speed
@@ -266,10 +270,8 @@ def draw_noise(rng: np.random.Generator, mics: int) -> np.ndarray:
     return noise / np.sqrt(np.square(noise).mean(axis=1, keepdims=True))
 
 
-def draw_example(
-    rng: np.random.Generator, corpora: dict[str, list[np.ndarray]], count: int
-) -> Example:
-    """One frame of ``count`` microphones. corpora: kind -> dry items (n,) at 16 kHz."""
+def draw_example(rng: np.random.Generator, corpora: Corpora, count: int) -> Example:
+    """One frame of ``count`` microphones."""
     room = draw_room(rng)
     array, mics = draw_array(rng, room, count)
     source = draw_source(rng, room, mics)
@@ -291,7 +293,10 @@ def draw_example(
         audio = _recorded(rng, audio, snr_db)
     stated = mics + rng.normal(0, rng.uniform(0, 0.006), mics.shape)
     faulty = np.zeros(count, bool)
-    if rng.random() < FAULTY:
+    if rng.random() < WRONG_GEOMETRY:
+        array, stated = draw_array(rng, room, count)
+        source = np.full(3, np.nan)
+    elif rng.random() < FAULTY:
         audio, stated, faulty = _broken(rng, audio, stated)
     audio = audio / max(float(np.abs(audio).max()), 1e-12)
     note = {"array": array, "kind": kind, "t60_nominal_s": t60_s, "snr_db": snr_db}

@@ -45,7 +45,7 @@ def test_the_point_of_least_expected_distance() -> None:
 
 def test_training_learns_and_goes_on(tmp_path) -> None:
     rng = np.random.default_rng(0)
-    sounds = {"speech": [rng.standard_normal(30_000).astype(np.float32)]}
+    sounds = {"speech": [[rng.standard_normal(30_000).astype(np.float32)]]}
     steered_training.train(tmp_path, sounds, 2, 0)
     network = steered.SteeredNetwork()
     groups = [

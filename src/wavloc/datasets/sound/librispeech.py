@@ -30,10 +30,12 @@ def collect(kind: str, options: dict[str, Any], cache: Path, seed: int) -> Colle
     options: root (folder), subset (such as test-clean; default: all), expect (number of files and
     speakers of a complete copy; default: not checked), min_seconds (2.0, after trimming),
     test_fraction and valid_fraction of the speakers (0.2, 0.1; not used if the paper's test
-    speakers are among them).
+    speakers are among them), exclude (speakers that are left out).
     """
     root = Path(options["root"])
+    excluded = {str(speaker) for speaker in options.get("exclude", [])}
     paths = utterances(root, str(options.get("subset", "")))
+    paths = [path for path in paths if path.parts[-3] not in excluded]
     _check_complete(root, paths, options.get("expect", {}))
     fractions = (float(options.get(*known)) for known in FRACTIONS.items())
     split_of = split_speakers(sorted({path.parts[-3] for path in paths}), *fractions)

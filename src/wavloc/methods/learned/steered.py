@@ -80,7 +80,7 @@ class SteeredNetwork(nn.Module):
     def __init__(
         self,
         channels: tuple[int, int, int] = (16, 32, 64),
-        dim: int = 96,
+        dim: int = 128,
         depth: int = 2,
         heads: int = 4,
     ):
