@@ -71,6 +71,30 @@ def test_predict_and_evaluate_any_frames(stored, tmp_path, capsys) -> None:
     assert "multilat_plus" in printed
 
 
+def test_one_file_of_text_goes_to_standard_output(
+    stored, mics, tmp_path, monkeypatch, capsys
+) -> None:
+    """``-`` gives the same bytes as a file; messages are elsewhere."""
+    monkeypatch.chdir(tmp_path)
+    soundfile.write("r.wav", recording()[0], 16000)
+    assert cli.main(f"predict --method center --frames {stored} --out p.parquet".split()) == 0
+    before = sorted(tmp_path.rglob("*"))
+    for command in (
+        f"locate --method center --mics {mics} --audio r.wav",
+        f"evaluate --frames {stored} --predictions p.parquet --resamples 1000",
+        f"properties --methods center --frames {stored}",
+        f"counts --frames t={stored}",
+        f"rank --frames d/t={stored} --predictions d/t/center=p.parquet --resamples 1000",
+    ):
+        capsys.readouterr()
+        assert cli.main([*command.split(), "--out", "-"]) == 0
+        shown = capsys.readouterr().out
+        assert sorted(tmp_path.rglob("*")) == before
+        assert cli.main([*command.split(), "--out", "file"]) == 0
+        assert shown == (tmp_path / "file").read_text()
+        (tmp_path / "file").unlink()
+
+
 def test_classical_predictions_load_no_torch(stored, tmp_path) -> None:
     """It takes longer to load than most of them take to compute, in every one of many jobs."""
     arguments = ["predict", "--method", "center", "--frames", str(stored)]

@@ -63,6 +63,20 @@ COMMANDS = [
                       "mix --frames f --partners f --sources 1",
                       "prepare --kind music --source synthetic --options {}")
       for out in ("thesis", "..", "file", "/proc/x", "lost.csv")),
+    # outputs are looked at before inputs are
+    *((f"{command} --out {out}", f"cannot write {out}") for command in (
+        "evaluate --frames none --predictions none", "properties --methods x --frames none",
+        "costs --predictions none", "counts --frames t=none", "summary --tables none",
+        "rank --frames d/t=none --predictions d/t/m=none", "report --results none",
+        "tables --table none --metrics none", "figures --figure none", "publish --config seed.yaml",
+        "reproduction --tables none", "own-room --mics none --room 1 1 1",
+        "locate --method none --mics none --audio none",
+      ) for out in ("thesis", "file/x")),
+    *((f"{command} --out -", "standard output") for command in (
+        "subset --frames f --mics 4", "fault --frames f --kind dead --level 1", f"{T} {SMALL}",
+        "report", "own-room --mics mics.csv --room 9 9 3", "publish --config seed.yaml")),
+    (f"{P} center --out -", "expected a name that ends in .parquet or .csv"),
+    (f"{L} --plot -", "standard output"),
     (f"{P} center --log thesis", "it is a folder"),
     (f"{P} center --log file/log", "cannot write"),
     # numbers
@@ -190,6 +204,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "utf16.yaml").write_bytes("seed: 1\n".encode("utf-16"))
     (folder / "hello.yaml").write_text("methods: {gnn: hello}\n")
     (folder / "list.yaml").write_text("[1, 2]\n")
+    (folder / "seed.yaml").write_text("seed: 1\n")
     before = Path.cwd()
     os.chdir(folder)
     try:

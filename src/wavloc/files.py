@@ -25,6 +25,7 @@ _FOREIGN = {".snakemake_timestamp"}
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _NO_BYTES = 2**16  # with less space than this a failed write is put down to a full disk
 _NEW_S = 60.0  # a temporary folder without its lock is left alone for this long
+STDOUT = Path("-")  # a name for standard output, where `write_text` is used
 
 
 @contextlib.contextmanager
@@ -113,6 +114,8 @@ def _file(path: Path) -> Path:
 
 
 def _require_name(path: Path) -> None:
+    if path == STDOUT:
+        raise InputError("cannot write '-': standard output cannot hold this, expected a name")
     if path.name in ("", "..") or "\0" in str(path):
         raise InputError(f"cannot write {str(path)!r}: expected a name for the output")
 
@@ -209,7 +212,10 @@ def _is_full(error: Exception, folder: Path) -> bool:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write text atomically."""
+    """Write text atomically; to standard output for ``-``."""
+    if Path(path) == STDOUT:
+        print(text, end="")
+        return
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -231,6 +232,31 @@ def test_partly_unpacked_archive_of_a_killed_run_is_removed(server: Server, cach
     (partial / "noise.bin").write_bytes(CONTENT[:1000])
     fetch.fetch("set", entry(server), cache, FAST)
     assert [path.parent.parent.name for path in cache.rglob("noise.bin")] == ["a"]
+
+
+@pytest.mark.parametrize("moment", [".json", ".partial"])  # at the beginning, at the end
+def test_a_run_killed_in_a_download_leaves_nothing_after_the_next(
+    server: Server, cache: Path, moment: str
+) -> None:
+    """SIGKILL, here a process that ends without cleaning up, then the same command."""
+    downloads, move = cache / "downloads" / "set", os.replace
+
+    def killed(source: Path, target: Path) -> None:
+        if str(source).endswith(moment):
+            os._exit(9)
+        move(source, target)
+
+    child = os.fork()
+    if child == 0:
+        os.replace = killed
+        with contextlib.suppress(BaseException):
+            fetch.fetch("set", entry(server), cache, FAST)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    assert any(path.name.startswith(".") for path in downloads.iterdir())
+    fetch.fetch("set", entry(server), cache, FAST)
+    assert sorted(path.name for path in downloads.iterdir()) == ["a.zip", "a.zip.sha256"]
+    assert content(cache) == CONTENT
 
 
 def test_run_waits_for_the_lock_of_another(server: Server, cache: Path) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 from wavloc import __version__
 from wavloc.allocator import keep_freed
 from wavloc.cli import data, evaluation, methods, own, reporting
-from wavloc.cli.common import SEED, Parser, logging
+from wavloc.cli.common import SEED, Parser, check_out, logging
 from wavloc.errors import WavlocError
 
 # Commands as `wavloc --help` lists them.
@@ -43,6 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
         keep_freed()
         with logging(args.log):
             _read_plan(args)
+            check_out(args)
             args.run(args)
         return 0
     except BrokenPipeError:

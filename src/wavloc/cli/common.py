@@ -34,6 +34,15 @@ class Parser(argparse.ArgumentParser):
         """Files or folders, at least one."""
         self.path(name, text, **{"nargs": "+", "default": []} | how)
 
+    def out(self, text: str, *suffixes: str, to_stdout: bool = False, **how: Any) -> None:
+        """The file that a command writes, or one of each suffix; checked before the work begins.
+
+        to_stdout: ``-`` is standard output.
+        """
+        text += "; - for standard output" * to_stdout
+        self.path("--out", text, **{"required": True} | how)
+        self.set_defaults(suffixes=suffixes or ("",), to_stdout=to_stdout)
+
     def pairs(self, name: str, form: str, text: str | None = None, **how: Any) -> None:
         """Any number of NAME=PATH."""
         how = {"nargs": "*", "default": []} | how
@@ -156,6 +165,14 @@ def pair(text: str) -> tuple[str, Path]:
     if not key or not path:
         raise argparse.ArgumentTypeError(f"'{text}', expected NAME=PATH")
     return key, Path(path)
+
+
+def check_out(args: argparse.Namespace) -> None:
+    """Raise `InputError` if what `Parser.out` asked for cannot be written."""
+    suffixes = getattr(args, "suffixes", ())
+    if suffixes and args.out and not (args.to_stdout and args.out == files.STDOUT):
+        for suffix in suffixes:
+            files.check_file(f"{args.out}{suffix}")
 
 
 def setting(args: argparse.Namespace, name: str, *keys: str, default: Any) -> Any:

@@ -27,7 +27,7 @@ def register(command: Command) -> None:
     add.add_argument("--by", nargs="+", default=[], metavar="COLUMN", help=text)
     add.path("--clean", "the same frames without noise, for the gain of --audio")
     _add_bootstrap(add)
-    add.path("--out", "metrics .csv to write; without it, print")
+    add.out("metrics .csv to write; without it, a table is printed", to_stdout=True, required=False)
 
     add = command("properties", _properties, "measure permutation invariance and variable mics")
     add.add_argument("--methods", nargs="+", required=True, help="names, see `wavloc methods`")
@@ -35,24 +35,24 @@ def register(command: Command) -> None:
     add.path("--frames", "Frames folder or .npz", required=True)
     add.path("--subset", "microphones per frame, from `subset`")
     add.device()
-    add.path("--out", ".json to write", required=True)
+    add.out(".json to write", to_stdout=True)
 
     add = command("costs", _costs, "collect measured times, memory and energy into metrics rows")
     add.paths("--predictions", ".parquet", required=True)
     add.pairs("--models", "METHOD=FOLDER", "trained models, for what their training cost")
     _add_cell(add)
-    add.path("--out", "metrics .csv to write", required=True)
+    add.out("metrics .csv to write", to_stdout=True)
 
     add = command("counts", _counts, "count speakers, utterances and frames of tracks")
     add.pairs("--frames", "TRACK=PATH", "Frames", nargs="+", required=True)
     _add_cell(add)
-    add.path("--out", "metrics .csv to write", required=True)
+    add.out("metrics .csv to write", to_stdout=True)
 
     add = command("rank", _rank, "mean ranks of methods over datasets, with intervals")
     add.pairs("--frames", "DATASET/TRACK=PATH", nargs="+", required=True)
     add.pairs("--predictions", "DATASET/TRACK/METHOD=PATH", nargs="+", required=True)
     _add_bootstrap(add)
-    add.path("--out", "metrics .csv to write", required=True)
+    add.out("metrics .csv to write", to_stdout=True)
 
 
 def _add_cell(parser: Parser) -> None:

@@ -15,7 +15,7 @@ def register(command: Command) -> None:
     add.path("--mics", "csv: name,x,y,z in metres", required=True)
     text = "one multichannel WAV/FLAC, or one file <name>.wav per microphone"
     add.paths("--audio", text, required=True)
-    add.path("--out", "csv: time_s,x,y,z,status", required=True)
+    add.out("csv: time_s,x,y,z,status", to_stdout=True)
     add.path("--plot", "also draw the track (.png, .pdf or .svg)")
     add.number("--hop", "seconds between positions (0.064)", 1e-3, 3600, "s", default=0.064)
     text = "m/s, 300 to 370 in air (343)"
@@ -36,7 +36,7 @@ def register(command: Command) -> None:
     add.numbers("--t60", "SECONDS", text, 0, 10, "s", nargs="+", default=[0.2, 0.4])
     add.number("--snr", "dB at the microphones (20)", -100, 200, "dB", default=20.0)
     add.path("--model", "wav2pos model to fine-tune; its sizes are taken")
-    add.path("--out", "config .yaml to write", required=True)
+    add.out("config .yaml to write")
 
     command("methods", _methods, "list the methods there are")
     command("datasets", _datasets, "list the datasets there are")
@@ -48,7 +48,6 @@ def _locate(args: argparse.Namespace) -> None:
 
     from wavloc import files, recordings
 
-    files.check_file(args.out)
     if args.plot:
         files.check_file(args.plot)
         if args.plot.suffix.lower() not in PLOTS:
@@ -87,9 +86,8 @@ def _locate(args: argparse.Namespace) -> None:
 
 
 def _own_room(args: argparse.Namespace) -> None:
-    from wavloc import files, own_room
+    from wavloc import own_room
 
-    files.check_file(args.out)
     room = own_room.Room(args.room, args.corner, args.heights, args.t60, args.snr)
     name = own_room.name_of(args.out)
     made = own_room.profile(args.mics, room, name, args.seed, args.model)

@@ -22,27 +22,27 @@ def register(command: Command) -> None:
     add.path("--paper", "values printed in the paper, .csv")
     add.pairs("--models", "METHOD=FOLDER", "trained models, for their numbers of parameters")
     add.path("--properties", "measured, from `properties`, .json")
-    add.path("--out", "path without suffix", required=True)
+    add.out("path without suffix", ".csv", ".md", ".tex")
 
     add = command("figures", _figures, "draw one figure as png and pdf")
     add.add_argument("--figure", required=True, help="name in the config, e.g. fig1")
     add.pairs("--frames", "TRACK=PATH")
     add.pairs("--predictions", "TRACK/METHOD=PATH")
     add.paths("--metrics", "metrics .csv files, for curves", nargs="*")
-    add.path("--out", "path without suffix", required=True)
+    add.out("path without suffix", ".png", ".pdf")
 
     add = command("reproduction", _reproduction, "mark cells whose interval covers the paper's")
     add.paths("--tables", "tables' .csv files", required=True)
-    add.path("--out", "path without suffix", required=True)
+    add.out("path without suffix", ".csv", ".md")
 
     add = command("summary", _summary, "write one number per method and table as JSON")
     add.paths("--tables", "tables' .csv files", required=True)
-    add.path("--out", ".json to write", required=True)
+    add.out(".json to write", to_stdout=True)
 
     add = command("report", _report, "write the self-contained HTML report of a run")
     add.path("--results", "folder of the run (the config's)")
     add.path("--deviations", "Markdown for the appendix")
-    add.path("--out", ".html to write", required=True)
+    add.out(".html to write")
 
     add = command("publish", _publish, "copy what a finished run shows, with its provenance")
     add.path("--out", "folder to write", required=True)

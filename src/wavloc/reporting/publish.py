@@ -19,6 +19,7 @@ def publish(
     config: the plan of the run. Returns how many files were copied. A file that is missing, or a
     folder ``out`` of something else, is an `InputError`.
     """
+    files.check_folder(out, ["provenance.json"], CONTENT)
     for path in map(Path, shown):
         if not path.is_file():
             raise InputError(f"{path}: missing; finish the run first (snakemake ... all)")

@@ -145,21 +145,31 @@ def download(
             if attempt:
                 time.sleep(min(network.backoff_s * 2 ** (attempt - 1), _LONGEST_WAIT_S))
             try:
-                resume = Resuming(partial, auth, network.timeout_s, most_bytes)
-                pooch.retrieve(url, checksum, path.name, path.parent, downloader=resume)
+                _retrieve(
+                    url, path, checksum, Resuming(partial, auth, network.timeout_s, most_bytes)
+                )
                 return
             except (requests.RequestException, ValueError) as error:
                 reasons[url], passing = _reason(error)
                 if not passing:
                     break
-            except OSError as error:
-                if error.errno == errno.ENOSPC:
-                    raise WorkError(
-                        f"disk full while downloading {path.name} to {path.parent}"
-                    ) from None
-                raise WorkError(f"cannot write {path} ({error.strerror or error})") from None
     listed = "; ".join(f"{url}: {reason}" for url, reason in reasons.items())
     raise WorkError(f"cannot download {path.name} ({listed}); or put the file at {path}")
+
+
+def _retrieve(url: str, path: Path, checksum: str | None, downloader: Resuming) -> None:
+    """Bring a file to ``path``. A killed run leaves nothing of pooch's: see `files.replacing`."""
+    with files.replacing(path) as new:
+        try:
+            pooch.retrieve(url, checksum, new.name, new.parent, downloader=downloader)
+        except requests.RequestException:
+            raise
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                raise WorkError(
+                    f"disk full while downloading {path.name} to {path.parent}"
+                ) from None
+            raise WorkError(f"cannot write {path} ({error.strerror or error})") from None
 
 
 def _reason(error: requests.RequestException | ValueError) -> tuple[str, bool]:
