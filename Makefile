@@ -43,6 +43,8 @@ test-slurm: env                  ## the smoke profile through a Slurm node of it
 	$(RUN) python -m pytest -q --slurm tests/workflow/test_slurm.py
 
 pull: env                        ## results from the DVC remote, marked as up to date for Snakemake
+	@git rev-parse --git-dir >/dev/null 2>&1 || \
+	  { echo "wavloc: error: DVC needs a git repository, and this is none; type: git init" >&2; exit 2; }
 	$(RUN) dvc pull && $(RUN) python workflow/run.py --touch --cores 1 all
 
 lint: env                        ## formatting, style and types of Python, formatting of Snakemake files

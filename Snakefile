@@ -1,8 +1,13 @@
 # The one DAG of wavloc. What each stage does stands in src/wavloc, what depends on what stands in
 # workflow/rules, how big and which stands in config.
+import shlex
+import sys
+
 from snakemake.utils import min_version
 
 min_version("9.0")
+if not Path("config/config.yaml").is_file():
+    sys.exit(f"wavloc: error: no config/config.yaml here; first `cd {shlex.quote(str(workflow.basedir))}`")
 
 
 configfile: "config/config.yaml"

@@ -66,6 +66,17 @@ def test_params_name_what_differs_from_the_last_commit(project: Path) -> None:
     assert changed == {"config/config.yaml": {"evaluation.block": {"old": None, "new": 3}}}
 
 
+def test_without_git_it_is_said_what_to_type(root: Path, tmp_path: Path) -> None:
+    shutil.copy(root / "Makefile", tmp_path)
+    for name in ("requirements.txt", "pyproject.toml", ".venv/.stamp"):  # as if it were made
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    done = subprocess.run(["make", "pull"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[0].startswith("wavloc: error: DVC needs a git repository")
+    assert "git init" in done.stderr
+
+
 @pytest.mark.slow
 def test_results_are_pushed_deleted_pulled_and_not_made_again(project: Path) -> None:
     dvc(project, "repro")

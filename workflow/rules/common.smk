@@ -3,7 +3,7 @@ import re
 import sys
 
 from wavloc import config as configuration
-from wavloc import evaluation, jobs, provenance
+from wavloc import evaluation, jobs, provenance, runs
 from wavloc.errors import WavlocError
 from wavloc.plan import Cell, Plan
 from wavloc.simulation import mixtures
@@ -22,6 +22,7 @@ try:
     plan = Plan(config, "<results>")
     if workflow.is_main_process:
         jobs.check(plan)
+        ALONE = runs.begin(sys.argv[1:])  # held as long as this process lives
     elif not Path(PLAN_FILE).is_file():  # nothing is shared with the machine of the run
         configuration.save(config, PLAN_FILE)
 except WavlocError as error:
