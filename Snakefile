@@ -7,7 +7,8 @@ from snakemake.utils import min_version
 
 min_version("9.0")
 if not Path("config/config.yaml").is_file():
-    sys.exit(f"wavloc: error: no config/config.yaml here; first `cd {shlex.quote(str(workflow.basedir))}`")
+    folder = shlex.quote(str(workflow.basedir))
+    sys.exit(f"wavloc: error: no config/config.yaml here; first `cd {folder}`")
 
 
 configfile: "config/config.yaml"
