@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import struct
 from pathlib import Path
 
@@ -105,6 +106,33 @@ def test_streamed_files_are_read_to_their_end(tmp_path, kind, size, sound) -> No
     assert np.array_equal(samples[: len(whole)], whole)
     path.write_bytes(content[:-7])  # killed in the middle of a sample
     assert len(audio.read_audio(path)[0]) >= len(whole) - 2
+
+
+@pytest.mark.parametrize("size", [0, 0x7FFFFFFF, 0x7FFFF000, 0xFFFFFFFF, 0xFFFFFF00], ids=hex)
+@pytest.mark.parametrize("kind", ["WAV", "WAVEX", "RF64"])
+def test_more_than_four_gib_are_read_to_their_end(tmp_path, kind, size) -> None:
+    """Hours of a recorder that writes to a pipe; here nearly all of it is a hole in the file."""
+    path, frames = tmp_path / "hours.wav", 2**32 // 16 + 1_000_001
+    end = np.arange(800, dtype=np.int16).reshape(100, 8)
+    soundfile.write(path, end[:0], 16000, format=kind, subtype="PCM_16")
+    content = bytearray(path.read_bytes())
+    content[-4:] = struct.pack("<I", size)
+    if kind == "RF64":
+        content[20:44] = bytes(24)  # its sizes of 64 bits
+        content[-4:] = b"\xff" * 4
+    with path.open("wb") as handle:
+        handle.write(content)
+        handle.seek(len(content) + (frames - len(end)) * 16)
+        handle.write(end.tobytes())
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    found = containers.sound_of(path)
+    assert (found.stated, found.held) == (None, frames * 16)
+    with audio.opened(path, found) as handle:
+        assert (handle.frames, handle.channels, handle.samplerate) == (frames, 8, 16000)
+        assert not handle.read(1000).any()
+        handle.seek(frames - 100)
+        assert np.array_equal(handle.read(200, dtype="int16"), end)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kB
 
 
 def test_sizes_that_wrapped_at_four_gib_are_refused(tmp_path) -> None:

@@ -77,6 +77,8 @@ COMMANDS = [
         "report", "own-room --mics mics.csv --room 9 9 3", "publish --config seed.yaml")),
     (f"{P} center --out -", "expected a name that ends in .parquet or .csv"),
     (f"{L} --plot -", "standard output"),
+    ("predict --method wav2pos --frames f --audio --out p.csv", "expected --out NAME.parquet"),
+    (f"{P} center --audio", "reconstructs no signals"),
     (f"{P} center --log thesis", "it is a folder"),
     (f"{P} center --log file/log", "cannot write"),
     # numbers

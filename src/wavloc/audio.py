@@ -1,6 +1,8 @@
 """Reading, resampling and filtering audio; only this module reads audio files."""
 
+import contextlib
 import io
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -48,14 +50,23 @@ def read_audio(path: str | Path) -> tuple[np.ndarray, int]:
 
 def _decode(path: Path, sound: containers.Sound | None) -> tuple[np.ndarray, int, int]:
     """Samples (n, channels), the number that the header states, and the rate in Hz."""
-    with path.open("rb") as opened:
-        if opened.read(4) == b"fLaC":
+    with path.open("rb") as begin:
+        if begin.read(4) == b"fLaC":
             return _decode_flac(path)
-    file: Path | io.BytesIO = path
-    if sound is not None and sound.stated is None:
-        file = io.BytesIO(containers.with_size(path, sound))
-    with soundfile.SoundFile(file) as handle:
+    with opened(path, sound) as handle:
         return handle.read(dtype="float32", always_2d=True), handle.frames, handle.samplerate
+
+
+@contextlib.contextmanager
+def opened(path: Path, sound: containers.Sound | None) -> Iterator[soundfile.SoundFile]:
+    """A decoder of a file, to its end where its header has a placeholder for the size."""
+    with (
+        containers.with_size(path, sound)
+        if sound and sound.stated is None
+        else contextlib.nullcontext(path) as file,
+        soundfile.SoundFile(file) as handle,
+    ):
+        yield handle
 
 
 class _Stream(soundfile.SoundFile):

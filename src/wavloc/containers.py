@@ -5,9 +5,12 @@ far as that size. Both are refused here. Programs that write to a pipe cannot kn
 state a placeholder: such sound goes to the end of the file.
 """
 
+import contextlib
+import io
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, Literal, NamedTuple
+from typing import Any, BinaryIO, Literal, NamedTuple
 
 from wavloc.errors import InputError
 
@@ -67,15 +70,58 @@ def sound_of(path: Path) -> Sound | None:
         return kind and _find(handle, size, kind)
 
 
-def with_size(path: Path, sound: Sound) -> bytearray:
-    """Content of a file with the size of its sound in place of the placeholder."""
+class _Headed(io.RawIOBase):
+    """A file with another header: ``head``, then what the file has from byte ``start`` on."""
+
+    def __init__(self, handle: BinaryIO, head: bytes, start: int):
+        self.handle, self.head, self.shift = handle, head, start - len(head)
+        self.size = os.fstat(handle.fileno()).st_size - self.shift
+        self.position = 0
+
+    def readinto(self, buffer: Any) -> int:
+        """Read from the present position on; returns the number of bytes."""
+        into, head = memoryview(buffer).cast("B"), self.head[self.position :]
+        if head:
+            count = min(len(head), len(into))
+            into[:count] = head[:count]
+        else:
+            self.handle.seek(self.position + self.shift)
+            count = self.handle.readinto(into)  # type: ignore[attr-defined]
+        self.position += count
+        return count
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Set the position; returns it."""
+        begin = {os.SEEK_SET: 0, os.SEEK_CUR: self.position, os.SEEK_END: self.size}
+        self.position = begin[whence] + offset
+        return self.position
+
+    def tell(self) -> int:
+        """The position."""
+        return self.position
+
+
+@contextlib.contextmanager
+def with_size(path: Path, sound: Sound) -> Iterator[io.RawIOBase]:
+    """A file with the size of its sound in place of the placeholder, read piece by piece."""
     size = sound.held + sound.extra
-    if size >= 1 << (8 * sound.field_bytes):
-        raise InputError(f"{path}: 4 GiB of sound or more in a WAV file, expected RF64 or W64")
-    content = bytearray(path.read_bytes())
-    field = slice(sound.field, sound.field + sound.field_bytes)
-    content[field] = size.to_bytes(sound.field_bytes, sound.order)
-    return content
+    with path.open("rb") as handle:
+        head = bytearray(handle.read(sound.start))
+        if size < 1 << (8 * sound.field_bytes):
+            field = slice(sound.field, sound.field + sound.field_bytes)
+            head[field] = size.to_bytes(sound.field_bytes, sound.order)
+        elif head[:4] in (b"RIFF", b"RF64"):
+            head[:12] = _rf64(len(head) + size, size)
+            head[-4:] = b"\xff" * 4
+        else:
+            raise InputError(f"{path}: 4 GiB of sound or more, expected WAV, RF64, W64 or CAF")
+        yield _Headed(handle, bytes(head), sound.start)
+
+
+def _rf64(size: int, sound: int) -> bytes:
+    """The beginning of an RF64 file of that size, with its sizes of 64 bits (EBU Tech 3306)."""
+    sizes = b"".join(value.to_bytes(8, "little") for value in (size + 28, sound, 0))
+    return b"RF64\xff\xff\xff\xffWAVEds64" + (28).to_bytes(4, "little") + sizes + bytes(4)
 
 
 def require_whole(path: Path, sound: Sound, decoded: int) -> None:

@@ -142,10 +142,13 @@ def _parity(args: argparse.Namespace) -> None:
 
 def _predict(args: argparse.Namespace) -> None:
     from wavloc import files, frames, provenance
-    from wavloc.methods.predictions import check_name
+    from wavloc.methods.predictions import ARRAYS, check_name
 
     check_name(args.out)
     files.check_file(args.out)
+    as_csv = args.out.suffix.lower() == ".csv"
+    if args.audio and as_csv:
+        raise InputError(f"--audio: {args.out} holds no signals, expected --out NAME.parquet")
     method = method_of(args)
     data = frames.load(args.frames)
     setup = _setup(args, data.n_mics)
@@ -166,6 +169,9 @@ def _predict(args: argparse.Namespace) -> None:
         predictions = method.refused(data, setup, str(refusal))
     predictions.meta |= {"control": entry_of(args).control, "provenance": provenance.stamp()}
     predictions.save(args.out)
+    arrays = [name for name in ARRAYS if getattr(predictions, name) is not None]
+    if arrays and as_csv:
+        say(f"predict: warning: {args.out} holds no {', '.join(arrays)}; a .parquet keeps them")
     seconds = predictions.seconds_per_frame
     rate = 1 / seconds if seconds > 0 else float("nan")
     say(f"predict {method.name}: {len(data)} frames, {rate:.0f} frames/s")
