@@ -258,8 +258,8 @@ def test_simulate_refuses_bad_config_and_empty_corpus(tmp_path, capsys) -> None:
     def given(**values: object) -> str:
         return json.dumps({"options": {"test": 4, "max_order": 1} | values})
 
-    fails(capsys, [*base, given(t60_high_s=0)], "t60_high_s", "greater than 0")
-    fails(capsys, [*base, given(test_t60_s=[-0.1])], "t60_s -0.1")
+    fails(capsys, [*base, given(t60_high_s=0)], "t60_high_s: 0", "above 0 to 10 s")
+    fails(capsys, [*base, given(test_t60_s=[-0.1])], "t60_s: -0.1")
     fails(capsys, [*base, given(tset=3)], "unknown key 'tset'", "'test'")
     fails(capsys, [*base, given(test="many")], "test", "'many' is not a number")
     fails(capsys, [*base, given(room=[5, 5, -2])], "room")
@@ -269,7 +269,7 @@ def test_simulate_refuses_bad_config_and_empty_corpus(tmp_path, capsys) -> None:
     small = json.dumps({"options": {"seconds": 1, "room": [3, 3, 2]}})
     fails(capsys, [*twin, small], "smaller than the array")
     zero = json.dumps({"options": {"seconds": 1, "t60_s": 0}})
-    fails(capsys, [*twin, zero], "t60_s", "greater than 0")
+    fails(capsys, [*twin, zero], "t60_s: 0", "above 0 to 10 s")
     empty = tmp_path / "empty"
     empty.mkdir()
     arguments = ["prepare", "--kind", "speech", "--source", "librispeech", "--cache", tmp_path]

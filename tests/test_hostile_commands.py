@@ -106,6 +106,11 @@ COMMANDS = [
         ("multilat", "inlier_m", "NaN"), ("gnn", "hidden_dim", 0), ("gnn", "copies", -1),
         ("gnn", "epochs", 1e300), ("gnn", "learning_rate", "Infinity"), ("gnn", "batch", "true"),
         ("multilat", "drawz", 3), ("multilat", "draws", '"many"'))),
+    *((f"{S} '{{\"options\": {{\"{name}\": {value}}}}}'", f"datasets.six_faces.options.{name}")
+      for name, value in (
+        ("room", "[5, 5]"), ("room", "[5, 5, NaN]"), ("room", '"big"'), ("source_low", "[9, 9, 9]"),
+        ("test_t60_s", "[-1]"), ("test_t60_s", "[]"), ("test_snr_db", "[Infinity]"),
+        ("test", 0), ("test", 1e300), ("train", "true"), ("max_order", -1), ("margin", -1))),
     *((f"{O} {more}", "expected") for more in (
         "--snr nan", "--snr loud", "--t60 -1", "--t60 nan", "--heights 1 inf", "--t60 0.1 0.2 1")),
     ("own-room --mics mics.csv --room 9 9 --out mine.yaml", "--room"),

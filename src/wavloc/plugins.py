@@ -11,24 +11,25 @@ import importlib
 import importlib.metadata
 import importlib.util
 import re
+import typing
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from wavloc import checks
+from wavloc import ranges
 from wavloc.checks import one_of
 from wavloc.errors import InputError
 
 _FOLDERS = {"methods": ("methods/classical", "methods/learned"), "datasets": ("datasets",)}
-# Options of these names are above zero in every plugin.
-_ABOVE_ZERO = {
-    *("batch", "block", "channels", "climb_m", "coordinate_hidden", "decoder_depth", "draws"),
-    *("draws_single", "embed_dim", "encoder_depth", "epochs", "finalists", "finest_m", "group"),
-    *("heads", "hidden_dim", "hop", "inlier_m", "kept", "kernel_m", "lags", "learning_rate"),
-    *("mixtures", "oversample", "pair_hidden", "peak_inlier_m", "peaks", "power_spacing_m"),
-    *("power_starts", "predict_batch", "recurrent", "seconds", "sources", "spacing_m"),
-    *("starts", "taps"),
-}
+
+
+class Field(typing.NamedTuple):
+    """An option: its default, and the words it can be where it is one of some (`Literal`)."""
+
+    default: Any
+    words: tuple[Any, ...] = ()
+
+
 _UNREADABLE = object()  # default of an option that is not written as a literal
 
 
@@ -70,48 +71,37 @@ def _class_name(kind: str) -> str:
 
 def make_options(plugin: Any, given: Mapping[str, Any], where: str) -> Any:
     """Build the frozen dataclass ``plugin.Options``; unknown keys and wrong types are named."""
-    defaults = {field.name: field.default for field in dataclasses.fields(plugin.Options)}
-    return plugin.Options(**_checked(defaults, given, where))
+    fields = {
+        field.name: Field(field.default, typing.get_args(field.type))
+        for field in dataclasses.fields(plugin.Options)
+    }
+    return plugin.Options(**_checked(fields, given, where))
 
 
 def check_options(kind: str, module: str, given: Mapping[str, Any], where: str) -> None:
     """As `make_options`, without importing the plugin."""
-    _checked(option_defaults(kind, module), given, where)
+    _checked(_options(kind, module), given, where)
 
 
-def _checked(defaults: Mapping[str, Any], given: Mapping[str, Any], where: str) -> dict[str, Any]:
+def _checked(fields: Mapping[str, Field], given: Mapping[str, Any], where: str) -> dict[str, Any]:
     values = {}
     for key, value in given.items():
-        if key not in defaults:
+        if key not in fields:
             raise InputError(
-                f"{where}.options: unknown key '{key}', expected one of {sorted(defaults)}"
+                f"{where}.options: unknown key '{key}', expected one of {sorted(fields)}"
             )
-        default = defaults[key]
-        number = isinstance(default, int | float) and not isinstance(default, bool)
-        if number and (isinstance(value, bool) or not isinstance(value, int | float)):
-            raise InputError(f"{where}.options.{key}: {value!r} is not a number (now {default})")
-        if number:
-            _check_range(key, value, isinstance(default, int), where)
-        if isinstance(default, bool) and not isinstance(value, bool):
-            raise InputError(f"{where}.options.{key}: {value!r} is not true or false")
+        ranges.check(value, *fields[key], f"{where}.options.{key}")
         values[key] = tuple(value) if isinstance(value, list) else value
     return values
 
 
-def _check_range(key: str, value: float, whole: bool, where: str) -> None:
-    """Raise `InputError` for a number that no plugin's option of that name can be."""
-    name = f"{where}.options.{key}"
-    if key in _ABOVE_ZERO:
-        checks.number(value, name, 0, above=True)
-    signed = key.endswith("_db") or not where.startswith("methods.")  # datasets check themselves
-    checks.number(value, name, -checks.INFINITE if signed else 0)
-    if whole:
-        checks.number(value, name, high=1_000_000_000, whole=True)
+def option_defaults(kind: str, module: str) -> dict[str, Any]:
+    """Options of a plugin -> their defaults, read from its source."""
+    return {name: field.default for name, field in _options(kind, module).items()}
 
 
 @functools.cache
-def option_defaults(kind: str, module: str) -> dict[str, Any]:
-    """Options of a plugin -> their defaults, read from its source."""
+def _options(kind: str, module: str) -> dict[str, Field]:
     options = _options_of(path_of(kind, module), _class_name(kind))
     return _fields(*options) if options else {}
 
@@ -159,17 +149,17 @@ def _options_of(module: str, name: str) -> tuple[str, str] | None:
     return next(filter(None, inherited), None)
 
 
-def _fields(module: str, name: str) -> dict[str, Any]:
-    """Fields of a dataclass and of its bases, with their defaults."""
+def _fields(module: str, name: str) -> dict[str, Field]:
+    """Fields of a dataclass and of its bases."""
     node = _source(module)[0].get(name)
     if node is None:
         return {}
-    fields: dict[str, Any] = {}
+    fields: dict[str, Field] = {}
     for base in reversed(node.bases):
         fields |= _fields(*_resolved(module, base))
     for line in node.body:
         if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name):
-            fields[line.target.id] = _literal(line.value)
+            fields[line.target.id] = Field(_literal(line.value), _words(line.annotation))
     return fields
 
 
@@ -178,3 +168,10 @@ def _literal(expression: ast.expr | None) -> Any:
         return ast.literal_eval(expression) if expression else _UNREADABLE
     except ValueError:
         return _UNREADABLE
+
+
+def _words(annotation: ast.expr) -> tuple[Any, ...]:
+    match annotation:
+        case ast.Subscript(value=ast.Name("Literal"), slice=ast.Tuple() as words):
+            return tuple(ast.literal_eval(words))
+    return ()

@@ -525,10 +525,11 @@ def test_info_of_the_converted_layout(converted: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"sync": "guess"}, "options.sync: 'guess', expected pulse, search or none"),
+        ({"sync": "guess"}, "options.sync: 'guess', expected one of pulse, search, none"),
+        ({"sync_offset_s": {"music1": float("nan")}}, "sync_offset_s.music1: nan, expected"),
         ({"sync_offset_s": 0.3}, "sync_offset_s: 0.3, expected seconds by take"),
-        ({"max_gap_s": 0}, "max_gap_s: 0 must be greater than 0"),
-        ({"margin": -1}, "margin: -1 must not be negative"),
+        ({"max_gap_s": 0}, "max_gap_s: 0, expected a number above 0"),
+        ({"margin": -1}, "margin: -1, expected a number from 0 to 1,000,000 samples"),
         ({"margin": 20000}, "take 'music1': 2.000 s, shorter than one frame"),
         ({"room": [3.0, 3.0, 2.0]}, "smaller than the array|has no place"),
     ],

@@ -192,9 +192,9 @@ def test_extension_is_reproducible_and_without_silence(sounds, tmp_path) -> None
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"sim_share": 0}, "sim_share: 0 must be greater than 0"),
+        ({"sim_share": 0}, "sim_share: 0, expected a number above 0 to 100"),
         ({"sim_t60_low_s": 0.5}, "0.5 and 0.4 s, expected 0 <= low <= high"),
-        ({"sim_t60_low_s": -0.1}, "expected 0 <= low"),
+        ({"sim_t60_low_s": -0.1}, "sim_t60_low_s: -0.1, expected a number from 0 to 10 s"),
         ({"room": [7.0, 8.0, 0.5]}, "no place at least 0.3 m from the walls"),
     ],
 )

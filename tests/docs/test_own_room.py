@@ -84,7 +84,7 @@ def test_no_speaker_is_in_two_parts(speech: Corpus) -> None:
         ({"height_low_m": 1.8}, ["height_low_m 1.8", "0.1 m"]),
         ({"wall_m": 1.5}, ["wall_m: 1.5"]),
         ({"t60_low_s": 0.5}, ["t60_low_s 0.5"]),
-        ({"t60_low_s": 0.0, "t60_high_s": 0.0}, ["t60_high_s 0.0", "above 0"]),
+        ({"t60_low_s": 0.0, "t60_high_s": 0.0}, ["t60_high_s: 0.0", "above 0"]),
     ],
 )
 def test_impossible_rooms_are_refused(changed: dict, words: list[str]) -> None:

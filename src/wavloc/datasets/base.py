@@ -145,21 +145,6 @@ class Dataset:
             )
 
 
-def require_positive(name: str, **values: float) -> None:
-    """Raise `InputError` that names the first option not greater than zero."""
-    for key, value in values.items():
-        if not value > 0:
-            raise InputError(f"datasets.{name}.options.{key}: {value!r} must be greater than 0")
-
-
-def require_room(name: str, room: tuple[float, ...]) -> None:
-    """Raise `InputError` unless ``room`` is three positive lengths in metres."""
-    if len(room) != 3 or not all(side > 0 for side in room):
-        raise InputError(
-            f"datasets.{name}.options.room: {list(room)}, expected three lengths above 0 m"
-        )
-
-
 def draw_source(
     rng: np.random.Generator,
     low: np.ndarray,

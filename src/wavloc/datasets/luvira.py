@@ -12,7 +12,8 @@ import numpy as np
 
 from wavloc import audio
 from wavloc.audio import SAMPLE_RATE
-from wavloc.datasets.base import Scenes, require_positive
+from wavloc.checks import number
+from wavloc.datasets.base import Scenes
 from wavloc.datasets.sound.corpus import RUMBLE_HZ, Corpus
 from wavloc.datasets.takes import trajectory
 from wavloc.datasets.takes.eight import SIM, EightTakes, TakeOptions
@@ -91,18 +92,12 @@ class Dataset(EightTakes):
         """Raise `InputError` for options that cannot give frames."""
         options = self.options
         super().check_options()
-        require_positive(self.name, max_gap_s=options.max_gap_s, sync_reach_s=options.sync_reach_s)
-        if options.sync not in ("pulse", "search", "none"):
-            raise InputError(
-                f"datasets.{self.name}.options.sync: '{options.sync}', expected pulse, search or "
-                "none"
-            )
         given = options.sync_offset_s
-        seconds = given.values() if isinstance(given, Mapping) else [None]
-        if not all(isinstance(value, int | float) for value in seconds):
-            raise InputError(
-                f"datasets.{self.name}.options.sync_offset_s: {given}, expected seconds by take"
-            )
+        where = f"datasets.{self.name}.options.sync_offset_s"
+        if not isinstance(given, Mapping):
+            raise InputError(f"{where}: {given}, expected seconds by take")
+        for take, seconds in given.items():
+            number(seconds, f"{where}.{take}", -1e6, 1e6, "s")
 
     def _take(self, name: str) -> Take:
         """Read a take; one shorter than a frame is an `InputError`."""

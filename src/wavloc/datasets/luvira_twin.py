@@ -16,7 +16,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from wavloc import seeds
 from wavloc.audio import SAMPLE_RATE
-from wavloc.datasets.base import Scenes, require_positive
+from wavloc.datasets.base import Scenes
 from wavloc.datasets.sound.corpus import Corpus
 from wavloc.datasets.takes.eight import SIM, EightTakes, TakeOptions
 from wavloc.errors import InputError
@@ -73,7 +73,6 @@ class Dataset(EightTakes):
         """Raise `InputError` for options that cannot give frames."""
         options = self.options
         super().check_options()
-        require_positive(self.name, seconds=options.seconds, t60_s=options.t60_s)
         if int(options.seconds * SAMPLE_RATE) < self.samples:
             raise InputError(
                 f"datasets.{self.name}.options.seconds: {options.seconds} is too short"

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from wavloc.datasets.base import Scenes, require_room
+from wavloc.checks import vector
+from wavloc.datasets.base import Scenes
 from wavloc.datasets.sound.corpus import Corpus
 from wavloc.datasets.speakers import ExampleOptions, SpeakerExamples
 from wavloc.errors import InputError
@@ -48,13 +49,14 @@ class Dataset(SpeakerExamples):
 
     def check(self) -> None:
         """Raise `InputError` for an impossible geometry; it names the microphone."""
+        super().check()
         options, where = self.options, f"datasets.{self.name}.options"
-        require_room(self.name, options.room)
         if not options.mics:
             raise InputError(f"{where}.mics: none, expected [name, x, y, z] of each microphone")
         for row in options.mics:
-            if len(row) != 4 or not all(isinstance(value, int | float) for value in row[1:]):
+            if not isinstance(row, list | tuple) or len(row) != 4:
                 raise InputError(f"{where}.mics: {row}, expected [name, x, y, z] in metres")
+            vector(row[1:], f"{where}.mics, [name, x, y, z]: {row}")
         corner, room = np.array(options.corner), np.array(options.room)
         for (name, *stated), place in zip(options.mics, self.array(), strict=True):
             if (place < -1e-9).any() or (place > room + 1e-9).any():
@@ -78,14 +80,8 @@ class Dataset(SpeakerExamples):
                 f"{where}: sources from height_low_m {low[2]:g} to height_high_m {high[2]:g}, "
                 f"expected at least 0.1 m between them, within 0 and the room's {room[2]:g} m"
             )
-        if not 0 <= options.t60_low_s <= options.t60_high_s or not options.t60_high_s > 0:
-            raise InputError(
-                f"{where}: T60 from t60_low_s {options.t60_low_s} to t60_high_s "
-                f"{options.t60_high_s}, expected 0 <= low <= high, high above 0"
-            )
 
     def scenes(self, track: str, sounds: Mapping[str, Corpus]) -> Scenes:
-        self.check()
         drawn = super().scenes(track, sounds)
         return dataclasses.replace(
             drawn,

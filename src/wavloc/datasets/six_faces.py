@@ -8,6 +8,7 @@ import dataclasses
 import numpy as np
 
 from wavloc.datasets.speakers import ExampleOptions, SpeakerExamples
+from wavloc.errors import InputError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +34,16 @@ class Dataset(SpeakerExamples):
         for face, axis, far in ((0, 2, 0), (1, 2, 1), (2, 1, 0), (3, 0, 0), (4, 0, 1), (5, 1, 1)):
             points[face, axis] = far * room[axis]
         return points
+
+    def check(self) -> None:
+        """Raise `InputError` for options that do not go together."""
+        super().check()
+        low, high = self.source_box()
+        if (low > high).any():
+            raise InputError(
+                f"datasets.{self.name}.options.source_low: {low.tolist()}, expected no more than "
+                f"source_high {high.tolist()}"
+            )
 
     def source_box(self) -> tuple[np.ndarray, np.ndarray]:
         return np.array(self.options.source_low), np.array(self.options.source_high)

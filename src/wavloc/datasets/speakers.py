@@ -64,16 +64,22 @@ class SpeakerExamples(base.Dataset):
         """One split, whose three parts have no speaker in common."""
         return {"speakers": Split(train=("train",), valid=("valid",), test=("test",))}
 
+    def check(self) -> None:
+        """Raise `InputError` for options that do not go together."""
+        options, where = self.options, f"datasets.{self.name}.options"
+        if options.t60_low_s > options.t60_high_s:
+            raise InputError(
+                f"{where}: T60 from t60_low_s {options.t60_low_s} to t60_high_s "
+                f"{options.t60_high_s}, expected 0 <= low <= high"
+            )
+
     def scenes(self, track: str, sounds: Mapping[str, Corpus]) -> Scenes:
         """Examples of a split, or for `CLEAN` those of the test split without noise."""
         self.check_track(track)
         options = self.options
         split = "test" if track == CLEAN else track
         count = getattr(options, split)
-        base.require_room(self.name, options.room)
-        base.require_positive(
-            self.name, t60_high_s=options.t60_high_s, repeats=options.repeats, **{split: count}
-        )
+        self.check()
         samples = FRAME_SAMPLES + 2 * options.margin
         corpus = sounds["speech"].select(split)
         long_enough = np.flatnonzero(corpus.items["n_samples"].to_numpy() >= samples)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import Literal
 
 
 @dataclasses.dataclass(frozen=True)
@@ -11,15 +12,16 @@ class Recipe:
     epochs: int = 500
     batch: int = 256
     learning_rate: float = 5e-4
-    optimizer: str = "adamw"  # adamw or adam
+    optimizer: Literal["adamw", "adam"] = "adamw"
     weight_decay: float = 0.1
-    schedule: str = "cosine"  # cosine, steps (halved at milestones) or reference (public code)
+    # steps: halved at milestones; reference: the public code
+    schedule: Literal["cosine", "steps", "reference"] = "cosine"
     warmup: float = 0.02  # fraction of all steps, linear from above zero
     final_rate: float = 0.01  # last learning rate of the cosine, relative
     milestones: tuple[float, ...] = ()  # fractions of all steps
     snr_low_db: float = 0.0  # noise that is added in training
     snr_high_db: float = 30.0
-    noise: str = "white"  # or coloured, as in the public code
+    noise: Literal["white", "coloured"] = "white"  # coloured in the public code
     shift_s: float = 0.05  # common time shift, uniform in +-
     copies: int = 0  # augmented copies whose features are kept; 0 = computed in every step
     # A new source position and new walls in every step, from the dry sound; no copies are kept.

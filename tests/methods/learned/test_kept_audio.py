@@ -38,7 +38,7 @@ def test_a_csv_drops_nothing_without_a_word(tmp_path: Path, capsys, monkeypatch)
     method = registry.create(registry.Entry("wav2pos", options=small))
     method.prepare(frames)
     method.save(tmp_path / "m")
-    command = "predict --method wav2pos --model m --frames f --out p.csv".split()
+    command = ["predict", "--method", "wav2pos", "--model", "m", "--frames", "f", "--out", "p.csv"]
     assert cli.main([*command, "--audio"]) == 2
     told = capsys.readouterr().err
     assert told == "wavloc: error: --audio: p.csv holds no signals, expected --out NAME.parquet\n"
@@ -46,5 +46,5 @@ def test_a_csv_drops_nothing_without_a_word(tmp_path: Path, capsys, monkeypatch)
     assert cli.main(command) == 0
     words = "predict: warning: p.csv holds no mic_positions; a .parquet keeps them"
     assert words in capsys.readouterr().err
-    assert cli.main("predict --method nlls --frames f --out p.csv".split()) == 0
+    assert cli.main(["predict", "--method", "nlls", "--frames", "f", "--out", "p.csv"]) == 0
     assert "warning" not in capsys.readouterr().err

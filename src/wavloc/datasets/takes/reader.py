@@ -9,7 +9,7 @@ import dataclasses
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -46,7 +46,7 @@ class ReadOptions:
     captured moment, where the user sets it.
     """
 
-    sync: str = "pulse"
+    sync: Literal["pulse", "search", "none"] = "pulse"
     sync_offset_s: Mapping[str, float] = dataclasses.field(default_factory=dict)
     sync_reach_s: float = 2.0  # range of the search, and of the check in the other modes
     max_clipped_share: float = 0.01  # largest fraction of clipped samples in a track

@@ -108,12 +108,8 @@ class LearnedMethod(base.Method, Generic[Network]):
 
     def set_up(self) -> None:
         """Check the recipe; methods check the rest and make their components."""
-        self.check_choice("optimizer", ("adamw", "adam"))
-        self.check_choice("schedule", ("cosine", "steps", "reference"))
-        self.check_choice("noise", ("white", "coloured"))
-        for key in ("epochs", "batch", "learning_rate", "predict_batch"):
-            if not getattr(self.options, key) > 0:
-                raise self.option_error(key, "a number above 0")
+        if self.options.snr_low_db > self.options.snr_high_db:
+            raise self.option_error("snr_low_db", "no more than snr_high_db")
         self.training_note: dict[str, Any] = {}
 
     # ----------------------------------------------------------------- for subclasses

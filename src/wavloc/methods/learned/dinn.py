@@ -6,6 +6,7 @@ microphones; where a model has fewer than the training array, every example uses
 
 import dataclasses
 from itertools import pairwise
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -25,15 +26,16 @@ class Options(Recipe):
 
     batch: int = 32
     learning_rate: float = 1e-4
-    optimizer: str = "adam"
+    optimizer: Literal["adamw", "adam"] = "adam"
     weight_decay: float = 0.0
-    schedule: str = "steps"
+    schedule: Literal["cosine", "steps", "reference"] = "steps"
     milestones: tuple[float, ...] = (0.15, 0.4)
     mics: int = 0  # microphones of the model; 0 = all of the training array
     channels: tuple[int, ...] = (64, 128, 256, 512)
     recurrent: int = 256
     l1_loss: bool = False  # the public code's loss; the paper's is the square
-    scale: str = "frame"  # of the sound: one per frame keeps levels, or one per microphone
+    # Of the sound: one per frame keeps levels.
+    scale: Literal["frame", "microphone"] = "frame"
 
 
 class DINN(nn.Module):
@@ -108,10 +110,6 @@ class Method(LearnedMethod[DINN]):
 
     setups = ("1a", "1b")
     Options = Options
-
-    def set_up(self) -> None:
-        super().set_up()
-        self.check_choice("scale", ("frame", "microphone"))
 
     def prepare(self, train: Frames) -> None:
         super().prepare(train)

@@ -5,6 +5,7 @@ mean, another MLP.
 """
 
 import dataclasses
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -24,9 +25,9 @@ class Options(Recipe):
 
     batch: int = 128
     learning_rate: float = 1e-3
-    optimizer: str = "adam"
+    optimizer: Literal["adamw", "adam"] = "adam"
     weight_decay: float = 0.0
-    schedule: str = "steps"
+    schedule: Literal["cosine", "steps", "reference"] = "steps"
     milestones: tuple[float, ...] = (0.01, 0.03, 0.2)
     lags: int = 1024  # of a correlation function
     hidden_dim: int = 625

@@ -5,7 +5,7 @@ delays of a model of `ngcc_phat`.
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import torch
 
@@ -24,7 +24,8 @@ from wavloc.setups import Setup
 class Options:
     """Those of the solver; the model brings its own."""
 
-    solver: str = "multilat"  # or multilat_plus, which does without the next three
+    # multilat_plus does without the next three.
+    solver: Literal["multilat", "multilat_plus"] = "multilat"
     draws: int = 100  # RANSAC draws
     inlier_m: float = 0.10
     paper_guards: bool = True
@@ -39,7 +40,6 @@ class Method(base.Method):
     Options = Options
 
     def set_up(self) -> None:
-        self.check_choice("solver", ("multilat", "multilat_plus"))
         self.model = ngcc_phat.Method()
 
     def refusal(self, frames: Frames, setup: Setup) -> str | None:

@@ -5,7 +5,7 @@ of microphones are estimated as well. Index 0 is the source, 1 .. M are the micr
 """
 
 import dataclasses
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -40,8 +40,9 @@ class Options(Recipe):
     head_hidden: tuple[int, int] = (512, 256)
     pairwise_encoding: bool = True
     max_pooling: bool = True
-    features: str = "ngcc"  # of pairs: ngcc, gcc or none
-    masking: str = "none"  # none (setup 1a), random (paper) or reference (public code)
+    features: Literal["ngcc", "gcc", "none"] = "ngcc"  # of pairs
+    # none: setup 1a; random: the paper; reference: the public code
+    masking: Literal["none", "random", "reference"] = "none"
     mask_most: int = 3  # microphones that lose position or signal, each; 3 of 11 in the paper
     mask_shared: int = 5  # microphones that keep both
     mask_source: float = 0.5  # probability that the signal of the source is known
@@ -240,8 +241,6 @@ class Method(LearnedMethod[Wav2Pos]):
 
     def set_up(self) -> None:
         super().set_up()
-        self.check_choice("features", ("ngcc", "gcc", "none"))
-        self.check_choice("masking", ("none", "random", "reference"))
         self.correlations = PairCorrelations(self.options.features)
         self.components = (self.correlations,)
 
