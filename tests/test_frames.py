@@ -6,6 +6,7 @@ import dataclasses
 import os
 import shutil
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -450,3 +451,49 @@ def test_impossible_subsets_are_named(tmp_path, subset: np.ndarray, said: str) -
         setups.load_subset(tmp_path / "s.npy")
     with pytest.raises(InputError, match=said):
         Setup("1a", subset)
+
+
+def timed(count: int = 6) -> Frames:
+    """Frames that hold arrival times, the first of them missing, and no sound."""
+    made = anechoic_frames(count)
+    arrivals = np.arange(11.0 * count).reshape(count, 11)
+    arrivals[0, 0] = np.nan
+    return dataclasses.replace(
+        made, audio=made.audio[..., :0], source_audio=made.source_audio[..., :0], arrivals=arrivals
+    )
+
+
+def test_arrival_times_go_with_their_frames(tmp_path: Path) -> None:
+    made = timed()
+    made.save(tmp_path / "f")
+    loaded = frames.load(tmp_path / "f")
+    assert not loaded.has_sound
+    assert np.array_equal(loaded.arrivals, made.arrivals, equal_nan=True)
+    assert np.array_equal(loaded.select(np.array([2, 1])).arrivals, made.arrivals[[2, 1]])
+    both = frames.concatenate([made, made.select(np.arange(2, 5))])
+    assert np.array_equal(both.arrivals[6:], made.arrivals[2:5])
+    subset = np.tile([1, 4, 7], (6, 1))
+    assert np.array_equal(Setup("1a", subset).apply(loaded).arrivals, made.arrivals[:, [1, 4, 7]])
+    anechoic_frames(2).save(tmp_path / "f")  # the old arrival times go
+    assert frames.load(tmp_path / "f").arrivals is None
+    silent = dataclasses.replace(made, arrivals=None)
+    with pytest.raises(InputError, match="0 samples a frame"):
+        silent.save(tmp_path / "f")
+    with pytest.raises(InputError, match="arrivals: no arrival times in part 1"):
+        frames.concatenate([silent, made])
+
+
+def test_npz_of_arrival_times_needs_no_sound(tmp_path: Path) -> None:
+    made = timed()
+    given = {"arrivals": made.arrivals, "mic_positions": made.mic_positions}
+    np.savez(tmp_path / "a.npz", **given)
+    loaded = frames.load(tmp_path / "a.npz")
+    assert np.array_equal(loaded.arrivals, made.arrivals, equal_nan=True)
+    for wrong, words in (
+        (made.arrivals[:, :5], r"mic_positions' has shape \(11, 3\)"),
+        (made.arrivals[0], "'audio' is missing"),
+        (np.full((6, 11), np.inf), "arrivals are infinite"),
+    ):
+        np.savez(tmp_path / "a.npz", **given | {"arrivals": wrong})
+        with pytest.raises(InputError, match=words):
+            frames.load(tmp_path / "a.npz")

@@ -312,3 +312,21 @@ def test_entries_are_found_by_name(root: Path) -> None:
     assert changed.options == {"fewest_mics": 5, "epochs": 3}
     with pytest.raises(InputError, match=r"methods\.gnn: unknown key 'optoins'"):
         registry.named("gnn").changed({"optoins": {}})
+
+
+def test_methods_that_need_sound_are_not_run_on_delays(root: Path, default: Plan) -> None:
+    cell = default.cells_of("table_lund12")[0]
+    run = default.cells[cell]
+    assert {"multilat", "multilat_plus", "nlls", "oracle", "center"} <= set(run)
+    assert not {"srp_phat", "wav2pos", "multilat_ngcc"} & set(run)
+    assert not any(model.dataset == "lund12" for model in default.models.values())
+    rows = jobs.table(default, "table_lund12")["methods"]
+    assert {name for name, row in rows.items() if "refused" not in row} <= set(run)
+    assert "needs sound" in rows["wav2pos"]["refused"]
+    drawn = resolved(root, figures={"fig_lund12": {"methods": ["multilat", "gnn"]}})
+    assert list(jobs.figure(Plan(drawn), "fig_lund12")["methods"]) == ["multilat"]
+    entry = {"module": "srp_phat", "from_delays": True}
+    assert "mine" in Plan(resolved(root, methods={"mine": entry})).cells[cell]
+    deaf = {"table_lund12": {"methods": ["srp_phat"]}}
+    with pytest.raises(InputError, match=r"table_lund12.methods: each of them needs sound"):
+        jobs.check(Plan(resolved(root, tables=deaf)))

@@ -16,7 +16,7 @@ FOLDER = Path(__file__).parents[2] / "config"  # of the checkout
 # What an entry takes from the one it is `like`, where it does not say otherwise itself.
 INHERITED = (
     *("module", "reference", "learned", "control", "input_types", "permutation_invariant"),
-    *("variable_mics", "pretrained", "options"),
+    *("variable_mics", "from_delays", "pretrained", "options"),
 )
 
 

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from wavloc import files
 from wavloc.arrays import read_npy, read_npz
-from wavloc.audio import RATES_HZ
+from wavloc.audio import RATES_HZ, SAMPLE_RATE
 from wavloc.checks import number, shown, vector
 from wavloc.errors import InputError
 from wavloc.geometry import EXTENT_M, SPEED_OF_SOUND, check_extent, check_speed
@@ -20,11 +20,14 @@ from wavloc.geometry import EXTENT_M, SPEED_OF_SOUND, check_extent, check_speed
 FRAME_SAMPLES = 2048  # N of both papers: 128 ms at 16 kHz
 
 ARRAYS = ("audio", "source_audio", "mic_positions", "source_position")
+OPTIONAL = ("arrivals",)  # a file of it where frames have it
+NO_SOUND = "needs sound, and these frames hold arrival times alone"
 SCALARS = ("sample_rate", "speed_of_sound")
 PLACE = ("room", "origin", "other_medium")  # entries of `Frames.meta` that an .npz may hold too
 LEAST_SAMPLES = 32
 # Files of a Frames folder.
 CONTENT = ("meta.json", "frames.parquet", *(f"{name}.npy" for name in ARRAYS))
+MORE = tuple(f"{name}.npy" for name in OPTIONAL)
 
 
 @dataclass
@@ -37,6 +40,8 @@ class Frames:
     source_position: (F, 3) float64, metres; NaN = unknown.
     table: one row per frame. meta: room and origin in metres, provenance; other_medium = true
     where the speed of sound is not that of air.
+    arrivals: (F, M) float64, measured times of arrival in seconds, NaN = missing. Their zero is
+    another one in each frame and means nothing. Frames that have them need no sound: L may be 0.
     """
 
     audio: np.ndarray
@@ -47,6 +52,7 @@ class Frames:
     sample_rate: int
     speed_of_sound: float = SPEED_OF_SOUND
     meta: dict[str, Any] = field(default_factory=dict)
+    arrivals: np.ndarray | None = None
 
     def __len__(self) -> int:
         return self.audio.shape[0]
@@ -54,6 +60,11 @@ class Frames:
     @property
     def n_mics(self) -> int:
         return self.audio.shape[1]
+
+    @property
+    def has_sound(self) -> bool:
+        """Whether there are signals, not arrival times alone."""
+        return self.audio.shape[-1] > 0
 
     @property
     def frame_samples(self) -> int:
@@ -98,6 +109,7 @@ class Frames:
             mic_positions=self.mic_positions if shared else self.mic_positions[index],
             source_position=self.source_position[index],
             table=self.table.iloc[index].reset_index(drop=True),
+            arrivals=None if self.arrivals is None else self.arrivals[index],
         )
 
     def hold_out(self, fraction: float) -> tuple["Frames", "Frames"]:
@@ -145,10 +157,11 @@ class Frames:
     def save(self, folder: str | Path) -> None:
         """Write a Frames folder atomically: .npy arrays, frames.parquet and meta.json."""
         self.check(str(folder))
-        with files.replacing_folder(folder, CONTENT) as temporary:
+        with files.replacing_folder(folder, CONTENT, MORE) as temporary:
             temporary.mkdir()
-            for name in ARRAYS:
-                np.save(temporary / f"{name}.npy", getattr(self, name))
+            for name in (*ARRAYS, *OPTIONAL):
+                if getattr(self, name) is not None:
+                    np.save(temporary / f"{name}.npy", getattr(self, name))
             self.table.to_parquet(temporary / "frames.parquet", index=False)
             meta = self.meta | {
                 "sample_rate": int(self.sample_rate),
@@ -170,6 +183,8 @@ class Frames:
             ),
             "source_position": ("(F, 3)", self.source_position.shape == (frames, 3)),
         }
+        if self.arrivals is not None:
+            expected["arrivals"] = ("(F, M)", self.arrivals.shape == (frames, mics))
         for name, (shape, fits) in expected.items():
             array = getattr(self, name)
             if not fits:
@@ -183,7 +198,7 @@ class Frames:
             raise InputError(
                 f"{origin}: frames.parquet has {len(self.table)} rows, expected {frames}"
             )
-        if samples < LEAST_SAMPLES:
+        if samples < LEAST_SAMPLES and (samples or self.arrivals is None):
             raise InputError(
                 f"{origin}: {samples} samples a frame, expected {LEAST_SAMPLES} or more"
             )
@@ -210,6 +225,8 @@ class Frames:
                 )
             points.append(rows[known])
         check_extent(np.concatenate(points), origin)
+        if self.arrivals is not None and np.isinf(self.arrivals).any():
+            raise InputError(f"{origin}: arrivals are infinite, expected seconds, NaN = missing")
         if "room" in self.meta:
             vector(self.meta["room"], f"{origin}: room", 0, EXTENT_M, above=True)
         if "origin" in self.meta:
@@ -256,6 +273,7 @@ def concatenate(parts: Sequence[Frames]) -> Frames:
         mic_positions=np.array(mics[0]) if same_mics else np.concatenate([p.mics() for p in parts]),
         source_position=np.concatenate([part.source_position for part in parts]),
         table=pd.concat([part.table for part in parts], ignore_index=True),
+        arrivals=None if first.arrivals is None else np.concatenate([p.arrivals for p in parts]),
         meta=first.place if all(part.place == first.place for part in parts) else {},
     )
 
@@ -269,12 +287,17 @@ def require_compatible(parts: Sequence[Frames]) -> None:
             ("speed_of_sound", "m/s", first.speed_of_sound, part.speed_of_sound),
             ("number of microphones", "", first.n_mics, part.n_mics),
             ("stored length", "samples", first.audio.shape[-1], part.audio.shape[-1]),
+            ("arrivals", "arrival times", _some(first.arrivals), _some(part.arrivals)),
         ):
             if value != expected:
                 raise InputError(
                     f"frames do not go together, {quantity}: {expected} {unit} in part 1"
                     f"{_tracks(first)} but {value} {unit} in part {place}{_tracks(part)}"
                 )
+
+
+def _some(array: np.ndarray | None) -> str:
+    return "no" if array is None else "some"
 
 
 def _tracks(frames: Frames) -> str:
@@ -309,6 +332,7 @@ def _load_folder(path: Path) -> Frames:
         if not file.is_file():
             raise InputError(f"{path}: array '{name}.npy' is missing from the Frames folder")
         arrays[name] = read_npy(file)
+    arrays |= {n: read_npy(path / f"{n}.npy") for n in OPTIONAL if (path / f"{n}.npy").is_file()}
     file = path / "frames.parquet"
     try:
         if not file.is_file():
@@ -326,11 +350,15 @@ def _load_folder(path: Path) -> Frames:
 
 
 def _load_npz(path: Path) -> Frames:
-    arrays, listed = read_npz(path, (*ARRAYS, *SCALARS, *PLACE))
+    arrays, listed = read_npz(path, (*ARRAYS, *OPTIONAL, *SCALARS, *PLACE))
+    arrivals = arrays.get("arrivals")
+    if arrivals is not None and arrivals.ndim == 2 and "audio" not in arrays:
+        arrays["audio"] = np.empty((*arrivals.shape, 0), np.float32)
+        arrays.setdefault("sample_rate", np.array(SAMPLE_RATE))  # no delay depends on it
     for name in ("audio", "mic_positions", "sample_rate"):
         if name not in arrays:
             raise InputError(f"{path}: array '{name}' is missing (found: {listed})")
-    for name in (*ARRAYS, *SCALARS):
+    for name in (*ARRAYS, *OPTIONAL, *SCALARS):
         array = arrays.get(name, np.zeros(()))
         if array.dtype.kind not in "fiu":
             raise InputError(f"{path}: array '{name}' is {array.dtype}, expected numbers")
@@ -350,4 +378,5 @@ def _load_npz(path: Path) -> Frames:
         sample_rate=int(rate),
         speed_of_sound=float(arrays.get("speed_of_sound", np.array(SPEED_OF_SOUND)).item()),
         meta={name: arrays[name].tolist() for name in PLACE if name in arrays},
+        arrivals=None if arrivals is None else arrivals.astype(np.float64, copy=False),
     )

@@ -9,6 +9,7 @@ from wavloc.config import places
 from wavloc.datasets import fetch
 from wavloc.errors import InputError
 from wavloc.evaluation.metrics import METRICS
+from wavloc.frames import NO_SOUND
 from wavloc.plan import Cell, Plan, unique
 from wavloc.reporting import figures
 
@@ -109,8 +110,8 @@ def table(plan: Plan, name: str) -> dict[str, Any]:
     if spec["layout"] == "ranks":  # over all datasets, each with all its microphones
         spec |= {"dataset": "all", "setups": ["1a"], "mics": [0]}
     else:
-        # Rows by condition are what the metrics have instead of tracks.
-        spec["tracks"] = [] if spec["layout"] == "conditions" else plan.tracks_of(spec)
+        # Conditions are what the metrics have instead of tracks.
+        spec["tracks"] = [] if "by" in spec else plan.tracks_of(spec)
         spec["dataset"] = plan.role(spec)
     datasets = unique(cell.dataset for cell in plan.cells_of(name)) or [spec["dataset"]]
     labels = " and ".join(_label(plan, dataset) for dataset in datasets)
@@ -122,7 +123,8 @@ def figure(plan: Plan, name: str) -> dict[str, Any]:
     """``spec`` and ``methods`` as the reporting stage wants them."""
     spec = plan.config["figures"][name]
     spec = spec | {"dataset": plan.role(spec), "tracks": plan.tracks_of(spec)}
-    return {"spec": spec, "methods": rows(plan, name)}
+    shown = {n: row for n, row in rows(plan, name).items() if "refused" not in row}
+    return {"spec": spec, "methods": shown}
 
 
 def reproduction(plan: Plan) -> dict[str, Any]:
@@ -146,13 +148,14 @@ def rows(plan: Plan, experiment: str) -> dict[str, dict[str, Any]]:
     spec = plan.experiments[experiment]
     if spec.get("layout") == "counts":
         return {"data": {"label": "data"}}
-    place = places(plan.config["methods"])
+    place, datasets = places(plan.config["methods"]), [c.dataset for c in plan.cells_of(experiment)]
     labels = spec.get("labels", {})
     keys = ["label", "reference", "input_types", "learned", "permutation_invariant"]
     keys += ["variable_mics", "control"]
     return {
         name: {key: getattr(entry, key) for key in keys}
         | {"paper_label": labels.get(name, entry.paper_label), "place": place[name]}
+        | ({} if all(plan.treats(d, name) for d in datasets) else {"refused": NO_SOUND})
         for name, entry in ((name, plan.methods[name]) for name in plan.methods_of(experiment))
     }
 
@@ -161,7 +164,8 @@ def made_by(plan: Plan, datasets: list[str] | None = None) -> str:
     """Profile and dry sound of a run, for captions; of all its datasets if none is named."""
     used = datasets or unique(cell.dataset for cell in plan.cells)
     kinds = unique(kind for name in used for kind in plan.dataset(name).sounds)
-    sound = ", ".join(f"{kind}: {plan.config[kind]}" for kind in kinds) or "recorded sound"
+    other = "measured delays" if all(plan.dataset(n).delays for n in used) else "recorded sound"
+    sound = ", ".join(f"{kind}: {plan.config[kind]}" for kind in kinds) or other
     return f"Profile {plan.config['profile']}, seed {plan.seed}; {sound}."
 
 
@@ -180,6 +184,13 @@ def check(plan: Plan) -> None:
         for name, spec in plan.config[kind].items():
             for metric in [*spec.get("metrics", []), *filter(None, [spec.get("metric")])]:
                 one_of(metric, METRICS, f"config, {kind}.{name}: unknown metric")
+    for name in plan.experiments:
+        for cell in plan.cells_of(name):
+            if plan.methods_of(name) and not plan.predictions(cell, name):
+                raise InputError(
+                    f"config, {name}.methods: each of them needs sound, and dataset "
+                    f"'{cell.dataset}' has none"
+                )
     for dataset in unique(dataset for dataset, _ in plan.tracks):
         simulate(plan, dataset)
         for kind in plan.dataset(dataset).sounds:

@@ -62,7 +62,7 @@ def kind_of(spec: Spec) -> str:
     if metric is None:
         return "errors"
     kind = METRICS[metric].kind
-    by_condition = spec.get("layout") == "conditions" or spec.get("kind") == "sweep"
+    by_condition = "by" in spec or spec.get("kind") == "sweep"
     return "conditions" if kind == "errors" and by_condition else kind
 
 
@@ -179,8 +179,9 @@ class Plan:
         run: dict[Cell, set[str]] = {}
         for name in self.experiments:
             for cell in self.cells_of(name):
-                run.setdefault(cell, set()).update(self.methods_of(name))
-        rows = {cell: [m for m in self.methods if m in chosen] for cell, chosen in run.items()}
+                chosen = [m for m in self.methods_of(name) if self.treats(cell.dataset, m)]
+                run.setdefault(cell, set()).update(chosen)
+        rows = {cell: [m for m in self.methods if m in used] for cell, used in run.items()}
         return {cell: methods for cell, methods in rows.items() if methods}
 
     @functools.cached_property
@@ -194,6 +195,10 @@ class Plan:
             for cell in self.cells_of(name):
                 groups.setdefault((cell, tuple(self.methods_of(name))), name)
         return groups
+
+    def treats(self, dataset: str, method: str) -> bool:
+        """Whether a method can treat a dataset; most need sound."""
+        return self.methods[method].from_delays or not self.dataset(dataset).delays
 
     # ----------------------------------------------------------------- data
 
@@ -259,7 +264,7 @@ class Plan:
         to its number of microphones has a model for each.
         """
         entry = self.methods[method]
-        if not entry.learned:
+        if not entry.learned or not self.treats(cell.dataset, method):
             return None
         one_of(entry.trained_as, self.methods, f"config, methods.{method}.model: unknown method")
         mics = None if entry.variable_mics else cell.mics
@@ -321,7 +326,7 @@ class Plan:
     def predictions(self, cell: Cell, experiment: str | None = None) -> list[str]:
         """Predictions in a cell, by all methods or by those of a table or figure."""
         methods = self.cells[cell] if experiment is None else self.methods_of(experiment)
-        return [self.prediction(cell, method) for method in methods]
+        return [self.prediction(cell, m) for m in methods if self.treats(cell.dataset, m)]
 
     def metrics(self, experiment: str) -> list[str]:
         """Metrics files of a table or of a curve."""
@@ -406,13 +411,14 @@ class Plan:
         for name, spec in self.config["tables"].items():
             if spec["layout"] == "tracks":
                 cell = self.cells_of(name)[0]
-                measured[cell] = unique([*measured.get(cell, []), *self.methods_of(name)])
+                treating = [m for m in self.methods_of(name) if self.treats(cell.dataset, m)]
+                measured[cell] = unique([*measured.get(cell, []), *treating])
         return measured
 
     def conditions(self, cell: Cell, experiment: str, kind: str) -> list[str]:
         """Columns of the frames whose values are conditions, of all that share these metrics."""
         columns: list[str] = []
-        if kind not in ("conditions", "denoising"):
+        if kind not in ("conditions", "delays", "denoising"):
             return columns
         for name, spec in self.experiments.items():
             same = self.methods_of(name) == self.methods_of(experiment)
@@ -452,4 +458,5 @@ class Plan:
             f"{cell.track}/{method}": self.prediction(cell, method)
             for cell in self.figure_cells(figure)
             for method in self.methods_of(figure)
+            if self.treats(cell.dataset, method)
         }

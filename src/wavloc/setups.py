@@ -65,6 +65,7 @@ class Setup:
                 granted,
                 audio=granted.audio[rows, self.subset],
                 mic_positions=granted.mics()[rows, self.subset],
+                arrivals=None if granted.arrivals is None else granted.arrivals[rows, self.subset],
             )
         known = np.full((len(frames), frames.n_mics, 3), np.nan)
         known[rows, self.subset] = granted.mics()[rows, self.subset]

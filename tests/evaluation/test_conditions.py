@@ -28,3 +28,16 @@ def test_conditions_are_those_frames_alone(swept: Frames) -> None:
     assert alone["n_frames"].item() == 8
     with pytest.raises(InputError, match="no column 'snr_db'"):
         score("conditions", found, anechoic_frames(16), CELL, by=["snr_db"])
+
+
+def test_frames_without_a_true_position_do_not_count(swept: Frames) -> None:
+    found = {"m": off_by(swept, np.linspace(0, 1.5, 16))}
+    part = swept.select(np.arange(16))
+    part.source_position[3:8] = np.nan
+    table = score("conditions", found, part, CELL, by=["snr_db"])
+    counted = table[table["metric"] == "mae"].set_index("snr_db")["n_frames"]
+    assert counted.sum() == 11
+    assert len(counted) == part.table["snr_db"].nunique()
+    part.source_position[:] = np.nan
+    with pytest.raises(InputError, match="unknown source positions"):
+        score("conditions", found, part, CELL, by=["snr_db"])

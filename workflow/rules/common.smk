@@ -88,7 +88,7 @@ wildcard_constraints:
     table=alternatives(config["tables"]),
     figure=alternatives(config["figures"]),
     group=alternatives(plan.experiments),
-    kind="|-conditions|-denoising|-detection|-sources",
+    kind="|-conditions|-delays|-denoising|-detection|-sources",
     setup="1a|1b|2a|2b",
     mics=r"\d+",
     track="[^/]+",

@@ -129,7 +129,7 @@ def _simulate(args: argparse.Namespace) -> None:
     from wavloc import datasets, files, frames, jobs
     from wavloc.datasets.sound.corpus import Corpus
 
-    files.check_folder(args.out, frames.CONTENT)
+    files.check_folder(args.out, frames.CONTENT, frames.MORE)
     entry, engine, folder = args.options or {}, args.engine or "phase_grid", args.data
     if args.plan:
         one_of(args.dataset, sorted(args.plan.config["datasets"]), "unknown dataset")
@@ -175,7 +175,7 @@ def _fault(args: argparse.Namespace) -> None:
     from wavloc import files, frames, jobs
     from wavloc.simulation import faults
 
-    files.check_folder(args.out, frames.CONTENT)
+    files.check_folder(args.out, frames.CONTENT, frames.MORE)
     kind, mics = args.kind, args.mics or 1
     if args.fault:
         known = args.plan.config["faults"] if args.plan else {}
@@ -194,7 +194,7 @@ def _mix(args: argparse.Namespace) -> None:
     from wavloc import files, frames
     from wavloc.simulation import mixtures
 
-    files.check_folder(args.out, frames.CONTENT)
+    files.check_folder(args.out, frames.CONTENT, frames.MORE)
     data = frames.load(args.frames)
     partners = frames.concatenate([frames.load(path) for path in args.partners])
     counts = np.full(len(data), args.sources)

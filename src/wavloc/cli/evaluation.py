@@ -15,9 +15,9 @@ def register(command: Command) -> None:
     add = command("evaluate", _evaluate, "score predictions against the truth in Frames")
     add.add_argument(
         "--kind", default="errors",
-        help="errors; conditions (errors by --by), denoising (gain of signals against --clean), "
-        "detection (reliabilities of microphones, Frames of `fault`), sources (several at once, "
-        "Frames of `mix`) (errors)",
+        help="errors; conditions (errors by --by), delays (how positions fit arrival times), "
+        "denoising (gain of signals against --clean), detection (reliabilities of microphones, "
+        "Frames of `fault`), sources (several at once, Frames of `mix`) (errors)",
     )  # fmt: skip
     add.path("--frames", "Frames folder or .npz with truth", required=True)
     add.paths("--predictions", ".parquet or .csv", required=True)

@@ -77,6 +77,8 @@ def _train(args: argparse.Namespace) -> None:
     compiled = args.compile or bool(args.plan and args.plan.config["training"]["compile"])
     devices.set_threads(args.threads)
     train = frames.concatenate([frames.load(path) for path in args.train])
+    if not train.has_sound:
+        raise InputError(f"--train: method '{args.method}' {frames.NO_SOUND}")
     if args.valid:
         valid = frames.concatenate([frames.load(path) for path in args.valid])
     else:

@@ -109,6 +109,7 @@ def _methods(args: argparse.Namespace) -> None:
         traits = "learned" if entry.learned else "control" if entry.control else "classical"
         traits += ", variable mics" * entry.variable_mics
         traits += ", permutation invariant" * entry.permutation_invariant
+        traits += ", from delays" * entry.from_delays
         _print(entry.name, f"{entry.label} [{traits}]", entry.reference)
 
 

@@ -88,6 +88,7 @@ class Dataset:
     reference: ClassVar[str] = ""
     sounds: ClassVar[tuple[str, ...]] = ()  # kinds of dry sound needed: "speech", "music"
     recordings: ClassVar[bool] = False  # whether it reads recordings from `data_folder`
+    delays: ClassVar[bool] = False  # whether its frames hold arrival times instead of sound
     Options: ClassVar[type]
 
     def __init__(

@@ -15,7 +15,7 @@ from wavloc.methods.predictions import Predictions
 
 # Kind -> module whose ``score`` does it. Names, so that the code digest of one kind does not follow
 # the code of the others.
-KINDS = {name: name for name in ("errors", "conditions", "denoising", "detection")}
+KINDS = {name: name for name in ("errors", "conditions", "denoising", "detection", "delays")}
 KINDS["sources"] = "multi_source"
 
 

@@ -11,13 +11,18 @@ from wavloc.evaluation import errors
 from wavloc.evaluation.base import COLUMNS, Evaluation
 from wavloc.frames import Frames
 
-WORDS = {"t60_nominal_s": "T60 {:g} s", "snr_db": "SNR {:g} dB"}
+WORDS = {"t60_nominal_s": "T60 {:g} s", "snr_db": "SNR {:g} dB", "set": "set {:g}"}
 
 
 def score(
     evaluation: Evaluation, by: Sequence[str], known: np.ndarray | None = None
 ) -> pd.DataFrame:
-    """Metrics of errors by condition, see `by_condition`."""
+    """Metrics of errors by condition, see `by_condition`; of the frames whose position is known."""
+    labelled = np.isfinite(evaluation.frames.source_position).all(axis=1)
+    if labelled.any() and not labelled.all():
+        index = np.flatnonzero(labelled)
+        evaluation = evaluation.select(index, str(evaluation.cell["track"]))
+        known = None if known is None else known[index]
     return by_condition(errors.score, evaluation, by, known=known)
 
 

@@ -39,7 +39,10 @@ def measure(method: Method, frames: Frames, max_frames: int = 32) -> dict[str, A
         return {"permutation_invariant": None, "variable_mics": fewer, "reason": str(refusal)}
     order = _order(sample.n_mics, method.seed)
     permuted = dataclasses.replace(
-        sample, audio=sample.audio[:, order], mic_positions=sample.mics()[:, order]
+        sample,
+        audio=sample.audio[:, order],
+        mic_positions=sample.mics()[:, order],
+        arrivals=None if sample.arrivals is None else sample.arrivals[:, order],
     )
     moved = _moved(method.predict(permuted).position, base)
     seed, method.seed = method.seed, method.seed + 1

@@ -1,4 +1,7 @@
-"""What is measured from frames: GCC-PHAT of all pairs, its peaks, and which delays are possible."""
+"""What is measured from frames: GCC-PHAT of all pairs, its peaks, and which delays are possible.
+
+Frames that hold arrival times have their delays already.
+"""
 
 from typing import Any
 
@@ -36,7 +39,13 @@ def correlate(frames: Frames, block: slice, options: Any) -> tuple[np.ndarray, n
 
 
 def peaks(frames: Frames, block: slice, options: Any) -> np.ndarray:
-    """Delays (B, P, H) in samples of the H = ``options.peaks`` strongest peaks of each pair."""
+    """Delays (B, P, H) in samples of the H = ``options.peaks`` strongest peaks of each pair, or
+    those of the arrival times, H = 1.
+    """
+    if frames.arrivals is not None:
+        first, second = pairs(frames.n_mics).T
+        arrivals = np.asarray(frames.arrivals[block])
+        return (arrivals[:, first] - arrivals[:, second])[..., None] * frames.sample_rate
     gcc, limit = correlate(frames, block, options)
     return find_peaks(gcc, limit, options.peaks, options.oversample, options.min_distance)[0]
 

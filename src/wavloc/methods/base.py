@@ -11,7 +11,7 @@ import numpy as np
 
 from wavloc import files, meter
 from wavloc.errors import InputError, Refusal
-from wavloc.frames import Frames, blocks
+from wavloc.frames import NO_SOUND, Frames, blocks
 from wavloc.geometry import unusable
 from wavloc.methods.predictions import Predictions
 from wavloc.plugins import make_options
@@ -30,6 +30,7 @@ class Method:
     min_mics: ClassVar[int] = 5  # microphones with a signal and a known position
     any_array: ClassVar[bool] = False  # answers whatever the geometry of the microphones
     setups: ClassVar[tuple[str, ...]] = ("1a", "1b", "2a", "2b")
+    from_delays: bool = False  # needs no sound where there are arrival times; said by its entry
     Options: ClassVar[type] = NoOptions
 
     def __init__(
@@ -69,10 +70,12 @@ class Method:
         """Why this method cannot treat such frames at all, or None. Shown as a footnote."""
         if setup.name not in self.setups:
             return f"{self.name} is not defined for setup {setup.name}"
+        if not (frames.has_sound or self.from_delays):
+            return f"{self.name} {NO_SOUND}"
         known = frames.n_mics if setup.subset is None else setup.subset.shape[1]
         if known < self.min_mics:
             return f"{self.name} needs at least {self.min_mics} microphones, got {known}"
-        if setup.source_known and np.isnan(frames.source_audio[:, 0]).all():
+        if setup.source_known and np.isnan(frames.source_audio[:, :1]).all():
             return f"setup {setup.name} grants the source audio, but there is no source audio"
         if self.any_array:
             return None

@@ -33,6 +33,7 @@ class Entry:
     input_types: str = "raw audio"
     permutation_invariant: bool = True
     variable_mics: bool = True
+    from_delays: bool = False
     like: str | None = None
     model: str | None = None
     pretrained: str | None = None
@@ -97,11 +98,13 @@ def method_class(module: str) -> type[Method]:
 
 def create(entry: Entry, seed: int = 0) -> Method:
     """A method, untrained where it learns."""
-    return method_class(entry.module)(entry.options, entry.name, seed, entry.seed_name)
+    method = method_class(entry.module)(entry.options, entry.name, seed, entry.seed_name)
+    method.from_delays = entry.from_delays
+    return method
 
 
 def load(entry: Entry, folder: str | Path) -> Method:
     """A method with its trained model, which brings the options of its training."""
     method = method_class(entry.module).load(folder, entry.options)
-    method.name = entry.name
+    method.name, method.from_delays = entry.name, entry.from_delays
     return method

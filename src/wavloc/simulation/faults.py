@@ -13,7 +13,7 @@ import numpy as np
 
 from wavloc import seeds
 from wavloc.errors import InputError
-from wavloc.frames import Frames
+from wavloc.frames import NO_SOUND, Frames
 
 MARK = "@"  # between a track and its fault: speech3@moved-0.1
 
@@ -76,6 +76,8 @@ def apply(
             f"fault '{kind}', level {level:g} with {mics} microphones: concerns {number}, "
             f"expected at most the {frames.n_mics} there are"
         )
+    if signals and not frames.has_sound:
+        raise InputError(f"fault '{kind}' {NO_SOUND}")
     shape = (len(frames), frames.n_mics)
     rng = seeds.rng(seed, "fault", name)
     order = np.argsort(rng.random(shape), axis=1)

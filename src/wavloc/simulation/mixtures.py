@@ -11,7 +11,7 @@ import numpy as np
 
 from wavloc import seeds
 from wavloc.errors import InputError
-from wavloc.frames import Frames, require_compatible
+from wavloc.frames import NO_SOUND, Frames, require_compatible
 
 KIND = "sources"  # kind of a derived track: speech3@sources-2
 DRAWS = 32  # candidates drawn for each added source of a frame
@@ -38,6 +38,8 @@ def mixed(
         raise InputError(f"sources of {counts.size} frames, expected those of {len(frames)}")
     if (counts < 1).any():
         raise InputError(f"sources: {counts.min()} in a frame, expected at least 1 in each")
+    if not frames.has_sound:
+        raise InputError(f"a mixture of sources {NO_SOUND}")
     arrays = (frames.mic_positions, partners.mic_positions)
     if arrays[0].ndim != 2 or not np.array_equal(*arrays):
         raise InputError("mixtures of sources need one array of microphones in all frames")

@@ -9,11 +9,12 @@ import functools
 
 import numpy as np
 
+from wavloc.features import delays
 from wavloc.frames import Frames
 from wavloc.methods.base import Method as Base
 from wavloc.methods.classical.delay_method import Solution, solve_delays
 from wavloc.methods.classical.solvers import modes, ransac, steered, tdoa_map
-from wavloc.methods.classical.solvers.problem import Problem, cost, keep_lowest
+from wavloc.methods.classical.solvers.problem import Problem, cost, from_frames, keep_lowest
 from wavloc.methods.predictions import Predictions
 from wavloc.setups import Setup
 
@@ -78,6 +79,12 @@ def locate_by_sound(frames: Frames, block: slice, options: Options, seed: int) -
     return position, *modes.status_and_covariance(field.problem, position, options.peak_inlier_m)
 
 
+def locate_by_delays(frames: Frames, block: slice, options: Options, seed: int) -> Solution:
+    """As `locate`, for measured arrival times."""
+    problem = from_frames(frames, block, delays.peaks(frames, block, options))
+    return locate(problem, options, seed)
+
+
 class Method(Base):
     """GCC-PHAT peaks; TDOA map and RANSAC starts; steered power; least squares on the peaks."""
 
@@ -85,6 +92,5 @@ class Method(Base):
 
     def estimate(self, frames: Frames, setup: Setup) -> Predictions:
         options, seed = self.options, self.seed
-        return self.in_blocks(
-            frames, options.block, lambda block: locate_by_sound(frames, block, options, seed)
-        )
+        by = locate_by_sound if frames.arrivals is None else locate_by_delays
+        return self.in_blocks(frames, options.block, lambda block: by(frames, block, options, seed))

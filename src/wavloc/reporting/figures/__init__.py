@@ -23,6 +23,7 @@ KINDS = {
     "map": ("frames", "predictions"),
     "plan": ("frames", "predictions"),
     "roc": ("frames", "predictions"),
+    "sets": ("frames", "predictions"),
     "sweep": ("metrics",),
     "trajectory": ("frames", "predictions"),
 }

@@ -24,6 +24,7 @@ LEVELS = {
     "costs": (("setup", "mics", "track", "metric"), {"metric"}),
     "ranks": (("setup", "mics", "track", "metric"), {"track"}),  # mics = 0: all of a dataset
     "sources": (("setup", "mics", "track", "metric"), {"track", "metric"}),
+    "sets": (("setup", "mics", "track", "metric"), {"track", "metric"}),
 }
 # Layouts with a row per track, the values of all methods side by side -> heading of the rows.
 BY_TRACK = {"counts": "Split", "conditions": "Condition", "faults": "Fault"}

@@ -1,0 +1,54 @@
+"""Positions from above, a panel for each set of a track: true path in black, methods as dots."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from wavloc.errors import InputError
+from wavloc.frames import Frames
+from wavloc.reporting.figures import Inputs
+from wavloc.reporting.figures.plan import MIC
+from wavloc.reporting.style import COLOURS, MARKERS, entry, legend, panels, styled
+
+TRUTH = "#000000"  # which is also the colour of a method, so methods have those of the figure
+MARGIN_M = 1.0  # drawn around the microphones
+
+
+def draw(inputs: Inputs) -> Figure:
+    """The first track of the figure with every method that was run on it."""
+    track, frames = inputs.first()
+    if "set" not in frames.table:
+        raise InputError("figure of kind 'sets': the frames have no column 'set'")
+    return sets(frames, inputs.positions(track))
+
+
+@styled
+def sets(frames: Frames, estimates: Mapping[str, np.ndarray]) -> Figure:
+    """estimates: label -> positions (F, 3) in metres, NaN on failure. The path breaks where no true
+    position is known.
+    """
+    looks: dict[str, dict[str, Any]] = {
+        label: {"color": colour, "marker": marker, "linestyle": ""}
+        for label, colour, marker in zip(estimates, COLOURS, MARKERS, strict=False)
+    }
+    mics, truth = frames.mics(), np.asarray(frames.source_position)
+    number = frames.table["set"].to_numpy()
+    low, high = mics[..., :2].min(axis=(0, 1)) - MARGIN_M, mics[..., :2].max(axis=(0, 1)) + MARGIN_M
+    height = 2.0 * (high[1] - low[1]) / (high[0] - low[0])
+    shown = np.unique(number)
+    figure, grid = panels(len(shown), 4, (2.0, height), (0.5, 0.8), ("x (m)", "y (m)"))
+    for axes, one in zip(grid, shown, strict=True):
+        index = np.flatnonzero(number == one)
+        axes.plot(*mics[index[0], :, :2].T, MIC["marker"], color=MIC["color"], markersize=4)
+        path = truth[index, :2]
+        axes.plot(*path.T, color=TRUTH, linewidth=1.0, marker=".", markersize=2.5)
+        for label, position in estimates.items():
+            axes.plot(*position[index, :2].T, markersize=2.4, mew=0.3, **looks[label])
+        known = int(np.isfinite(path).all(axis=1).sum())
+        axes.set_title(f"set {one}: {known or 'no'} true of {len(index)}")
+        axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
+    keys = [entry("ground truth", color=TRUTH, marker=".", lw=1.0), entry("microphone", **MIC)]
+    legend(figure, [*keys, *(entry(label, **look) for label, look in looks.items())])
+    return figure
