@@ -58,6 +58,8 @@ def to_markdown(frame: pd.DataFrame, caption: str = "") -> str:
         verdict = row["verdict"] + (f": {row['reason']}" if row["reason"] else "")
         cell = [str(row[name]) for name in ("table", "method", "track", "setup", "mics")]
         paper = format(row["paper_value"], metric.format)
+        if pd.notna(row["paper_halfwidth"]):
+            paper += f" ± {row['paper_halfwidth']:{metric.format}}"
         cells = [*cell, metric.label, ours, paper, verdict]
         body.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n\n".join([*lines, "\n".join(body)]) + "\n"
