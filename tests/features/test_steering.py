@@ -21,12 +21,14 @@ def tensors(frames) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Ten
 def found(audio, mics, present) -> tuple[torch.Tensor, torch.Tensor]:
     gcc = steering.correlate(audio, present, RATE, 420)
     corners = mics[0].min(0).values - 0.2, mics[0].max(0).values + 0.2
-    return steering.candidates(gcc, mics, present, *corners, PER_M, 48, 8)
+    points, powers = steering.candidates(gcc, mics, present, *corners, PER_M, (24, 4, 4, 4, 4))
+    return points, powers[..., 0]
 
 
 def test_the_best_candidate_is_the_source() -> None:
     audio, mics, present, source = tensors(anechoic_frames(6))
     points, power = found(audio, mics, present)
+    assert points.shape == (6, 40, 3)
     assert ((points[:, 0] - source).norm(dim=-1) < 0.03).all()
     assert (power[:, 0] > power[:, 1]).all()
 

@@ -200,9 +200,7 @@ def method_of(args: argparse.Namespace) -> Any:
     from wavloc.methods import registry
 
     entry = entry_of(args)
-    if not args.model:
-        return registry.create(entry, args.seed)
-    method = registry.load(entry, args.model)
+    method = registry.load(entry, args.model) if args.model else registry.create(entry, args.seed)
     if hasattr(method, "to"):
         from wavloc import devices
 

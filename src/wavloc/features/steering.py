@@ -1,7 +1,8 @@
 """Candidate positions from correlations, and what the aligned signals say at each; torch, batched.
 
-B frames, M microphones, N samples, P pairs, K candidates. A microphone without signal or position
-takes no part: ``present`` (B, M) says which do. Positions are metres.
+B frames, M microphones, N samples, P pairs, R rows (correlations of each pair, weighted in several
+ways), K candidates. A microphone without signal or position takes no part: ``present`` (B, M) says
+which do. Positions are metres.
 """
 
 import functools
@@ -15,13 +16,18 @@ from torch.nn import functional
 from wavloc.features.gcc_torch import pair_index
 
 OVERSAMPLE = 2  # lags per sample
-# Whitening exponent and band (Hz) of what is summed to the correlation of a pair, and its weight.
+Band = tuple[float, float, float]  # Hz, Hz, weight
+# Of the summed row: whitening exponent and band (Hz) of a less whitened part, its weight; bands.
 WHITENED = (0.75, 100.0, 7500.0, 1.0)
-BANDS = ((100.0, 1500.0, 1.0), (1500.0, 4000.0, 1.0), (4000.0, 7500.0, 0.5))
+BANDS: tuple[Band, ...] = ((100.0, 1500.0, 1.0), (1500.0, 4000.0, 1.0), (4000.0, 7500.0, 0.5))
+MIDDLE: tuple[Band, ...] = ((1500.0, 4000.0, 1.0),)
+SOFT = (0.5, 100.0, 7500.0, 1.0)
+PARTS = 3  # half-overlapping windows of a frame
+ROWS = 5  # of `correlate`
 FLOOR = 1e-6  # of the largest bin
 MOST_CELLS = 26_000  # of the coarse grid
 FINEST_CELL_M = 0.16
-STEPS_M = (0.08, 0.04, 0.02, 0.01)  # of the climb
+STEPS_M = (0.08, 0.04, 0.02, 0.01)  # of the climb; the last two on the first row
 SAME_M = 0.03  # candidates this near are one
 WINDOW, HOP = 256, 128  # of the short spectra
 GRAIN = 8  # samples between stored short spectra; what remains of a delay is a phase
@@ -30,37 +36,70 @@ MAPS = 6  # of `aligned_maps`
 
 
 def correlate(audio: Tensor, present: Tensor, rate: int, max_lag: int) -> Tensor:
-    """Correlation (B, P, L) of pairs at lags -L // 2 .. L // 2 of 1 / `OVERSAMPLE` sample.
+    """Correlations (B, R, P, L) of pairs at lags -L // 2 .. L // 2 of 1 / `OVERSAMPLE` sample.
 
-    A sum of PHAT-weighted correlations of several bands and a less whitened one, each of unit
-    deviation: one inverse transform a pair. Positive lag: i hears later than j.
+    Rows: a sum of PHAT-weighted correlations of several bands and a less whitened one; the sum of
+    its positive parts in three windows of half the frame, where the direct path may be alone for a
+    while; the middle band; a soft whitening; the square of the first. Each finds tops that the
+    others miss. All have unit deviation. Positive lag: i hears later than j.
     """
     samples = audio.shape[-1]
-    size = 2 * samples
+    summed = _weighted(audio, present, rate, WHITENED, BANDS)
+    middle = _weighted(audio, present, rate, None, MIDDLE)
+    soft = _weighted(audio, present, rate, SOFT, ())
+    windows = audio.unfold(-1, samples // 2, samples // (PARTS + 1)).movedim(2, 1).flatten(0, 1)
+    parts = _weighted(windows, present.repeat_interleave(PARTS, 0), rate, WHITENED, BANDS)
+    parts = _scaled(parts.clamp(min=0).unflatten(0, (-1, PARTS)).sum(1))
+    square = _scaled(summed.clamp(min=0).square())
+    rows = [_cropped(row, max_lag) for row in (summed, parts, middle, soft, square)]
+    return torch.stack(rows, dim=1)
+
+
+def _scaled(correlation: Tensor) -> Tensor:
+    """Zero mean and unit deviation over lags; 0 where all is 0."""
+    centred = correlation - correlation.mean(-1, keepdim=True)
+    return centred / centred.square().mean(-1, keepdim=True).sqrt().clamp(min=1e-9)
+
+
+def _cropped(correlation: Tensor, max_lag: int) -> Tensor:
+    """Lags -max_lag .. max_lag of circular ones; 0 where signals have nothing in common."""
+    reach = max_lag * OVERSAMPLE
+    known = min(reach, correlation.shape[-1] // 2 - 1)
+    gcc = torch.cat([correlation[..., -known:], correlation[..., : known + 1]], dim=-1)
+    return functional.pad(gcc, (reach - known, reach - known)) if reach > known else gcc
+
+
+def _weighted(
+    audio: Tensor,
+    present: Tensor,
+    rate: int,
+    whitened: tuple[float, float, float, float] | None,
+    bands: tuple[Band, ...],
+) -> Tensor:
+    """Sum (B, P, 4 N) of circular correlations of unit deviation: one inverse transform a pair."""
+    size = 2 * audio.shape[-1]
     spectrum = torch.fft.rfft(audio - audio.mean(-1, keepdim=True), size)
     magnitude = spectrum.abs()
     magnitude = magnitude.clamp(min=FLOOR * magnitude.amax(-1, keepdim=True) + 1e-20)
     phase = spectrum / magnitude * present[..., None]
     frequency = torch.fft.rfftfreq(size, 1 / rate, device=audio.device)
-    exponent, low, high, weight = WHITENED
-    inside = (frequency >= low) & (frequency <= high)
-    soft = magnitude ** (1 - exponent) * inside
-    soft = soft / soft.square().mean(-1, keepdim=True).sqrt().clamp(min=1e-20)
-    flat = torch.zeros_like(frequency)
-    for low, high, of_band in BANDS:
-        band = ((frequency >= low) & (frequency <= high)).float()
-        flat = flat + of_band * band / band.mean().sqrt()
     i, j = pair_index(audio.shape[1], audio.device)
-    power = soft.square()
-    deviation = (power @ power.mT / len(frequency)).sqrt()[:, i, j]  # of each soft correlation
-    scale = (weight / deviation.clamp(min=1e-20))[..., None]
-    gain = torch.addcmul(flat, soft[:, i] * scale, soft[:, j])
-    cross = phase[:, i] * phase[:, j].conj() * gain
-    correlation = torch.fft.irfft(cross, size * OVERSAMPLE)
-    reach = max_lag * OVERSAMPLE
-    gcc = torch.cat([correlation[..., -reach:], correlation[..., : reach + 1]], dim=-1)
-    total = weight + sum(of_band for *_, of_band in BANDS)
-    return gcc * (size * OVERSAMPLE / (total * math.sqrt(2 * len(frequency))))
+    gain = torch.zeros_like(frequency)
+    for low, high, of_band in bands:
+        band = ((frequency >= low) & (frequency <= high)).float()
+        gain = gain + of_band * band / band.mean().sqrt()
+    total = sum(of_band for *_, of_band in bands)
+    if whitened:
+        exponent, low, high, weight = whitened
+        soft = magnitude ** (1 - exponent) * ((frequency >= low) & (frequency <= high))
+        soft = soft / soft.square().mean(-1, keepdim=True).sqrt().clamp(min=1e-20)
+        power = soft.square()
+        deviation = (power @ power.mT / len(frequency)).sqrt()[:, i, j]  # of each correlation
+        scale = (weight / deviation.clamp(min=1e-20))[..., None]
+        gain = torch.addcmul(gain, soft[:, i] * scale, soft[:, j])
+        total += weight
+    correlation = torch.fft.irfft(phase[:, i] * phase[:, j].conj() * gain, size * OVERSAMPLE)
+    return correlation * (size * OVERSAMPLE / (total * math.sqrt(2 * len(frequency))))
 
 
 def distances(points: Tensor, mics: Tensor) -> Tensor:
@@ -68,27 +107,32 @@ def distances(points: Tensor, mics: Tensor) -> Tensor:
     return torch.linalg.vector_norm(points[:, :, None] - mics[:, None], dim=-1)
 
 
-def steered_power(gcc: Tensor, lags: Tensor, weight: Tensor) -> Tensor:
-    """Mean correlation (B, K) at lags (B, K, P), whole numbers from 0; weight (B, P) of pairs."""
-    batch, pairs, length = gcc.shape
-    index = lags + torch.arange(pairs, device=gcc.device) * length
+def steered_power(gcc: Tensor, lags: Tensor, weight: Tensor, row: Tensor | int = 0) -> Tensor:
+    """Mean correlation (B, K) of a row, or of rows (K,), of gcc (B, R, P, L) at lags (B, P, K),
+    whole numbers from 0; weight (B, P) of pairs.
+    """
+    batch, _, pairs, length = gcc.shape
+    first = torch.arange(pairs, device=gcc.device)[:, None] * length
+    index = lags + (first + torch.as_tensor(row, device=gcc.device) * (pairs * length))
     value = gcc.reshape(batch, -1).gather(1, index.flatten(1)).view(lags.shape)
-    return torch.einsum("bkp,bp->bk", value, weight) / weight.sum(1, keepdim=True).clamp(min=1)
+    return torch.einsum("bpk,bp->bk", value, weight) / weight.sum(1, keepdim=True).clamp(min=1)
 
 
 def lags_of(
     points: Tensor, mics: Tensor, ends: tuple[Tensor, Tensor], per_m: float, length: int
 ) -> Tensor:
-    """Lags (B, K, P) of points (B, K, 3), as places in correlations of a length."""
-    apart = distances(points, mics) * per_m
-    lag = (apart[..., ends[0]] - apart[..., ends[1]]).round_() + length // 2
-    return lag.clamp_(0, length - 1).long()
+    """Lags (B, P, K) of points (B, K, 3), as places in correlations of a length."""
+    apart = torch.linalg.vector_norm(mics[:, :, None] - points[:, None], dim=-1) * per_m
+    lag = apart.index_select(1, ends[0]) - apart.index_select(1, ends[1])
+    return lag.round_().add_(length // 2).clamp_(0, length - 1).long()
 
 
 def widened(gcc: Tensor, lags: float) -> Tensor:
     """Correlation as seen from somewhere within a cell: its largest value within ``lags``."""
     half = int(lags / 2)
-    return functional.max_pool1d(gcc, 2 * half + 1, 1, half) if half else gcc
+    if not half:
+        return gcc
+    return functional.max_pool1d(gcc.flatten(0, -2), 2 * half + 1, 1, half).view(gcc.shape)
 
 
 def cell_size(low: Tensor, high: Tensor) -> float:
@@ -104,12 +148,12 @@ def candidates(
     low: Tensor,
     high: Tensor,
     per_m: float,
-    count: int,
-    kept: int,
+    tops: tuple[int, ...],
 ) -> tuple[Tensor, Tensor]:
-    """Positions (B, kept, 3) where the steered power has its highest tops, and that power.
+    """Positions (B, K, 3), K = sum of ``tops``, where the rows have their highest tops, and the
+    steered power (B, K, R) of all rows there, -inf where there are fewer or one stands twice.
 
-    ``count`` separate tops of a coarse map of the box from low to high (3,), which all frames
+    ``tops`` (R,) separate tops of a coarse map of the box from low to high (3,), which all frames
     share, are each climbed; per_m: lags a metre.
     """
     i, j = pair_index(mics.shape[1], gcc.device)
@@ -124,30 +168,61 @@ def candidates(
     ]
     grid = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3).to(gcc.dtype)
     score = _grid_power(widened(gcc, cell * per_m), grid, spot, ends, weight, per_m)
-    score = score.view(-1, 1, *shape)
-    crest = score.where(score == functional.max_pool3d(score, 3, 1, 1), -math.inf).flatten(1)
-    points = grid[crest.topk(min(count, crest.shape[1]), 1).indices]
+    score = score.view(*score.shape[:2], *shape)
+    crest = score.where(score == _highest_around(score), -math.inf).flatten(2)
+    best = [crest[:, k].topk(min(count, len(grid)), 1) for k, count in enumerate(tops)]
+    row = torch.repeat_interleave(
+        torch.arange(len(best), device=gcc.device),
+        torch.tensor([value.indices.shape[1] for value in best], device=gcc.device),
+    )
+    points = grid[torch.cat([value.indices for value in best], 1)]
+    lost = torch.cat([value.values for value in best], 1).isinf()
     around = _neighbours(gcc.device)
     for number, step in enumerate(STEPS_M):
+        own = row if number < 2 else torch.zeros_like(row)
         step = max(step, cell / 2 ** (number + 1)) if number < 2 else step
         near = (points[:, :, None] + step * around).clamp_(min=low, max=high)
         lags = lags_of(near.flatten(1, 2), spot, ends, per_m, gcc.shape[-1])
         seen = widened(gcc, step * per_m) if step * per_m >= 3 else gcc
-        power = steered_power(seen, lags, weight).view(*near.shape[:3])
-        best, place = power.max(-1)
+        power = steered_power(seen, lags, weight, own.repeat_interleave(len(around)))
+        place = power.view(*near.shape[:3]).argmax(-1)
         points = near.gather(2, place[..., None, None].expand(-1, -1, 1, 3))[:, :, 0]
-        if number == 1 and points.shape[1] > 2 * kept:  # the weaker ones are given up
-            points = _strongest(points, best, 2 * kept)[0]
-    points, best = _strongest(points, best, points.shape[1])
+    powers = powers_at(gcc, points, spot, present, per_m)
+    order = powers[..., 0].masked_fill(lost, -math.inf).argsort(1, descending=True)
+    points, powers = (v.gather(1, order[..., None].expand_as(v)) for v in (points, powers))
+    lost = lost.gather(1, order)
     near = torch.cdist(points, points) < SAME_M
-    doubled = (near & torch.ones_like(near).tril(-1)).any(-1)
-    points, power = _strongest(points, best.masked_fill(doubled, -math.inf), kept)
-    return points, power
+    lost |= (near & torch.ones_like(near).tril(-1)).any(-1)
+    powers = powers.masked_fill(lost[..., None], -math.inf)
+    lacking = sum(tops) - points.shape[1]  # in a small box
+    points = functional.pad(points, (0, 0, 0, lacking))
+    return points, functional.pad(powers, (0, 0, 0, lacking), value=-math.inf)
 
 
-def _strongest(points: Tensor, power: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    power, order = power.topk(min(count, power.shape[1]), 1)
-    return points.gather(1, order[..., None].expand(-1, -1, 3)), power
+def powers_at(gcc: Tensor, points: Tensor, mics: Tensor, present: Tensor, per_m: float) -> Tensor:
+    """Steered power (B, K, R) of all rows at points (B, K, 3); the further rows may be missed by
+    `SAME_M`.
+    """
+    i, j = pair_index(mics.shape[1], gcc.device)
+    weight = (present[:, i] & present[:, j]).to(gcc.dtype)
+    spot = torch.where(present[..., None], mics, 0.0)
+    lags = lags_of(points, spot, (i, j), per_m, gcc.shape[-1])
+    wide = widened(gcc[:, 1:], SAME_M * per_m)
+    powers = [steered_power(gcc, lags, weight)]
+    powers += [steered_power(wide, lags, weight, row) for row in range(wide.shape[1])]
+    return torch.stack(powers, dim=-1)
+
+
+def _highest_around(score: Tensor) -> Tensor:
+    """The largest of each cell and its 26 neighbours: (..., X, Y, Z)."""
+    for axis in (-1, -2, -3):
+        inner = score.shape[axis] - 1
+        before, after = score.narrow(axis, 0, inner), score.narrow(axis, 1, inner)
+        score = score.clone()
+        for first, beside in ((0, after), (1, before)):
+            part = score.narrow(axis, first, inner)
+            torch.maximum(part, beside, out=part)
+    return score
 
 
 @functools.cache
@@ -165,23 +240,22 @@ def _grid_power(
     weight: Tensor,
     per_m: float,
 ) -> Tensor:
-    """Steered power (B, G) of grid points (G, 3); fast where all frames share their array."""
-    batch, pairs, length = gcc.shape
-    if batch > 1 and bool((mics == mics[:1]).all()):
+    """Steered power (B, R, G) of grid points (G, 3); fast where all frames share their array."""
+    batch, rows, pairs, length = gcc.shape
+    if bool((mics == mics[:1]).all()):
         lags = lags_of(grid[None], mics[:1], ends, per_m, length)[0]
-        by_frame = (gcc * weight[..., None]).permute(1, 2, 0).contiguous()  # (P, L, B)
-        total = torch.zeros(len(grid), batch, dtype=gcc.dtype, device=gcc.device)
-        for pair in range(pairs):  # each step treats all frames and all grid points
-            total += by_frame[pair].index_select(0, lags[:, pair])
-        return total.T / weight.sum(1, keepdim=True).clamp(min=1)
-    most = max(1, 400_000 // (batch * pairs))
-    parts = [
-        steered_power(
-            gcc, lags_of(part[None].expand(batch, -1, -1), mics, ends, per_m, length), weight
-        )
-        for part in grid.split(most)
-    ]
-    return torch.cat(parts, dim=1)
+        flat = (gcc * weight[:, None, :, None]).flatten(0, 1)
+        by_frame = flat.permute(1, 2, 0).contiguous()  # (P, L, B R)
+        total = torch.zeros(len(grid), batch * rows, dtype=gcc.dtype, device=gcc.device)
+        for pair in range(pairs):  # each step treats all frames, rows and grid points
+            total += by_frame[pair].index_select(0, lags[pair])
+        total = total.T.reshape(batch, rows, -1)
+        return total / weight.sum(1).clamp(min=1)[:, None, None]
+    parts = []
+    for part in grid.split(max(1, 400_000 // (batch * pairs))):
+        lags = lags_of(part[None].expand(batch, -1, -1), mics, ends, per_m, length)
+        parts.append(torch.stack([steered_power(gcc, lags, weight, k) for k in range(rows)], 1))
+    return torch.cat(parts, dim=-1)
 
 
 def short_spectra(audio: Tensor) -> tuple[Tensor, Tensor]:

@@ -22,9 +22,12 @@ from wavloc.errors import InputError
 from wavloc.frames import Frames
 
 # Stored beside the parquet file.
-ARRAYS = ("mic_positions", "audio", "reliability", "positions", "certainty")
+ARRAYS = (
+    "mic_positions", "audio", "reliability", "positions", "certainty", "candidates", "posterior"
+)  # fmt: skip
 
 
+COLUMNS = ("frame", "time_s", "confidence")  # of the file that need not be there
 TOLERANCE_S = 1e-3  # between a time of the predictions and that of its frame
 
 
@@ -36,6 +39,8 @@ class Predictions:
     source's signal first, each with zero mean and unit standard deviation; reliability (F, M) of
     the microphones, from 0 to 1, NaN without audio. Multi-source methods add positions (F, K, 3),
     NaN where there is no source, and their certainty (F, K), from 0 to 1, highest first.
+    confidence (F,) is the probability that the position is within 30 cm of the source; candidates
+    (F, K, 3) metres and their posterior (F, K) are what it follows from.
     frame (F,) and time_s (F,) say which frames these are, as in the table of the `Frames`.
     seconds_per_frame is measured; meta holds method, options, setup, cost and provenance.
     """
@@ -48,6 +53,9 @@ class Predictions:
     reliability: np.ndarray | None = None
     positions: np.ndarray | None = None
     certainty: np.ndarray | None = None
+    confidence: np.ndarray | None = None
+    candidates: np.ndarray | None = None
+    posterior: np.ndarray | None = None
     frame: np.ndarray | None = None
     time_s: np.ndarray | None = None
     seconds_per_frame: float = float("nan")
@@ -120,6 +128,8 @@ class Predictions:
         columns = {name: values for name, values in columns.items() if values is not None}
         columns |= {axis: self.position[:, k] for k, axis in enumerate("xyz")}
         columns["status"] = np.asarray(self.status, dtype=object)
+        if self.confidence is not None:
+            columns["confidence"] = self.confidence
         if self.covariance is not None:
             columns |= {name: self.covariance[:, i, j] for name, i, j in _COVARIANCE}
         frame = pd.DataFrame(columns)
@@ -222,7 +232,7 @@ def load(path: str | Path) -> Predictions:
         status=status,
         covariance=covariance,
         **{name: _read_array(path, name, digests[name], len(stored)) for name in digests},
-        **{name: _numbers(path, stored, name) for name in ("frame", "time_s") if name in stored},
+        **{name: _numbers(path, stored, name) for name in COLUMNS if name in stored},
         seconds_per_frame=meta.pop("seconds_per_frame", float("nan")),
         meta=meta,
         origin=str(path),

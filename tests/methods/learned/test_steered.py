@@ -4,7 +4,6 @@ import numpy as np
 import torch
 
 from helpers.frames import anechoic_frames
-from wavloc.features import steering
 from wavloc.methods.learned import steered, steered_training
 
 RATE, SPEED = 16_000, 343.0
@@ -56,15 +55,19 @@ def test_training_learns_and_goes_on(tmp_path) -> None:
     assert steered_training._resume(tmp_path, network, optimizer) == 2
     one, other = (next(steered_training.batches(sounds, 0, 1)) for _ in range(2))
     assert all(torch.equal(one[key], other[key]) for key in one)  # same seed, same frames
-    inputs = steered_training.described(one)
-    apart = steered_training.distances(one)
     losses = []
     for _ in range(12):
-        logits, trust = network(inputs)
-        loss, _ = steered.objective(logits, trust, apart, one["faulty"], inputs["present"])
+        loss, _ = steered_training.loss_of(network, one, torch.Generator().manual_seed(0))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         losses.append(float(loss.detach()))
     assert losses[-1] < 0.9 * losses[0]
-    assert inputs["maps"].shape[2] == steering.MAPS
+
+
+def test_batches_are_repeated_once_they_are_old() -> None:
+    numbers = [steered_training.number_at(step) for step in range(2000)]
+    assert numbers[::2] == list(range(1000))
+    assert (np.diff(numbers[1::2]) >= 0).all()
+    apart = np.subtract(numbers[400::2], numbers[401::2])
+    assert (apart == steered_training.DELAY).all()

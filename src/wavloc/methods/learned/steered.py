@@ -7,25 +7,43 @@ attention compares the candidates, and a softmax over them and "no source" is th
 """
 
 import dataclasses
+import functools
+from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from wavloc.audio import SAMPLE_RATE
 from wavloc.features import steering
+from wavloc.frames import Frames
+from wavloc.methods import base
+from wavloc.methods.classical.solvers.modes import status_and_covariance
+from wavloc.methods.classical.solvers.problem import Problem, from_frames
+from wavloc.methods.classical.solvers.steered import SteeredPower
+from wavloc.methods.predictions import Predictions
+from wavloc.setups import Setup
+from wavloc.weights import load_into, read_weights
 
+WEIGHTS = Path(__file__).parent / "weights" / "steered.safetensors"
 CAP_M = 3.0
+WITHIN_M = 0.3  # of what `confidence` is the probability
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
     """Nothing here was chosen on test data."""
 
-    tops: int = 96  # of the coarse map that are climbed
-    budget: int = 264  # candidates times microphones that the network reads ...
+    weights: str = ""  # file of other weights; empty: those of the package
+    tops: tuple[int, ...] = (48, 24, 20, 20, 16)  # of each row's coarse map that are climbed
+    budget: int = 264  # candidates times microphones that the maps are made of ...
     fewest: int = 16  # ... candidates, at least
     most: int = 48  # and at most
+    sure: float = 0.5  # posterior of one place above which it is refined on the peaks
+    inlier_m: float = 0.04  # how far the peak of a pair may be from that place
+    block: int = 8  # frames that are treated together
 
 
 class MapReader(nn.Module):
@@ -72,10 +90,38 @@ class MicReader(nn.Module):
         return torch.cat([mean, most, (gate * hidden).sum(2)], -1), self.good(hidden)[..., 0]
 
 
+class Sieve(nn.Module):
+    """The cheap first stage: a logit for each of many candidates out of the power of all rows."""
+
+    INPUTS = 4 * steering.ROWS + 2
+
+    def __init__(self, width: int = 48):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(self.INPUTS, width), nn.GELU(),
+            nn.Linear(width, width), nn.GELU(), nn.Linear(width, 1),
+        )  # fmt: skip
+
+    @staticmethod
+    def describe(powers: Tensor, present: Tensor) -> Tensor:
+        """Powers (B, K, R), the same against the best, ranks, the best: (B, K, INPUTS)."""
+        powers = powers.masked_fill(~torch.isfinite(powers), -1.0)
+        best = powers.amax(1, keepdim=True)
+        rank = powers.argsort(1, descending=True).argsort(1).to(powers.dtype)
+        number = present.sum(1, keepdim=True).clamp(min=1).to(powers.dtype)
+        common = torch.cat([number.log(), number / 10], -1)[:, None]
+        parts = [powers, powers - best, rank / 20, best.expand_as(powers)]
+        return torch.cat([*parts, common.expand(*powers.shape[:2], -1)], dim=-1)
+
+    def forward(self, described: Tensor, real: Tensor) -> Tensor:
+        """What `describe` returns -> logits (B, K)."""
+        return self.layers(described)[..., 0].masked_fill(~real, -1e4)
+
+
 class SteeredNetwork(nn.Module):
     """Logits of candidates and of "no source", and trust in microphones."""
 
-    SCALARS, PER_MIC = 8, 9
+    SCALARS, PER_MIC = Sieve.INPUTS + 3, 9
 
     def __init__(
         self,
@@ -85,6 +131,7 @@ class SteeredNetwork(nn.Module):
         heads: int = 4,
     ):
         super().__init__()
+        self.sieve = Sieve()
         self.maps = MapReader(steering.MAPS, channels, dim)
         self.mics = MicReader(self.PER_MIC, 32)
         self.mix = nn.Sequential(
@@ -121,16 +168,16 @@ def describe(
     mics: Tensor,
     present: Tensor,
     points: Tensor,
-    power: Tensor,
+    sieved: Tensor,
+    logit: Tensor,
     rate: int,
     speed: float,
 ) -> dict[str, Tensor]:
-    """What the network is given of candidates (B, K, 3) with their steered power (B, K).
+    """What the network is given of candidates (B, K, 3).
 
-    audio (B, M, N); mics (B, M, 3) metres.
+    audio (B, M, N); mics (B, M, 3) metres; sieved (B, K, n): of `Sieve.describe`, with its logit
+    (B, K), low where a candidate does not count.
     """
-    real = torch.isfinite(power)
-    power = power.masked_fill(~real, -1.0)
     spot = torch.where(present[..., None], mics, 0.0)
     unit, magnitude = steering.short_spectra(audio * present[..., None])
     apart = steering.distances(points, spot).clamp(min=0.05)
@@ -152,30 +199,38 @@ def describe(
     spread = ((spot - centre[:, None]).square().sum(-1) * present).sum(1, keepdim=True)
     spread = (spread / number[:, 0]).sqrt().clamp(min=0.1)
     place = (points - centre[:, None]) / 3
-    best = power.amax(1, keepdim=True)
-    ordered = power.argsort(1, descending=True).argsort(1).to(power.dtype)
-    common = torch.cat([number[:, 0].log(), number[:, 0] / 10, spread.log()], -1)
-    scalars = torch.stack(
-        [power, power - best, ordered / 20, best.expand_as(power),
-         place.norm(dim=-1) * 3 / spread], dim=-1,
-    )  # fmt: skip
-    scalars = torch.cat([scalars, common[:, None].expand(-1, points.shape[1], -1)], dim=-1)
+    far = place.norm(dim=-1) * 3 / spread
+    scalars = torch.stack([far, spread.log().expand_as(far), logit.clamp(-20, 20)], dim=-1)
     return {
         "maps": maps,
         "per_mic": per_mic,
-        "scalars": scalars,
+        "scalars": torch.cat([sieved, scalars], dim=-1),
         "place": place,
         "present": present,
-        "real": real,
+        "real": logit > -1e3,
     }
 
 
 def describe_each(batch: tuple[Tensor, ...], rate: int, speed: float) -> dict[str, Tensor]:
-    """`describe` of audio, mics, present, points and power, frame by frame: the cache holds one."""
-    parts = []
-    for audio, mics, present, points, power in zip(*(v.split(1) for v in batch), strict=True):
-        parts.append(describe(audio, mics, present, points, power, rate, speed))
+    """`describe` of the tensors of a batch frame by frame: the cache holds one."""
+    frames = zip(*(value.split(1) for value in batch), strict=True)
+    parts = [describe(*frame, rate, speed) for frame in frames]  # type: ignore[call-arg]
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+
+def select(chosen: Tensor, *values: Tensor) -> list[Tensor]:
+    """Of values (B, K, ...) the candidates chosen (B, k)."""
+    return [
+        v.gather(1, chosen.view(*chosen.shape, *[1] * (v.ndim - 2)).expand(-1, -1, *v.shape[2:]))
+        for v in values
+    ]
+
+
+def targets(apart: Tensor) -> tuple[Tensor, Tensor]:
+    """Shares (B, K) of candidates ``apart`` metres from the source; whether one is near (B,)."""
+    share = torch.exp(-(apart / 0.06).square() / 2) + 0.05 * torch.exp(-(apart / 0.25).square() / 2)
+    total = share.sum(1, keepdim=True)
+    return share / total.clamp(min=1e-9), total[:, 0] > 1e-3
 
 
 def objective(
@@ -189,9 +244,8 @@ def objective(
     """
     there = torch.isfinite(apart).any(1)
     away = apart.nan_to_num(10.0)
-    target = torch.exp(-(away / 0.06).square() / 2) + 0.05 * torch.exp(-(away / 0.25).square() / 2)
-    reached = target.sum(1) > 1e-3
-    target = functional.pad(target / target.sum(1, keepdim=True).clamp(min=1e-9), (0, 1))
+    target, reached = targets(away)
+    target = functional.pad(target, (0, 1))
     target[~there, -1] = 1
     log = logits.log_softmax(1)
     entropy = -(target * log).sum(1) * (reached | ~there)
@@ -248,13 +302,136 @@ def posterior(
     spot = torch.where(present[..., None], mics, 0.0)
     reach = int(np.ceil(float(torch.cdist(spot, spot).max()) * rate / speed)) + 8
     gcc = steering.correlate(audio, present, rate, reach)
-    kept = int(np.clip(options.budget // audio.shape[1], options.fewest, options.most))
     per_m = steering.OVERSAMPLE * rate / speed
-    points, power = steering.candidates(gcc, mics, present, *box, per_m, options.tops, kept)
-    inputs = describe_each((audio, mics, present, points, power), rate, speed)
+    points, powers = steering.candidates(gcc, mics, present, *box, per_m, options.tops)
+    described = Sieve.describe(powers, present)
+    logit = network.sieve(described, torch.isfinite(powers[..., 0]))
+    kept = int(np.clip(options.budget // audio.shape[1], options.fewest, options.most))
+    logit, chosen = logit.topk(min(kept, logit.shape[1]), 1)
+    points, described = select(chosen, points, described)
+    inputs = describe_each((audio, mics, present, points, described, logit), rate, speed)
     logits, good = network(inputs)
     shares = logits.softmax(1)
     inside = shares[:, :-1] / shares[:, :-1].sum(1, keepdim=True).clamp(min=1e-9)
     trust = torch.einsum("bk,bkm->bm", inside, good.sigmoid())
     return {"points": points, "posterior": inside, "nothing": shares[:, -1], "trust": trust,
-            "gcc": gcc}  # fmt: skip
+            "gcc": gcc[:, 0]}  # fmt: skip
+
+
+@functools.cache
+def trained(path: Path) -> SteeredNetwork:
+    """The network with the weights of a file, for use."""
+    network = SteeredNetwork()
+    load_into(network, read_weights(path), str(path))
+    return network.eval().requires_grad_(False)
+
+
+class Method(base.Method):
+    """Candidates, their posterior, the point of least expected distance, refined on the peaks."""
+
+    min_mics = 4
+    Options = Options
+    device = torch.device("cpu")
+
+    def to(self, device: str | torch.device) -> Self:
+        """Compute there."""
+        self.device = torch.device(device)
+        return self
+
+    @property
+    def gpu(self) -> torch.device | None:
+        return self.device if self.device.type == "cuda" else None
+
+    def refusal(self, frames: Frames, setup: Setup) -> str | None:
+        """As of every method; the short spectra are those of one sample rate."""
+        if frames.sample_rate != SAMPLE_RATE:
+            return f"{self.name} was trained at {SAMPLE_RATE} Hz, got {frames.sample_rate} Hz"
+        return super().refusal(frames, setup)
+
+    def estimate(self, frames: Frames, setup: Setup) -> Predictions:
+        network = trained(Path(self.options.weights or WEIGHTS)).to(self.device)
+        parts: list[dict[str, np.ndarray]] = []
+
+        def solve(block: slice) -> tuple[np.ndarray, ...]:
+            found = self._solve(network, frames, block)
+            parts.append(found)
+            return found["position"], found["status"], found["covariance"]
+
+        predictions = self.in_blocks(frames, self.options.block, solve)
+        for name in ("confidence", "reliability", "candidates", "posterior"):
+            setattr(predictions, name, np.concatenate([part[name] for part in parts]))
+        return predictions
+
+    def _solve(
+        self, network: SteeredNetwork, frames: Frames, block: slice
+    ) -> dict[str, np.ndarray]:
+        """What is predicted of some frames, by name of the field of `Predictions`."""
+        audio = torch.from_numpy(np.array(frames.window(block), np.float32))
+        mics = torch.from_numpy(np.array(frames.mics(block), np.float32))
+        present = torch.isfinite(audio).all(-1) & torch.isfinite(mics).all(-1)
+        audio = torch.where(present[..., None], audio, 0.0)
+        present &= (audio - audio.mean(-1, keepdim=True)).abs().amax(-1) > 0
+        pairs = audio.shape[1] * (audio.shape[1] - 1) // 2
+        problem = from_frames(frames, block, np.zeros((len(audio), pairs, 1)))
+        found = self._posterior(network, audio, mics, present, problem, frames)
+        points, shares = found["points"], found["posterior"]
+        place, _ = least_expected(points, shares)
+        near = (points - place[:, None]).norm(dim=-1) < WITHIN_M
+        inside = (shares * near).sum(1)
+        best = points.gather(1, (shares * near).argmax(1)[:, None, None].expand(-1, 1, 3))[:, 0]
+        step = frames.speed_of_sound / frames.sample_rate / steering.OVERSAMPLE
+        power = SteeredPower(problem, found["gcc"].numpy(), step)
+        refined = power.refine_on_peaks(best.double().numpy(), self.options.inlier_m)
+        sure = (inside > self.options.sure).numpy()
+        position = np.where(sure[:, None], refined, place.double().numpy())
+        _, covariance = status_and_covariance(problem, position.copy(), self.options.inlier_m)
+        apart = points.double().numpy() - position[:, None]
+        spread = np.einsum("bk,bki,bkj->bij", shares.double().numpy(), apart, apart)
+        status = np.where(found["nothing"].numpy() > 0.5, "no_source", "ok").astype(object)
+        lacking = (present.sum(1) < self.min_mics).numpy()
+        position[lacking], status[lacking] = np.nan, "no_hypothesis"
+        confidence = (inside * (1 - found["nothing"])).double().numpy()
+        return {
+            "position": position,
+            "status": status,
+            "covariance": np.nan_to_num(covariance) + spread,
+            "confidence": np.where(lacking, 0.0, confidence),
+            "reliability": np.where(present, found["trust"], np.nan),
+            "candidates": points.numpy(),
+            "posterior": shares.numpy(),
+        }
+
+    def _posterior(
+        self,
+        network: SteeredNetwork,
+        audio: Tensor,
+        mics: Tensor,
+        present: Tensor,
+        problem: Problem,
+        frames: Frames,
+    ) -> dict[str, Tensor]:
+        """`posterior` of frames that share a search box at once, else one by one."""
+        given = [tensor.to(self.device) for tensor in (audio, mics, present)]
+        low, high = (
+            torch.tensor(corner, dtype=torch.float32, device=self.device)
+            for corner in (problem.low, problem.high)
+        )
+
+        def found(k: slice) -> dict[str, Tensor]:
+            sound, places, known = (tensor[k] for tensor in given)
+            rest = self.options, frames.sample_rate, frames.speed_of_sound
+            out = posterior(network, sound, places, known, (low[k][0], high[k][0]), *rest)
+            return {name: value.cpu() for name, value in out.items()}
+
+        if bool((low == low[:1]).all() and (high == high[:1]).all()):
+            return found(slice(None))
+        alone = [found(slice(k, k + 1)) for k in range(len(audio))]
+        return {name: _joined([part[name] for part in alone]) for name in alone[0]}
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    """Parts one below the other; correlations of fewer lags are padded on both sides."""
+    longest = max(part.shape[-1] for part in parts)
+    if parts[0].ndim == 3 and parts[0].shape[-1] != 3:
+        parts = [functional.pad(p, [(longest - p.shape[-1]) // 2] * 2) for p in parts]
+    return torch.cat(parts)

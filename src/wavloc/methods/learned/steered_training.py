@@ -5,7 +5,8 @@ One process renders frames and finds their candidates, another trains:
     python -m wavloc.methods.learned.steered_training --speech CORPUS --music CORPUS --out FOLDER
 
 A run that was stopped goes on with the same command. Frame k of batch b comes from the stream
-(seed, b, k): the same seed gives the same data, however the work was interrupted.
+(seed, b, k): the same seed gives the same data, however the work was interrupted. Each batch is
+used twice, the second time in another colour and at other gains, so that both processes are busy.
 """
 
 import argparse
@@ -24,19 +25,27 @@ from torch import Tensor, multiprocessing
 from wavloc import files, seeds
 from wavloc.datasets.sound.corpus import Corpus
 from wavloc.features import steering
-from wavloc.features.gcc_torch import pair_index
 from wavloc.geometry import SPEED_OF_SOUND
-from wavloc.methods.learned.steered import Options, SteeredNetwork, describe_each, objective
+from wavloc.methods.learned.steered import (
+    Options,
+    Sieve,
+    SteeredNetwork,
+    describe_each,
+    objective,
+    select,
+    targets,
+)
 from wavloc.simulation import random_rooms
 from wavloc.simulation.random_rooms import RATE, Corpora
 
 BATCH = 16  # frames of one number of microphones
-SHOWN = 24  # candidates of a frame in training:
-STRONGEST, OTHERS, NEAR = 14, 7, 3  # by power, drawn from the rest, near the source
-NEAR_STD_M = (0.008, 0.04, 0.2)
-ADDED = 0.65  # share of frames that get candidates near the source
+SHOWN = 24  # candidates of a frame in training
+NEAR_STD_M = (0.008, 0.04, 0.2)  # of further ones about the source ...
+ADDED = 0.65  # ... in this share of the frames
+SPREAD = 1.5  # of the noise on the logits of the sieve by which the others are drawn
 KNOWN_ROOM = 0.75  # share of frames whose search box is the room
 AHEAD = 12  # batches that wait for the trainer
+DELAY = 100  # new batches until one is repeated
 
 Batch = dict[str, Tensor]
 
@@ -65,7 +74,7 @@ def search_box(
 
 
 def with_candidates(example: random_rooms.Example, rng: np.random.Generator) -> dict[str, Tensor]:
-    """A frame with `SHOWN` candidates (K, 3) and their steered power (K,), -inf where unused."""
+    """A frame with candidates (K, 3), the last of which are about the source, and their powers."""
     low, high = search_box(example, rng)
     audio, mics = (
         torch.from_numpy(example.audio[None]),
@@ -76,28 +85,19 @@ def with_candidates(example: random_rooms.Example, rng: np.random.Generator) -> 
     per_m = steering.OVERSAMPLE * RATE / SPEED_OF_SOUND
     gcc = steering.correlate(audio, present, RATE, reach)
     corners = torch.from_numpy(low).float(), torch.from_numpy(high).float()
-    points, power = steering.candidates(
-        gcc, mics, present, *corners, per_m, Options.tops, 2 * SHOWN
-    )
-    lacking = 2 * SHOWN - points.shape[1]
-    points = torch.nn.functional.pad(points, (0, 0, 0, lacking))
-    power = torch.nn.functional.pad(power, (0, lacking), value=-math.inf)
-    others = STRONGEST + np.sort(rng.permutation(2 * SHOWN - STRONGEST)[: OTHERS + NEAR])
-    chosen = np.concatenate([np.arange(STRONGEST), others])
-    points, power = points[:, chosen], power[:, chosen]
-    if np.isfinite(example.source).all() and rng.random() < ADDED:
-        jitter = rng.normal(size=(NEAR, 3)) * np.array(NEAR_STD_M)[:, None]
-        near = torch.from_numpy(np.clip(example.source + jitter, low, high)[None]).float()
-        i, j = pair_index(mics.shape[1], mics.device)
-        lags = steering.lags_of(near, mics, (i, j), per_m, gcc.shape[-1])
-        points[:, -NEAR:] = near
-        power[:, -NEAR:] = steering.steered_power(gcc, lags, torch.ones_like(gcc[..., 0]))
+    points, powers = steering.candidates(gcc, mics, present, *corners, per_m, Options.tops)
+    jitter = rng.normal(size=(len(NEAR_STD_M), 3)) * np.array(NEAR_STD_M)[:, None]
+    about = np.nan_to_num(example.source, nan=float(low.mean()))
+    near = torch.from_numpy(np.clip(about + jitter, low, high)[None]).float()
+    at_them = steering.powers_at(gcc, near, mics, present, per_m)
+    if rng.random() > ADDED or not np.isfinite(example.source).all():
+        at_them = torch.full_like(at_them, -math.inf)
     return {
         "audio": audio[0],
         "mics": mics[0],
         "source": torch.from_numpy(example.source).float(),
-        "points": points[0],
-        "power": power[0],
+        "points": torch.cat([points, near], 1)[0],
+        "powers": torch.cat([powers, at_them], 1)[0],
         "faulty": torch.from_numpy(example.faulty),
     }
 
@@ -114,17 +114,53 @@ def batches(sounds: Corpora, seed: int, first: int) -> Iterator[Batch]:
         yield {key: torch.stack([frame[key] for frame in frames]) for key in frames[0]}
 
 
-def described(batch: Batch) -> Batch:
-    """Inputs of the network."""
-    present = torch.ones(batch["mics"].shape[:2], dtype=torch.bool)
-    given = batch["audio"], batch["mics"], present, batch["points"], batch["power"]
-    return describe_each(given, RATE, SPEED_OF_SOUND)
-
-
 def distances(batch: Batch) -> Tensor:
     """Candidates' distances (B, K) from the source in metres, far where unused, NaN without one."""
     apart = (batch["points"] - batch["source"][:, None]).norm(dim=-1)
-    return torch.where(torch.isfinite(batch["power"]) | torch.isnan(apart), apart, 10.0)
+    return torch.where(torch.isfinite(batch["powers"][..., 0]) | torch.isnan(apart), apart, 10.0)
+
+
+def loss_of(
+    network: SteeredNetwork, batch: Batch, generator: torch.Generator
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Loss and its parts: the sieve on all candidates, the network on `SHOWN` drawn by the sieve
+    and those about the source.
+    """
+    present = torch.ones(batch["mics"].shape[:2], dtype=torch.bool)
+    apart, extra = distances(batch), len(NEAR_STD_M)
+    described = Sieve.describe(batch["powers"], present)
+    logit = network.sieve(described, torch.isfinite(batch["powers"][..., 0]))
+    target, reached = targets(apart[:, :-extra].nan_to_num(10.0))
+    entropy = -(target * logit[:, :-extra].log_softmax(1)).sum(1)
+    sieve = (entropy * reached).sum() / reached.sum().clamp(min=1)
+    logit = logit.detach()
+    draw = logit - SPREAD * torch.empty_like(logit).exponential_(generator=generator).log()
+    draw[:, -extra:] += 1e3  # these always, where they are
+    chosen = draw.topk(SHOWN, 1).indices
+    points, described, logit, apart = select(chosen, batch["points"], described, logit, apart)
+    given = batch["audio"], batch["mics"], present, points, described, logit
+    inputs = describe_each(given, RATE, SPEED_OF_SOUND)
+    with torch.autocast("cpu", torch.bfloat16):  # twice as fast where the processor has it
+        logits, trust = network(inputs)
+    loss, terms = objective(logits.float(), trust.float(), apart, batch["faulty"], present)
+    return loss + 0.3 * sieve, {**terms, "sieve": sieve.detach()}
+
+
+def number_at(step: int) -> int:
+    """Number of the batch of a step: a new one in every other, between them one from before."""
+    new = step // 2
+    return new if step % 2 == 0 else max(new - DELAY, new // 2)
+
+
+def varied(audio: Tensor, generator: torch.Generator) -> Tensor:
+    """Audio (B, M, N) of a repeated batch: other time, colour and gains, the same delays."""
+    frames, mics, samples = audio.shape
+    turn = int(torch.randint(steering.HOP, (1,), generator=generator))
+    spectrum = torch.fft.rfft(audio.roll(turn, -1))
+    pole = torch.rand(frames, 1, 1, generator=generator) - 0.4
+    circle = torch.exp(-2j * math.pi * torch.arange(spectrum.shape[-1]) / samples)
+    gain_db = 2 * torch.randn(frames, mics, 1, generator=generator)
+    return torch.fft.irfft(spectrum / (1 - pole * circle) * 10 ** (gain_db / 20), samples)
 
 
 def train(out: Path, sounds: Corpora, steps: int, seed: int) -> None:
@@ -136,23 +172,32 @@ def train(out: Path, sounds: Corpora, steps: int, seed: int) -> None:
     groups = [{"params": decayed, "weight_decay": 0.02}, {"params": free, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, 1e-3)
     done = _resume(out, network, optimizer)
-    queue = multiprocessing.get_context("spawn").Queue(AHEAD)
     context = multiprocessing.get_context("spawn")
-    producer = context.Process(target=_produce, args=(queue, sounds, seed, done), daemon=True)
+    queue = context.Queue(AHEAD)
+    first = number_at(done | 1)  # what will be repeated is made again
+    producer = context.Process(target=_produce, args=(queue, sounds, seed, first), daemon=True)
     producer.start()
+    kept: dict[int, Batch] = {}
     started = time.monotonic()
     totals: dict[str, float] = {}
     for step in range(done, steps):
-        batch = {key: torch.from_numpy(value) for key, value in queue.get().items()}
+        number = number_at(step)
+        while number not in kept:
+            made = {key: torch.from_numpy(value) for key, value in queue.get().items()}
+            kept[first] = made
+            first += 1
+        batch = dict(kept[number])
+        kept.pop(number_at(step | 1) - 1, None)
+        draw = torch.Generator().manual_seed(
+            int(seeds.rng(seed, "steered training", step).integers(2**31))
+        )
+        if step % 2:
+            batch["audio"] = varied(batch["audio"], draw)
         warm = min(1.0, (step + 1) / 300)
         rate = 1.5e-3 * warm * (0.5 * (1 + math.cos(math.pi * step / steps)) + 0.01)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        inputs = described(batch)
-        with torch.autocast("cpu", torch.bfloat16):  # twice as fast where the processor has it
-            logits, trust = network(inputs)
-        logits, trust = logits.float(), trust.float()
-        loss, terms = objective(logits, trust, distances(batch), batch["faulty"], inputs["present"])
+        loss, terms = loss_of(network, batch, draw)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
