@@ -30,10 +30,14 @@ def download(plan: Plan, source: str) -> dict[str, Any]:
     return {"archives": plan.downloads[source]["archives"], "cache": plan.config["cache"]}
 
 
-def prepare(plan: Plan, kind: str) -> dict[str, Any]:
-    """Source of a kind of dry sound and its options: sizes, and the folder that it is read from."""
-    config, source = plan.config, plan.config[kind]
-    options = dict(config["sound"][kind])
+def prepare(plan: Plan, kind: str, source: str = "") -> dict[str, Any]:
+    """Source of a kind of dry sound and its options: sizes, and the folder that it is read from.
+
+    Another source than the configured one is for the training of `steered`.
+    """
+    config, own = plan.config, plan.config[kind]
+    source = source or own
+    options = dict(config["sound"][kind] if source == own else config["steered"][kind])
     if source in plan.downloads:
         options["root"] = _data_folder(plan, source)
     elif source in SOUND_ROOTS:

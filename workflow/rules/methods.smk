@@ -1,4 +1,4 @@
-# One rule trains every model, one predicts for every method.
+# One rule trains every model, one predicts for every method; steered is trained apart, once.
 
 
 rule train:
@@ -59,3 +59,42 @@ rule predict_cell:
         "wavloc predict --config {params.plan:q} --method {wildcards.method:q} {params.model:q}"
         " --frames {input.frames:q} --setup {wildcards.setup} --subset {input.subset:q}"
         " {params.audio} --refusal-as-na --out {output:q} --log {log:q}"
+
+
+rule steered_speech:
+    output:
+        directory("<results>/data/corpus/librispeech"),
+    log:
+        "<logs>/corpus/librispeech.log",
+    params:
+        plan=PLAN_FILE,
+        code=code_digest("wavloc.datasets.sound"),
+        reads=lambda wc: digest(jobs.prepare(plan, "speech", "librispeech")),
+    shell:
+        "wavloc prepare --config {params.plan:q} --kind speech --source librispeech"
+        " --out {output:q} --log {log:q}"
+
+
+rule train_steered:
+    input:
+        speech="<results>/data/corpus/speech",
+        recorded=["<results>/data/corpus/librispeech"] * ("librispeech_root" in config),
+        music="<results>/data/corpus/music",
+    output:
+        "<results>/models/steered/steered.safetensors",
+    log:
+        "<logs>/train/steered.log",
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=600,
+    params:
+        plan=PLAN_FILE,
+        code=code_digest("wavloc.methods.learned.steered_training"),
+        steps=config["steered"]["steps"],
+        seed=config["steered"]["seed"],
+        out=subpath(output[0], parent=True),
+    shell:
+        "wavloc train-steered --config {params.plan:q} --speech {input.recorded:q} {input.speech:q}"
+        " --music {input.music:q} --steps {params.steps} --seed {params.seed}"
+        " --out {params.out:q} --log {log:q}"

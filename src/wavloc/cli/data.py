@@ -115,7 +115,7 @@ def _prepare(args: argparse.Namespace) -> None:
     started = time.perf_counter()
     chosen: dict[str, Any] = {"source": "embedded", "options": {}, "cache": Path("data")}
     if args.plan:
-        chosen = jobs.prepare(args.plan, args.kind)
+        chosen = jobs.prepare(args.plan, args.kind, args.source or "")
     chosen |= {k: getattr(args, k) for k in ("source", "options", "cache") if getattr(args, k)}
     source, options, cache = chosen["source"], chosen["options"], Path(chosen["cache"])
     sound.prepare(args.kind, source, args.out, options, cache, args.seed)

@@ -32,6 +32,13 @@ def register(command: Command) -> None:
     add.path("--out", "model folder to write", required=True)
     add.device()
 
+    text = "train the network of `steered` on random rooms; a killed run goes on"
+    add = command("train-steered", _train_steered, text)
+    add.paths("--speech", "corpus folders of speech", required=True)
+    add.paths("--music", "corpus folders of music", nargs="*")
+    add.number("--steps", "batches of 16 frames (14000)", COUNT, default=14_000)
+    add.path("--out", "folder of the weights and of the state to go on from", required=True)
+
     text = "published NGCC-PHAT or wav2pos weights, safely"
     add = command("import-checkpoint", _import_checkpoint, text)
     add.path("file", "torch checkpoint of tensors; code is refused")
@@ -116,6 +123,15 @@ def _train(args: argparse.Namespace) -> None:
         f"{method.training_note['best_epoch']} of {method.options.epochs} (criterion "
         f"{method.training_note['criterion']:.3f}), {time.perf_counter() - started:.0f} s"
     )
+
+
+def _train_steered(args: argparse.Namespace) -> None:
+    from wavloc.methods.learned import steered_training
+
+    folders = {"speech": args.speech, "music": args.music or []}
+    sounds = steered_training.corpora(folders, "train")
+    steered_training.train(args.out, sounds, args.steps, args.seed)
+    say(f"train-steered: {args.steps} batches -> {args.out / 'steered.safetensors'}")
 
 
 def _import_checkpoint(args: argparse.Namespace) -> None:

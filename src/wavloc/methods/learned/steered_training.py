@@ -1,15 +1,10 @@
 """Training of the steered network on random rooms that never repeat.
 
-One process renders frames and finds their candidates, another trains:
-
-    python -m wavloc.methods.learned.steered_training --speech CORPUS --music CORPUS --out FOLDER
-
-A run that was stopped goes on with the same command. Frame k of batch b comes from the stream
+One process renders frames and finds their candidates, another trains (`wavloc train-steered`). A run that was stopped goes on with the same command. Frame k of batch b comes from the stream
 (seed, b, k): the same seed gives the same data, however the work was interrupted. Each batch is
 used twice, the second time in another colour and at other gains, so that both processes are busy.
 """
 
-import argparse
 import itertools
 import math
 import time
@@ -164,7 +159,12 @@ def varied(audio: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def train(out: Path, sounds: Corpora, steps: int, seed: int) -> None:
-    """Train for ``steps`` batches; the state in ``out`` is written every 200 and gone on from."""
+    """Train for ``steps`` batches; the state in ``out`` is written every 200 and gone on from.
+
+    It uses one thread, beside the one that makes the frames.
+    """
+    torch.set_num_threads(1)
+    out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
     network = SteeredNetwork()
     decayed = [p for p in network.parameters() if p.ndim > 1]
@@ -212,6 +212,8 @@ def train(out: Path, sounds: Corpora, steps: int, seed: int) -> None:
             totals = {}
             _keep(out, network, optimizer, step + 1)
     producer.terminate()
+    if done >= steps:  # it had ended before
+        _keep(out, network, optimizer, done)
 
 
 def _produce(queue, sounds: Corpora, seed: int, first: int) -> None:  # type: ignore[no-untyped-def]  # a queue has no public type
@@ -252,22 +254,3 @@ def _resume(out: Path, network: SteeredNetwork, optimizer: torch.optim.Optimizer
     described_groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": moments, "param_groups": described_groups})
     return step
-
-
-def main() -> None:
-    """Read the arguments and train."""
-    parser = argparse.ArgumentParser(description="Train the steered network on random rooms.")
-    for kind in ("speech", "music"):
-        parser.add_argument(f"--{kind}", type=Path, nargs="*", default=[], help="corpus folders")
-    parser.add_argument("--steps", type=int, default=15_000, help="batches of 16 frames (15000)")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, required=True, help="folder for weights and state")
-    args = parser.parse_args()
-    args.out.mkdir(parents=True, exist_ok=True)
-    torch.set_num_threads(1)
-    folders = {"speech": args.speech, "music": args.music}
-    train(args.out, corpora(folders, "train"), args.steps, args.seed)
-
-
-if __name__ == "__main__":
-    main()

@@ -17,6 +17,7 @@ from wavloc.methods.predictions import load as load_predictions
 
 # Kind -> what it is drawn from. Matplotlib is loaded only where something is drawn.
 KINDS = {
+    "confidence": ("frames", "predictions"),
     "degradation": ("metrics",),
     "distribution": ("frames", "predictions"),
     "layout": ("frames",),
