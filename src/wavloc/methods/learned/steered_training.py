@@ -1,8 +1,9 @@
 """Training of the steered network on random rooms that never repeat.
 
-One process renders frames and finds their candidates, another trains (`wavloc train-steered`). A run that was stopped goes on with the same command. Frame k of batch b comes from the stream
-(seed, b, k): the same seed gives the same data, however the work was interrupted. Each batch is
-used twice, the second time in another colour and at other gains, so that both processes are busy.
+One process renders frames and finds their candidates, another trains. A run that was stopped goes
+on with the same command. Frame k of batch b comes from the stream (seed, b, k): the same seed gives
+the same data, however the work was interrupted. Each batch is used twice, the second time in
+another colour and at other gains, so that both processes are busy.
 """
 
 import itertools
