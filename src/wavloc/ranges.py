@@ -20,10 +20,12 @@ class Range(NamedTuple):
 
 
 _TABLE = {
-    Range(): "copies fewest_mics mask_most mask_shared max_lag mics min_entries min_inliers steps",
-    Range(above=True): "batch block draws draws_single epochs finalists kept mixtures oversample "
+    Range(): "copies fewest_mics mask_most mask_shared max_lag mics min_entries min_inliers steps "
+    "tops",
+    Range(above=True): "batch block budget draws draws_single epochs fewest finalists kept most "
+    "mixtures oversample "
     "peaks power_starts predict_batch sources starts",
-    Range(0, 1): "dropout final_rate mask_source max_clipped_share milestones rank_priors "
+    Range(0, 1): "dropout final_rate mask_source max_clipped_share milestones rank_priors sure "
     "threshold unlabelled valid_share warmup",
     Range(0, 1, "", True): "top_t",
     Range(0, 4): "alpha",

@@ -126,11 +126,14 @@ def _train(args: argparse.Namespace) -> None:
 
 
 def _train_steered(args: argparse.Namespace) -> None:
+    from wavloc import files
     from wavloc.methods.learned import steered_training
 
     folders = {"speech": args.speech, "music": args.music or []}
     sounds = steered_training.corpora(folders, "train")
+    card = steered_training.card(folders, "train", args.steps, args.seed)
     steered_training.train(args.out, sounds, args.steps, args.seed)
+    files.write_json(args.out / "steered.json", card)
     say(f"train-steered: {args.steps} batches -> {args.out / 'steered.safetensors'}")
 
 

@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, multiprocessing
 
-from wavloc import files, seeds
+from wavloc import files, provenance, seeds
 from wavloc.datasets.sound.corpus import Corpus
 from wavloc.features import steering
 from wavloc.geometry import SPEED_OF_SOUND
@@ -55,6 +56,21 @@ def corpora(folders: dict[str, list[Path]], split: str) -> Corpora:
             sounds = [np.array(corpus.audio(k)) for k in range(len(corpus.items))]
             items.setdefault(kind, []).append(sounds)
     return items
+
+
+def card(folders: dict[str, list[Path]], split: str, steps: int, seed: int) -> dict[str, Any]:
+    """What the weights were made of: the beginning of their model card."""
+    sounds = {}
+    for kind, paths in folders.items():
+        corpora_of_kind = [Corpus.load(path) for path in paths]
+        sounds[kind] = [
+            {key: corpus.meta.get(key) for key in ("source", "seed", "licence")}
+            | {"items": len(chosen.items), "speakers": sorted(set(chosen.items["speaker"]))}
+            for corpus in corpora_of_kind
+            for chosen in [corpus.select(split)]
+        ]
+    made = {"batches": steps, "frames_in_a_batch": BATCH, "new_batches": steps // 2, "seed": seed}
+    return made | {"sounds": sounds, "provenance": provenance.stamp()}
 
 
 def search_box(
