@@ -23,7 +23,7 @@ from wavloc.errors import WavlocError
 GROUPS = {
     "locate and check": ("locate", "own-room", "methods", "datasets", "parity"),
     "benchmark": ("predict", "evaluate", "rank", "costs", "counts", "properties"),
-    "train": ("train", "import-checkpoint"),
+    "train": ("train", "train-steered", "import-checkpoint"),
     "data": ("download", "prepare", "simulate", "fault", "mix", "subset"),
     "report": ("tables", "figures", "reproduction", "summary", "report", "publish"),
 }

@@ -19,7 +19,7 @@ from torch.nn import functional
 from wavloc.audio import SAMPLE_RATE
 from wavloc.features import steering
 from wavloc.frames import Frames
-from wavloc.methods import base
+from wavloc.methods import base, tracking
 from wavloc.methods.classical.solvers.modes import status_and_covariance
 from wavloc.methods.classical.solvers.problem import Problem, from_frames
 from wavloc.methods.classical.solvers.steered import SteeredPower
@@ -29,6 +29,7 @@ from wavloc.weights import load_into, read_weights
 
 WEIGHTS = Path(__file__).parent / "weights" / "steered.safetensors"
 CAP_M = 3.0
+REFINED_M = 0.1  # most that the refined position is from its candidate
 WITHIN_M = 0.3  # of what `confidence` is the probability
 
 
@@ -43,6 +44,7 @@ class Options:
     most: int = 48  # and at most
     sure: float = 0.5  # posterior of one place above which it is refined on the peaks
     inlier_m: float = 0.04  # how far the peak of a pair may be from that place
+    track: bool = False  # a frame's posterior is that given all frames of its track
     block: int = 8  # frames that are treated together
 
 
@@ -346,6 +348,8 @@ class Method(base.Method):
         """As of every method; the short spectra are those of one sample rate."""
         if frames.sample_rate != SAMPLE_RATE:
             return f"{self.name} was trained at {SAMPLE_RATE} Hz, got {frames.sample_rate} Hz"
+        if self.options.track and "time_s" not in frames.table:
+            return f"{self.name} follows a track and needs times, but the frames have none"
         return super().refusal(frames, setup)
 
     def estimate(self, frames: Frames, setup: Setup) -> Predictions:
@@ -360,6 +364,8 @@ class Method(base.Method):
         predictions = self.in_blocks(frames, self.options.block, solve)
         for name in ("confidence", "reliability", "candidates", "posterior"):
             setattr(predictions, name, np.concatenate([part[name] for part in parts]))
+        if self.options.track:
+            _follow(predictions, frames.table["time_s"].to_numpy(float))
         return predictions
 
     def _solve(
@@ -427,6 +433,29 @@ class Method(base.Method):
             return found(slice(None))
         alone = [found(slice(k, k + 1)) for k in range(len(audio))]
         return {name: _joined([part[name] for part in alone]) for name in alone[0]}
+
+
+def _follow(predictions: Predictions, time_s: np.ndarray) -> None:
+    """Replace positions, confidence and posterior by those given all frames (in place).
+
+    A position that was refined on the peaks stays where it is still the best.
+    """
+    order = np.argsort(time_s, kind="stable")
+    back = np.argsort(order, kind="stable")
+    posterior, candidates = predictions.posterior, predictions.candidates
+    assert posterior is not None
+    assert candidates is not None
+    smoothed = tracking.smooth(candidates[order], posterior[order], time_s[order])
+    points, shares = (array[back] for array in smoothed)
+    place, _ = least_expected(torch.from_numpy(points), torch.from_numpy(shares))
+    apart = np.linalg.norm(place.numpy() - predictions.position, axis=1)
+    moved = ~(apart < REFINED_M)  # where it failed too
+    predictions.position[moved] = place.numpy()[moved]
+    away = points - predictions.position[:, None]
+    near = np.linalg.norm(away, axis=-1) < WITHIN_M
+    predictions.confidence = (shares * near).sum(axis=1)
+    predictions.covariance = np.einsum("bk,bki,bkj->bij", shares, away, away)
+    predictions.candidates, predictions.posterior = points, shares
 
 
 def _joined(parts: list[Tensor]) -> Tensor:
