@@ -68,15 +68,16 @@ class Parser(argparse.ArgumentParser):
         self.add_argument("--device", help="auto, cpu, cuda, cuda:1 ... (auto)")
         self.number("--threads", "CPU threads of torch (1)", 1, 1024, "", True, default=1)
 
-    def entry(self) -> None:
+    def entry(self, default: str | None = None) -> None:
         """Which method."""
-        self.add_argument("--method", required=True, help="see `wavloc methods`")
+        text = "see `wavloc methods`" + f" ({default})" * bool(default)
+        self.add_argument("--method", required=not default, default=default, help=text)
         text = "changes of its config entry, JSON or file: '{\"options\": {...}}'"
         self.json("--options", text, default={})
 
-    def method(self) -> None:
+    def method(self, default: str | None = None) -> None:
         """Which method, from its entry or a model folder, and where it computes."""
-        self.entry()
+        self.entry(default)
         self.path("--model", "folder of a trained model; it brings its own options")
         self.device()
 

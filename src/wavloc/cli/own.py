@@ -11,7 +11,7 @@ PLOTS = (".png", ".pdf", ".svg")
 def register(command: Command) -> None:
     """Add the commands and their arguments."""
     add = command("locate", _locate, "positions over time from a recording")
-    add.method()
+    add.method("steered")
     add.path("--mics", "csv: name,x,y,z in metres", required=True)
     text = "one multichannel WAV/FLAC, or one file <name>.wav per microphone"
     add.paths("--audio", text, required=True)

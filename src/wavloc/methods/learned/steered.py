@@ -16,7 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from wavloc import files
 from wavloc.audio import SAMPLE_RATE
+from wavloc.errors import InputError
 from wavloc.features import steering
 from wavloc.frames import Frames
 from wavloc.methods import base, tracking
@@ -28,6 +30,7 @@ from wavloc.setups import Setup
 from wavloc.weights import load_into, read_weights
 
 WEIGHTS = Path(__file__).parent / "weights" / "steered.safetensors"
+WEIGHTS_SHA256 = ""
 CAP_M = 3.0
 REFINED_M = 0.1  # most that the refined position is from its candidate
 WITHIN_M = 0.3  # of what `confidence` is the probability
@@ -323,6 +326,8 @@ def posterior(
 @functools.cache
 def trained(path: Path) -> SteeredNetwork:
     """The network with the weights of a file, for use."""
+    if path == WEIGHTS and path.is_file() and files.sha256(path) != WEIGHTS_SHA256:
+        raise InputError(f"{path}: other weights than those of this version; install it again")
     network = SteeredNetwork()
     load_into(network, read_weights(path), str(path))
     return network.eval().requires_grad_(False)
