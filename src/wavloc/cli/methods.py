@@ -132,7 +132,10 @@ def _train_steered(args: argparse.Namespace) -> None:
     folders = {"speech": args.speech, "music": args.music or []}
     sounds = steered_training.corpora(folders, "train")
     card = steered_training.card(folders, "train", args.steps, args.seed)
-    steered_training.train(args.out, sounds, args.steps, args.seed)
+    network = steered_training.train(args.out, sounds, args.steps, args.seed)
+    held_out = steered_training.corpora(folders, "valid")
+    number = min(steered_training.CALIBRATED, 16 * args.steps)
+    card["calibration"] = steered_training.calibrate(network, held_out, args.seed, number)
     files.write_json(args.out / "steered.json", card)
     say(f"train-steered: {args.steps} batches -> {args.out / 'steered.safetensors'}")
 

@@ -14,21 +14,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.optimize
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, multiprocessing
+from tqdm import tqdm
 
 from wavloc import files, provenance, seeds
 from wavloc.datasets.sound.corpus import Corpus
 from wavloc.features import steering
 from wavloc.geometry import SPEED_OF_SOUND
 from wavloc.methods.learned.steered import (
+    WITHIN_M,
     Options,
     Sieve,
     SteeredNetwork,
+    calibrated,
+    decide,
     describe_each,
     objective,
+    posterior,
     select,
     targets,
 )
@@ -42,6 +48,7 @@ ADDED = 0.65  # ... in this share of the frames
 SPREAD = 1.5  # of the noise on the logits of the sieve by which the others are drawn
 KNOWN_ROOM = 0.75  # share of frames whose search box is the room
 AHEAD = 12  # batches that wait for the trainer
+CALIBRATED = 2000  # frames
 DELAY = 100  # new batches until one is repeated
 
 Batch = dict[str, Tensor]
@@ -175,7 +182,7 @@ def varied(audio: Tensor, generator: torch.Generator) -> Tensor:
     return torch.fft.irfft(spectrum / (1 - pole * circle) * 10 ** (gain_db / 20), samples)
 
 
-def train(out: Path, sounds: Corpora, steps: int, seed: int) -> None:
+def train(out: Path, sounds: Corpora, steps: int, seed: int) -> SteeredNetwork:
     """Train for ``steps`` batches; the state in ``out`` is written every 200 and gone on from.
 
     It uses one thread, beside the one that makes the frames.
@@ -231,6 +238,34 @@ def train(out: Path, sounds: Corpora, steps: int, seed: int) -> None:
     producer.terminate()
     if done >= steps:  # it had ended before
         _keep(out, network, optimizer, done)
+    return network
+
+
+@torch.inference_mode()
+def calibrate(network: SteeredNetwork, sounds: Corpora, seed: int, number: int) -> list[float]:
+    """Weights of `calibrated` by ``number`` frames of rooms and sounds that were not trained on."""
+    raw, mics, hits = [], [], []
+    network.eval()
+    for frame in tqdm(range(number), desc="calibrate", disable=None, leave=False):
+        rng = seeds.rng(seed, "steered calibration", frame)
+        example = random_rooms.draw_example(rng, sounds, random_rooms.draw_count(rng))
+        low, high = (torch.from_numpy(corner).float() for corner in search_box(example, rng))
+        audio = torch.from_numpy(example.audio[None])
+        places = torch.from_numpy(example.mics[None]).float()
+        present = torch.ones(places.shape[:2], dtype=torch.bool)
+        box = low, high
+        found = posterior(network, audio, places, present, box, Options(), RATE, SPEED_OF_SOUND)
+        place, _, inside = decide(found["points"], found["posterior"])
+        raw.append(float(inside * (1 - found["nothing"])))
+        mics.append(len(example.mics))
+        hits.append(bool(np.linalg.norm(place[0].numpy() - example.source) < WITHIN_M))
+
+    def cost(weights: np.ndarray) -> float:
+        told = calibrated(np.array(raw), np.array(mics), weights.tolist())
+        told = told.clip(1e-6, 1 - 1e-6)
+        return -float(np.where(hits, np.log(told), np.log(1 - told)).mean())
+
+    return scipy.optimize.minimize(cost, [1.0, 0.0, 0.0], method="Nelder-Mead").x.tolist()
 
 
 def _produce(queue, sounds: Corpora, seed: int, first: int) -> None:  # type: ignore[no-untyped-def]  # a queue has no public type
