@@ -133,7 +133,7 @@ def _train_steered(args: argparse.Namespace) -> None:
     sounds = steered_training.corpora(folders, "train")
     card = steered_training.card(folders, "train", args.steps, args.seed)
     network = steered_training.train(args.out, sounds, args.steps, args.seed)
-    held_out = steered_training.corpora(folders, "valid")
+    held_out = steered_training.corpora({"speech": args.speech}, "valid")
     number = min(steered_training.CALIBRATED, 16 * args.steps)
     card["calibration"] = steered_training.calibrate(network, held_out, args.seed, number)
     files.write_json(args.out / "steered.json", card)
