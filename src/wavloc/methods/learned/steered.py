@@ -31,7 +31,7 @@ from wavloc.setups import Setup
 from wavloc.weights import load_into, read_weights
 
 WEIGHTS = Path(__file__).parent / "weights" / "steered.safetensors"
-WEIGHTS_SHA256 = ""
+WEIGHTS_SHA256 = "8e8dc56d92a80ed17093a9c3057866ab72e0487a20be19a18bb5558b3ace266a"
 CAP_M = 3.0
 REFINED_M = 0.1  # most that the refined position is from its candidate
 WITHIN_M = 0.3  # of what `confidence` is the probability
@@ -47,7 +47,7 @@ class Options:
     fewest: int = 16  # ... candidates, at least
     most: int = 48  # and at most
     sure: float = 0.5  # posterior of one place above which it is refined on the peaks
-    inlier_m: float = 0.04  # how far the peak of a pair may be from that place
+    inlier_m: float = 0.025  # how far the peak of a pair may be from that place
     track: bool = False  # a frame's posterior is that given all frames of its track
     block: int = 8  # frames that are treated together
 
