@@ -134,6 +134,17 @@ def reproduction(plan: Plan) -> dict[str, Any]:
     return {"papers_data": papers, "caption": made_by(plan)}
 
 
+def croissant(plan: Plan, dataset: str) -> dict[str, str]:
+    """What the metadata of a dataset say besides its files."""
+    entry, made = plan.config["datasets"][dataset], plan.dataset(dataset)
+    return {
+        "label": _label(plan, dataset),
+        "reference": entry.get("reference", made.reference),
+        "licence": entry.get("licence", "not stated"),
+        "url": entry.get("download", {}).get("page", ""),
+    }
+
+
 def report(plan: Plan) -> dict[str, Any]:
     """The configuration, with the methods of each figure by name."""
     figures = {

@@ -25,7 +25,7 @@ GROUPS = {
     "benchmark": ("predict", "evaluate", "rank", "costs", "counts", "properties"),
     "train": ("train", "import-checkpoint"),
     "data": ("download", "prepare", "simulate", "fault", "mix", "subset"),
-    "report": ("tables", "figures", "reproduction", "summary", "report", "publish"),
+    "report": ("tables", "figures", "reproduction", "summary", "croissant", "report", "publish"),
 }
 
 
