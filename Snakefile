@@ -46,7 +46,7 @@ rule all:
     input:
         plan.table_files,
         plan.figure_files,
-        plan.croissants,
+        croissants,
         "<results>/report.html",
 
 
@@ -54,7 +54,7 @@ rule data:
     input:
         [plan.frames(dataset, track) for dataset, track in plan.tracks],
         [plan.subset(cell) for cell in plan.cells],
-        plan.croissants,
+        croissants,
 
 
 rule models:

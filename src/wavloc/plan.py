@@ -312,16 +312,9 @@ class Plan:
         return f"{self.results}/data/{dataset}/{track}"
 
     def frames_of(self, dataset: str) -> dict[str, str]:
-        """Track -> folder of all frames of a dataset but those with a fault or further sources."""
-        tracks = [track for name, track in self.tracks if name == dataset]
-        return {t: self.frames(dataset, t) for t in tracks if not faults.parted(t)[1]}
-
-    @functools.cached_property
-    def croissants(self) -> list[str]:
-        """Metadata of all datasets."""
-        return [
-            f"{self.results}/data/{n}.croissant.json" for n in unique(n for n, _ in self.tracks)
-        ]
+        """Track -> folder of all frames of a dataset, before faults and further sources."""
+        tracks = [faults.parted(track)[0] for name, track in self.tracks if name == dataset]
+        return {track: self.frames(dataset, track) for track in unique(tracks)}
 
     def subset(self, cell: Cell) -> str:
         """File of the microphones that are known in each frame of a cell."""

@@ -61,6 +61,13 @@ def measured_models(wildcards):
     return plan.models_of(cell, plan.measured[cell])
 
 
+# Metadata of the datasets of this run.
+croissants = expand(
+    "<results>/data/{dataset}.croissant.json",
+    dataset=sorted({dataset for dataset, _ in plan.tracks}),
+)
+
+
 def cell_frames(cells):
     return [plan.frames(cell.dataset, cell.track) for cell in cells]
 
