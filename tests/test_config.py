@@ -118,6 +118,18 @@ def test_entries_like_others(root: Path) -> None:
         ({"datasets": {"..": {"module": "six_faces"}}}, r"'\.\.' does not match"),
         ({"training": {"device": "cpu$(touch X)"}}, "training.device: 'cpu..touch X.' does not"),
         ({"tables": {"table1": {"metrics": "mae"}}}, "tables.table1.metrics"),
+        ({"datasets": 5}, "config, datasets: 5 is not of type 'object'"),
+        ({"pathvars": {"results": ""}}, "config, pathvars.results: '' should be non-empty"),
+        (
+            {"network": {"timeout_s": float("nan")}},
+            "config, network.timeout_s: nan, expected a num",
+        ),
+        (
+            {"network": {"timeout_s": "["}},
+            "config, network.timeout_s: '\\[' is not of type 'number'",
+        ),
+        ({"training": {"threads": 0}}, "config, training.threads: 0 is less than the minimum"),
+        ({"training": {"device": "mps"}}, "config, training.device: 'mps' does not match"),
         ({"outputs": ["table1", "tabel2"]}, "outputs: 'tabel2', expected tables and figures"),
         ({"outputs": ["leaderboard"]}, "outputs: 'leaderboard' ranks 'table7', which is not th"),
     ],

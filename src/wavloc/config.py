@@ -1,5 +1,6 @@
 """Reading and checking the configuration; the one schema is ``config/config.schema.yaml``."""
 
+import contextlib
 import copy
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +10,7 @@ import jsonschema
 import yaml
 
 from wavloc import files, plugins
-from wavloc.checks import shown
+from wavloc.checks import number, shown
 from wavloc.errors import InputError
 
 FOLDER = Path(__file__).parents[2] / "config"  # of the checkout
@@ -86,7 +87,8 @@ def resolve(given: Mapping[str, Any], folder: Path = FOLDER) -> dict[str, Any]:
     config["methods"] = {name: _inherited(config["methods"], name) for name in config["methods"]}
     _fill_defaults(config, schema)
     for kind in ("methods", "datasets"):
-        for name, entry in config[kind].items():
+        entries = config[kind] if isinstance(config[kind], dict) else {}
+        for name, entry in entries.items():
             if isinstance(entry, dict):
                 _fill_defaults(entry, schema["$defs"][kind[:-1]])
                 entry.setdefault("module", name)
@@ -101,10 +103,23 @@ def resolve(given: Mapping[str, Any], folder: Path = FOLDER) -> dict[str, Any]:
     for kind in ("methods", "datasets"):
         for name, entry in config[kind].items():
             plugins.check_options(kind, entry["module"], entry["options"], f"{kind}.{name}")
+    _require_finite(config, "config")
     for name, entry in config["datasets"].items():
         if "download" in entry:
             config["downloads"][name] = entry["download"]
     return config
+
+
+def _require_finite(value: Any, where: str) -> None:
+    """Raise `InputError` for NaN and infinity, which lie in every range of a schema."""
+    if isinstance(value, dict):
+        for key, part in value.items():
+            _require_finite(part, f"{where}, {key}" if where == "config" else f"{where}.{key}")
+    elif isinstance(value, list):
+        for part in value:
+            _require_finite(part, where)
+    elif isinstance(value, float):
+        number(value, where)
 
 
 def places(methods: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
@@ -188,6 +203,7 @@ def _fill_defaults(value: dict[str, Any], schema: Mapping[str, Any]) -> None:
         if "default" in part:
             value.setdefault(key, copy.deepcopy(part["default"]))
         if part.get("type") in ("boolean", "number") and isinstance(value.get(key), str):
-            value[key] = yaml.safe_load(value[key])  # `--config offline=true` comes as text
+            with contextlib.suppress(yaml.YAMLError):  # `--config offline=true` comes as text
+                value[key] = yaml.safe_load(value[key])
         if isinstance(value.get(key), dict):
             _fill_defaults(value[key], part)

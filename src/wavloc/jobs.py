@@ -6,7 +6,7 @@ from typing import Any
 from wavloc import plugins, provenance
 from wavloc.checks import one_of
 from wavloc.config import places
-from wavloc.datasets import fetch
+from wavloc.datasets import fetch, sound
 from wavloc.errors import InputError
 from wavloc.evaluation.metrics import METRICS
 from wavloc.frames import NO_SOUND
@@ -34,6 +34,7 @@ def prepare(plan: Plan, kind: str) -> dict[str, Any]:
     """Source of a kind of dry sound and its options: sizes, and the folder that it is read from."""
     config, source = plan.config, plan.config[kind]
     options = dict(config["sound"][kind])
+    sound.check_options(kind, options)
     if source in plan.downloads:
         options["root"] = _data_folder(plan, source)
     elif source in SOUND_ROOTS:

@@ -1,4 +1,4 @@
-"""Ranges of the options of methods and datasets: one table by the name of the field, for all.
+"""Ranges of the options of methods, datasets and dry sound: one table by name of the field.
 
 Every number among our own options stands here. An option of another package that does not is any
 finite number, in a method from 0 unless its name ends in ``_db``.
@@ -20,11 +20,12 @@ class Range(NamedTuple):
 
 
 _TABLE = {
-    Range(): "copies fewest_mics mask_most mask_shared max_lag mics min_entries min_inliers steps",
+    Range(): "copies fewest_mics mask_most mask_shared max_lag mics min_entries min_inliers steps "
+    "utterances_per_voice",
     Range(above=True): "batch block draws draws_single epochs finalists kept mixtures oversample "
     "peaks power_starts predict_batch sources starts",
     Range(0, 1): "dropout final_rate mask_source max_clipped_share milestones rank_priors "
-    "threshold unlabelled valid_share warmup",
+    "test_fraction threshold unlabelled valid_fraction valid_share warmup",
     Range(0, 1, "", True): "top_t",
     Range(0, 4): "alpha",
     Range(0, 10): "exponent",
@@ -32,7 +33,7 @@ _TABLE = {
     Range(0, 100, "", True): "sim_share",
     Range(0, 1000): "audio_weight max_order mic_weight min_distance presence_weight source_weight "
     "weight_decay",
-    Range(0, 1000, "", True): "decoder_depth encoder_depth",
+    Range(0, 1000, "", True): "decoder_depth encoder_depth songs voices",
     Range(0, 100_000, "", True): "channels coordinate_hidden embed_dim group head_hidden heads "
     "hidden_dim lags pair_hidden recurrent taps",
     Range(0, 10_000_000, "", True): "repeats test train valid",
@@ -42,8 +43,9 @@ _TABLE = {
     Range(0, 10, "s"): "fresh_t60_high_s fresh_t60_low_s sim_t60_high_s sim_t60_low_s t60_low_s "
     "test_t60_s",
     Range(0, 10, "s", True): "t60_high_s t60_s",
-    Range(0, 100, "s"): "shift_s",
-    Range(0, 1_000_000, "s", True): "max_gap_s seconds sync_reach_s",
+    Range(0, 100, "s"): "min_seconds shift_s",
+    Range(0.5, 1_000_000, "s"): "seconds",
+    Range(0, 1_000_000, "s", True): "max_gap_s sync_reach_s",
     Range(-100, 200, "dB"): "snr_db snr_high_db snr_low_db test_snr_db",
     Range(0, 100, "dB"): "gain_jitter_db snr_jitter_db",
     Range(0, 200, "dB", True): "silence_db",
