@@ -18,6 +18,7 @@ from helpers.frames import anechoic_frames
 from wavloc import cli, config
 from wavloc.geometry import LUVIRA_MICS
 from wavloc.methods import predictions
+from wavloc.reading import READING
 
 
 def fails(capsys, arguments: list[object], *words: str, code: int = 2) -> None:
@@ -288,6 +289,14 @@ def test_help_lists_every_command_in_one_group(capsys) -> None:
     assert sum(map(len, cli.GROUPS.values())) == len(set(listed) - {"-h", "--version"})
     for title in cli.GROUPS:
         assert f"{title}:" in shown
+
+
+def test_how_results_are_read_is_said_alike_everywhere(root, capsys) -> None:
+    """Setups, the cap of 3 m, failures: in the README and in the help; in the report too."""
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    for shown in (capsys.readouterr().out, (root / "README.md").read_text().replace("`", "")):
+        assert READING in " ".join(shown.split())
 
 
 def test_config_gives_seed_and_entries_and_options_go_over_it(stored, tmp_path) -> None:

@@ -202,7 +202,7 @@ def _fill_defaults(value: dict[str, Any], schema: Mapping[str, Any]) -> None:
     for key, part in schema.get("properties", {}).items():
         if "default" in part:
             value.setdefault(key, copy.deepcopy(part["default"]))
-        if part.get("type") in ("boolean", "number") and isinstance(value.get(key), str):
+        if part.get("type") in ("boolean", "integer", "number") and isinstance(value.get(key), str):
             with contextlib.suppress(yaml.YAMLError):  # `--config offline=true` comes as text
                 value[key] = yaml.safe_load(value[key])
         if isinstance(value.get(key), dict):

@@ -18,10 +18,12 @@ SUSPICIOUS = 0.3  # median reliability below which a microphone is reported
 def read_mics(path: str | Path) -> tuple[list[str], np.ndarray]:
     """Read ``name,x,y,z`` (metres, header line first): names and positions (M, 3)."""
     path = Path(path)
+    if path.exists() and not path.is_file():  # a pipe would wait for a writer
+        raise InputError(f"{path}: not a regular file")
     try:
         with path.open(newline="", encoding="utf-8-sig") as handle:
             rows = list(csv.reader(handle))
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: not readable ({error})") from None
     if not rows or [cell.strip() for cell in rows[0]] != ["name", "x", "y", "z"]:
         raise InputError(f"{path}, line 1: {rows[0] if rows else 'empty'}, expected name,x,y,z")

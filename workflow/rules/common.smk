@@ -3,7 +3,7 @@ import re
 import sys
 
 from wavloc import config as configuration
-from wavloc import evaluation, jobs, provenance, runs
+from wavloc import checks, evaluation, jobs, provenance, runs
 from wavloc.errors import WavlocError
 from wavloc.plan import Cell, Plan
 from wavloc.simulation import mixtures
@@ -21,6 +21,10 @@ try:
     config.update(resolved)
     plan = Plan(config, "<results>")
     if workflow.is_main_process:
+        asked = workflow.resource_settings
+        for name, count in (("cores", asked.cores), ("jobs", asked.nodes)):
+            if count is not None:
+                checks.number(count, f"--{name}", 1, whole=True)
         jobs.check(plan)
         ALONE = runs.begin(sys.argv[1:])  # held as long as this process lives
     elif not Path(PLAN_FILE).is_file():  # nothing is shared with the machine of the run

@@ -10,6 +10,7 @@ import io
 import os
 import shlex
 import sys
+import textwrap
 import traceback
 from typing import Any
 
@@ -18,6 +19,7 @@ from wavloc.allocator import keep_freed
 from wavloc.cli import data, evaluation, methods, own, reporting
 from wavloc.cli.common import SEED, Parser, check_out, logging
 from wavloc.errors import WavlocError
+from wavloc.reading import READING
 
 # Commands as `wavloc --help` lists them.
 GROUPS = {
@@ -124,5 +126,6 @@ def _parser() -> argparse.ArgumentParser:
         for title, names in GROUPS.items()
     ]
     assert not helps, f"commands of no group: {', '.join(helps)}"
-    parser.epilog = "\n\n".join(listed)
+    read = textwrap.fill(f"How results are read: {READING}", 98)
+    parser.epilog = "\n\n".join([*listed, read])
     return parser

@@ -15,7 +15,10 @@ def register(command: Command) -> None:
     add.path("--mics", "csv: name,x,y,z in metres", required=True)
     text = "one multichannel WAV/FLAC, or one file <name>.wav per microphone"
     add.paths("--audio", text, required=True)
-    add.out("csv: time_s,x,y,z,status", to_stdout=True)
+    add.out(
+        "csv: time_s,x,y,z,status; sigma_x,y,z: standard deviations, m, of methods that have them",
+        to_stdout=True,
+    )
     add.path("--plot", "also draw the track (.png, .pdf or .svg)")
     add.number("--hop", "seconds between positions (0.064)", 1e-3, 3600, "s", default=0.064)
     text = "m/s, 300 to 370 in air (343)"
