@@ -14,6 +14,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 import torch
@@ -163,13 +164,32 @@ COMMANDS = [
         ("onehz.wav", "rate: 1"), ("fast.wav", "rate: 2147483647"), ("empty.wav", "0 of 0"),
         ("pipe", "no such audio"), ("r.wav r.wav", "do not match"))),
     ("locate --method srp_phat --mics mm.csv --audio r.wav --out p.csv", "millimetres"),
-    ("locate --method srp_phat --mics none.csv --audio r.wav --out p.csv", "none.csv"),
+    *((f"locate --method srp_phat --mics {mics} --audio r.wav --out p.csv", words)
+      for mics, words in (
+        ("none.csv", "none.csv"), ("pipe", "not a regular file"), ("thesis", "not a regular file"),
+        ("/dev/zero", "not a regular file"), ("wide.csv", "field limit"), ("semi.csv", "line 1"))),
+    ("locate --method oracle --mics mics.csv --audio r.wav --out p.csv", "needs the true pos"),
+    (f"{L} --plot p.csv/t.png", "is --out too"),
     # predictions and models
     *((f"evaluate --frames f --predictions {file}", words) for file, words in (
         ("none.parquet", "no such predictions"), ("file", "column 'x' is missing"),
         ("torn.parquet", "does not belong"), ("five.csv", "5 rows, expected one per frame (6)"),
+        ("dates.parquet", "must be numbers"), ("pipe", "no such predictions"),
         ("twice.csv", "5 of the 6 frames"), ("words.csv", "must be numbers"),
         ("good.parquet good.parquet", "a second predictions file"))),
+    *((f"{E} --subset {name} --setup 2a", words) for name, words in (
+        ("none.npy", "none.npy"), ("other.npy", "does not fit"), ("pipe", "not a regular file"))),
+    *((f"predict --frames f --out p.parquet --method gnn --model {name}", words)
+      for name, words in (("file", "file"), ("thesis", "method.json: no such file"))),
+    ("tables --table table1 --metrics pipe --out t --config seed.yaml", "not a regular file"),
+    ("tables --table table1 --metrics mics.csv --out t --config seed.yaml", "column"),
+    ("report --results empty --out r.html --config seed.yaml", "missing"),
+    ("summary --tables mics.csv --out r.json", "column"),
+    ("parity array.npz", "array.npz"),
+    ("parity bare.npz", "bare.npz"),
+    ("prepare --kind speech --source folder --out c", "needs the option root"),
+    ("prepare --kind speech --source synthetic --out c --options '{\"voices\": \"x\"}'", "voices"),
+    ("prepare --kind music --source synthetic --out c --options '{\"songz\": 1}'", "songz"),
     ("predict --frames wide.npz --out p.parquet --method gnn --model gnn", "a far wider array"),
     (f"{P} gnn --model none", "no such model folder"),
     (f"{P} gnn --model empty", "method.json: no such file"),
@@ -249,6 +269,7 @@ def _bad_frames(folder: Path, frames: Frames) -> None:
     os.mkfifo(folder / "pipes" / "meta.json")
     np.save(folder / "negative.npy", np.full((6, 2), [0, -1]))
     np.save(folder / "twice.npy", np.full((6, 2), 1))
+    np.save(folder / "other.npy", np.full((6, 2), [0, 99]))
 
 
 def _bad_recordings(folder: Path) -> None:
@@ -258,6 +279,8 @@ def _bad_recordings(folder: Path) -> None:
 
     (folder / "mics.csv").write_text(listed(1))
     (folder / "mm.csv").write_text(listed(1000))
+    (folder / "wide.csv").write_text(listed(1) + "x" * 200_000 + ",1,2,3\n")
+    (folder / "semi.csv").write_text(listed(1).replace(",", ";"))
     sound = np.random.default_rng(0).uniform(-0.1, 0.1, (4000, 11))
     soundfile.write(folder / "r.wav", sound, 16000)
     soundfile.write(folder / "empty.wav", sound[:0], 16000)
@@ -292,6 +315,7 @@ def _predictions_and_models(folder: Path, frames: Frames) -> None:
     table[["x", "y", "z"]] = 1.0
     table.iloc[:5].to_csv(folder / "five.csv", index=False)
     table.iloc[[0, 1, 2, 3, 4, 4]].to_csv(folder / "twice.csv", index=False)
+    table.assign(x=pd.Timestamp("2020")).to_parquet(folder / "dates.parquet")
     table.assign(x="left").to_csv(folder / "words.csv", index=False)
     found = Predictions(np.zeros((6, 3)), np.full(6, "ok"), reliability=np.ones((6, 11)))
     found.save(folder / "torn.parquet")

@@ -32,8 +32,7 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML mapping; a missing file or a syntax error is one line that names it."""
-    if path.exists() and not path.is_file():
-        raise InputError(f"{path}: not a regular file")
+    files.require_regular(path)
     try:
         loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -230,11 +230,25 @@ def write_json(path: str | Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
 
 
+def require_regular(path: Path) -> None:
+    """Raise `InputError` for a folder, and for a pipe or device, which could be read for ever."""
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: not a regular file")
+
+
+def read_text(path: Path) -> str:
+    """Text in UTF-8; anything else is an `InputError`."""
+    require_regular(path)
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not readable as text ({error})") from None
+
+
 def read_json(path: str | Path) -> Any:
     """Read JSON; a missing or damaged file is an `InputError` that names it."""
     path = Path(path)
-    if path.exists() and not path.is_file():  # a pipe would wait for a writer
-        raise InputError(f"{path}: not a regular file")
+    require_regular(path)
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from wavloc import audio
+from wavloc import audio, files
 from wavloc.checks import number
 from wavloc.errors import InputError
 from wavloc.frames import FRAME_SAMPLES, Frames
@@ -18,8 +18,7 @@ SUSPICIOUS = 0.3  # median reliability below which a microphone is reported
 def read_mics(path: str | Path) -> tuple[list[str], np.ndarray]:
     """Read ``name,x,y,z`` (metres, header line first): names and positions (M, 3)."""
     path = Path(path)
-    if path.exists() and not path.is_file():  # a pipe would wait for a writer
-        raise InputError(f"{path}: not a regular file")
+    files.require_regular(path)
     try:
         with path.open(newline="", encoding="utf-8-sig") as handle:
             rows = list(csv.reader(handle))

@@ -56,7 +56,8 @@ def _locate(args: argparse.Namespace) -> None:
         if args.plot.suffix.lower() not in PLOTS:
             expected = ", ".join(PLOTS)
             raise InputError(f"--plot {args.plot}: expected a name that ends in {expected}")
-        if args.plot.absolute() == args.out.absolute():
+        plot, out = args.plot.absolute(), args.out.absolute()
+        if plot in (out, *out.parents) or out in plot.parents:
             raise InputError(f"--plot {args.plot}: is --out too, expected another name")
     names, mics = recordings.read_mics(args.mics)
     method = method_of(args)

@@ -77,6 +77,8 @@ class Method:
             return f"{self.name} needs at least {self.min_mics} microphones, got {known}"
         if setup.source_known and np.isnan(frames.source_audio[:, :1]).all():
             return f"setup {setup.name} grants the source audio, but there is no source audio"
+        if self.needs_truth and np.isnan(frames.source_position).all():
+            return f"{self.name} needs the true positions, which these frames do not have"
         if self.any_array:
             return None
         mics = setup.known_mics(frames)

@@ -52,7 +52,7 @@ def report(results: Path, config: Mapping[str, Any], out: Path, deviations: Path
             *(_data_note(results / "data" / name) for name in used),
             "T60 is nominal: flat rooms decay slower than Sabine's formula says.",
         ],
-        deviations=deviations.read_text(encoding="utf-8") if deviations else "",
+        deviations=files.read_text(deviations) if deviations else "",
     )
     write_report(out, content)
 
