@@ -185,6 +185,23 @@ COMMANDS = [
     ("tables --table table1 --metrics mics.csv --out t --config seed.yaml", "column"),
     ("report --results empty --out r.html --config seed.yaml", "missing"),
     ("summary --tables mics.csv --out r.json", "column"),
+    ("costs --predictions good.parquet --models gnn=wrong --out c.csv", "expected names and"),
+    ("tables --table table1 --metrics mics.csv --models gnn=wrong --out t --config seed.yaml",
+     "expected names and values"),
+    ("tables --table table1 --metrics mics.csv --models xxx=gnn --out t --config seed.yaml", "xxx"),
+    *((f"{command} --config plan.json", "no plan of a run") for command in (
+        f"{P} center", "publish --out pub", "methods", "report --out r.html")),
+    *((f"{P} {method} --options '{{\"options\": {{{options}}}}}'", words)
+      for method, options, words in (
+        ("multilat_plus", '"peaks": 9', "rank_priors"),
+        ("srp_phat", '"low_hz": 9000', "less than high_hz"),
+        ("srp_phat", '"spacing_m": 1e-9', "not enough memory"))),
+    ("train --method wav2pos --train f --out m --options '{\"options\": {\"head_hidden\": [4]}}'",
+     "head_hidden"),
+    ("mix --frames f --partners f --sources 99 --out g", "from 1 to 16"),
+    (f"{P} center --config bomb.yaml", "expected names and entries"),
+    (f"{P} center --config tag.yaml", "not valid YAML"),
+    ("download luvira --cache fresh --offline", "offline"),
     ("parity array.npz", "array.npz"),
     ("parity bare.npz", "bare.npz"),
     ("prepare --kind speech --source folder --out c", "needs the option root"),
@@ -232,6 +249,12 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "hello.yaml").write_text("methods: {gnn: hello}\n")
     (folder / "list.yaml").write_text("[1, 2]\n")
     (folder / "seed.yaml").write_text("seed: 1\n")
+    (folder / "plan.json").write_text('{"methods": 1, "tables": {}, "figures": {}}')
+    (folder / "tag.yaml").write_text("seed: !!python/object/apply:os.system ['touch PWNED']\n")
+    lines = ["a: &a [x, x, x, x, x, x, x, x, x]"]  # a billion laughs
+    for one, other in zip("abcde", "bcdef", strict=True):
+        lines.append(f"{other}: &{other} [{', '.join(9 * [f'*{one}'])}]")
+    (folder / "bomb.yaml").write_text("\n".join([*lines, "methods: *f", ""]))
     before = Path.cwd()
     os.chdir(folder)
     try:
@@ -383,6 +406,25 @@ def test_a_picture_that_fails_costs_no_table(workspace, tmp_path, monkeypatch, c
     assert cli.main([*shlex.split(L), "--plot", str(tmp_path / "t.png"), "--out", str(out)]) == 1
     assert capsys.readouterr().err.splitlines()[-1] == "wavloc: error: No space left on device"
     assert out.read_text().startswith("time_s,x,y,z,status")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes."),
+        RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+    ],
+    ids=repr,
+)
+def test_too_little_memory_is_said(workspace, monkeypatch, capsys, error: Exception) -> None:
+    def fails(*_: object) -> None:
+        raise error
+
+    monkeypatch.chdir(workspace)
+    monkeypatch.setattr("wavloc.frames.load", fails)
+    assert cli.main(shlex.split(f"{P} center")) == 1
+    assert capsys.readouterr().err == "wavloc: error: not enough memory\n"
 
 
 def test_an_interrupted_command_leaves_nothing(workspace, monkeypatch, capsys) -> None:

@@ -26,6 +26,7 @@ EXAMPLES = [
     ("methods", "srp_phat", "high_hz", float("inf")),
     ("methods", "nlls", "cauchy_m", 0),
     ("methods", "wav2pos", "head_hidden", [True, 4]),
+    ("methods", "wav2pos", "head_hidden", [4]),
     ("methods", "wav2pos", "masking", "all"),
     ("methods", "fault_tolerant", "alpha", 5),
     ("methods", "fault_tolerant", "top_t", 0),
@@ -121,8 +122,17 @@ def test_options_that_do_not_go_together_are_named() -> None:
     ):
         with pytest.raises(InputError, match=rf"^datasets\.{name}\.options.*{words}"):
             datasets.create(name, {"options": options}).check()
-    with pytest.raises(InputError, match="snr_low_db: 40, expected no more than snr_high_db"):
+    with pytest.raises(InputError, match="snr_low_db: 40, expected less than snr_high_db, 30"):
         created("methods", "gnn", {"snr_low_db": 40})
+    for method, options in (
+        ("srp_phat", {"low_hz": 9000}),
+        ("multilat", {"low_hz": 3000, "high_hz": 3000}),
+        ("multilat_plus", {"peaks": 9}),
+        ("tdoa_grid", {"rank_priors": [0.5]}),
+        ("multilat_plus", {"rank_priors": [0, 0, 0, 0, 1]}),
+    ):
+        with pytest.raises(InputError, match=rf"^methods\.{method}\.options\..*, expected "):
+            created("methods", method, options)
 
 
 def test_options_of_another_package_are_only_finite() -> None:

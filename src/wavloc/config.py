@@ -14,6 +14,7 @@ from wavloc.checks import number, shown
 from wavloc.errors import InputError
 
 FOLDER = Path(__file__).parents[2] / "config"  # of the checkout
+PARTS = ("methods", "datasets", "tables", "figures", "sets", "roles", "pathvars", "evaluation")
 # What an entry takes from the one it is `like`, where it does not say otherwise itself.
 INHERITED = (
     *("module", "reference", "learned", "control", "input_types", "permutation_invariant"),
@@ -56,7 +57,8 @@ def load(*paths: str | Path) -> dict[str, Any]:
     first = Path(paths[0])
     if first.suffix == ".json":
         stored = files.read_json(first)
-        if not isinstance(stored, dict) or not {"methods", "tables", "figures"} <= stored.keys():
+        parts = [stored.get(key) for key in PARTS] if isinstance(stored, dict) else [None]
+        if not all(isinstance(part, dict) for part in parts):
             raise InputError(f"{first}: no plan of a run, expected <results>/plan.json")
         return stored
     folder = first.parent if (first.parent / "config.schema.yaml").is_file() else FOLDER

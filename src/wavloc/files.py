@@ -257,6 +257,17 @@ def read_json(path: str | Path) -> Any:
         raise InputError(f"{path}: not readable as JSON ({error})") from None
 
 
+def read_mapping(path: str | Path, *keys: str) -> dict[str, Any]:
+    """As `read_json`: names and values, with ``keys`` whose values are names and values too."""
+    stored = read_json(path)
+    if not isinstance(stored, dict):
+        raise InputError(f"{path}: {stored!r:.80}, expected names and values")
+    for key in keys:
+        if not isinstance(stored.get(key), dict):
+            raise InputError(f"{path}, {key}: {stored.get(key)!r:.80}, expected names and values")
+    return stored
+
+
 def checksum(path: str | Path, algorithm: str) -> str:
     """Hexadecimal digest of a file; ``algorithm`` is a name of hashlib (md5, sha256)."""
     with Path(path).open("rb") as handle:

@@ -57,6 +57,7 @@ _TABLE = {
     Range(-1e6, 1e6, "m"): "corner shift",
 }
 RANGES = {name: limits for limits, names in _TABLE.items() for name in names.split()}
+LENGTHS = {"head_hidden": 2}
 VECTORS = {"corner", "room", "shift", "source_high", "source_low"}  # x, y, z
 _MOST_WHOLE = 1_000_000_000
 
@@ -85,7 +86,10 @@ def check(value: Any, default: Any, words: tuple[Any, ...], name: str) -> None:
 def _check_list(value: Any, default: tuple[Any, ...], name: str) -> None:
     """Numbers of one range; three of them where they are coordinates."""
     field = name.rpartition(".")[2]
-    if not isinstance(value, list | tuple) or (default and not value):
+    wrong = (
+        LENGTHS.get(field, len(value)) != len(value) if isinstance(value, list | tuple) else True
+    )
+    if wrong or (default and not value):
         raise InputError(f"{name}: {checks.shown(value)}, expected a list such as {list(default)}")
     if field in VECTORS:
         low, high, unit, above = RANGES[field]
@@ -102,3 +106,22 @@ def _check_number(value: Any, whole: bool, name: str) -> None:
     checks.number(value, name, *limits[:3], above=limits.above)
     if whole:
         checks.number(value, name, high=_MOST_WHOLE, whole=True)
+
+
+def check_together(options: Any, where: str) -> None:
+    """Raise `InputError` for options of a plugin that each can be, but not together."""
+
+    def given(name: str) -> Any:
+        return getattr(options, name, None)
+
+    for low, high in (("low_hz", "high_hz"), ("snr_low_db", "snr_high_db")):
+        if None not in (given(low), given(high)) and given(low) >= given(high):
+            raise InputError(
+                f"{where}.options.{low}: {given(low)}, expected less than {high}, {given(high)}"
+            )
+    priors, peaks = given("rank_priors"), given("peaks")
+    if priors is not None and (len(priors) < peaks or not any(priors[:peaks])):
+        raise InputError(
+            f"{where}.options.rank_priors: {list(priors)}, expected one for each of {peaks} peaks, "
+            "not all 0"
+        )

@@ -8,6 +8,7 @@ import argparse
 import contextlib
 import io
 import os
+import re
 import shlex
 import sys
 import textwrap
@@ -29,6 +30,8 @@ GROUPS = {
     "data": ("download", "prepare", "simulate", "fault", "mix", "subset"),
     "report": ("tables", "figures", "reproduction", "summary", "croissant", "report", "publish"),
 }
+# What torch says in a RuntimeError of its own.
+_TORCH_MEMORY = re.compile("can't allocate memory|out of memory")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -60,6 +63,8 @@ def main(arguments: list[str] | None = None) -> int:
             return _fail(str(error), log, error.exit_code)
         if isinstance(error, OSError | MemoryError):
             return _fail(_machine(error), log, 1)
+        if _TORCH_MEMORY.search(str(error)):
+            return _fail(_machine(MemoryError()), log, 1)
         note = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         return _fail(f"{note} (run again with --debug for the traceback)", log, 1)
 

@@ -121,7 +121,10 @@ def _costs(args: argparse.Namespace) -> None:
     from wavloc import files
     from wavloc.evaluation.costs import costs
 
-    notes = {name: files.read_json(path / "method.json")["training"] for name, path in args.models}
+    notes = {
+        name: files.read_mapping(path / "method.json", "training")["training"]
+        for name, path in args.models
+    }
     files.write_csv(args.out, costs(_predictions(args.predictions), notes, _cell(args)), 6)
 
 

@@ -71,11 +71,16 @@ def _tables(args: argparse.Namespace) -> None:
     job = jobs.table(_plan(args), _named(args, "table"))
     rows = job["methods"]
     for name, folder in args.models:
-        note = files.read_json(folder / "method.json")
+        note = files.read_mapping(folder / "method.json")
+        one_of(name, rows, f"--models: no row of {args.table}:")
         rows[name] |= {k: note[k] for k in ("parameters", "input_types") if note.get(k)}
-    measured = files.read_json(args.properties) if args.properties else {}
+    measured = files.read_mapping(args.properties) if args.properties else {}
     for name in set(measured) & set(rows):  # in place of what the entry says
         for key in ("permutation_invariant", "variable_mics"):
+            if not isinstance(measured[name], dict) or key not in measured[name]:
+                raise InputError(
+                    f"{args.properties}, {name}: no '{key}', expected a file of `wavloc properties`"
+                )
             rows[name][key] = measured[name][key]
     frame = tables.assemble(args.table, job["spec"], rows, args.metrics, args.paper)
     tables.write(args.out, frame, job["spec"], rows, job["caption"])

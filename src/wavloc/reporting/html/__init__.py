@@ -68,7 +68,7 @@ def _models(folder: Path, benchmarks: Path) -> list[Model]:
             seconds = float(pd.read_csv(timed, sep="\t")["s"].iloc[0]) if timed.is_file() else None
         except (OSError, ValueError, KeyError) as error:
             raise InputError(f"{path}: history or run time not readable ({error})") from None
-        note = files.read_json(path.parent / "method.json")
+        note = files.read_mapping(path.parent / "method.json")
         models.append(Model(dataset, split, name, history, note, seconds))
     return models
 
