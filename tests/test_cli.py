@@ -189,8 +189,6 @@ def test_locate_refuses_bad_recordings(tmp_path, mics, capsys) -> None:
     for k in range(11):
         soundfile.write(tmp_path / f"m{k}.wav", sound[:, k], 16000)
     files = [tmp_path / f"m{k}.wav" for k in range(11)]
-    soundfile.write(files[3], sound[:-100, 3], 16000)
-    fails(capsys, [*base, *files], "lengths differ", "m3")
     soundfile.write(files[3], sound[:, 3], 8000)
     fails(capsys, [*base, *files], "sample rates differ")
     fails(capsys, [*base, *files[:10]], "no file for ['m10']")

@@ -17,7 +17,7 @@ from typing import Any
 
 from wavloc import __version__
 from wavloc.allocator import keep_freed
-from wavloc.cli import data, evaluation, methods, own, reporting
+from wavloc.cli import data, evaluation, locate, methods, own, reporting
 from wavloc.cli.common import SEED, Parser, check_out, logging
 from wavloc.errors import WavlocError
 from wavloc.reading import READING
@@ -124,7 +124,7 @@ def _parser() -> argparse.ArgumentParser:
         made.set_defaults(run=run)
         return made
 
-    for group in (data, methods, evaluation, reporting, own):
+    for group in (data, methods, evaluation, reporting, locate, own):
         group.register(command)
     listed = [
         "\n".join([f"{title}:", *(f"  {name:18s} {helps.pop(name)}" for name in names)])
