@@ -12,9 +12,12 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+    from wavloc.recordings.events import Event
     from wavloc.recordings.microphones import Microphones
     from wavloc.recordings.positions import Locator
+    from wavloc.recordings.sound import Recording
 
+FORMATS = ("csv", "audacity", "raven", "geojson")
 PLOTS = (".png", ".pdf", ".svg")
 
 
@@ -27,7 +30,9 @@ def register(command: Command) -> None:
     add.add_argument("--units", choices=("m", "cm", "mm", "ft"), default="m", help="of x, y, z (m)")
     text = "one multichannel WAV/FLAC, or one file <name>.wav per microphone"
     add.paths("--audio", text, required=True)
-    add.out("csv: time_s,x,y,z,status", to_stdout=True)
+    text = "csv (time_s,x,y,z,status), or .txt (Audacity labels), .selections.txt (Raven), .geojson"
+    add.out(text, to_stdout=True)
+    add.add_argument("--format", choices=FORMATS, help="of --out (by its name)")
     add.path("--plot", "also draw the track (.png, .pdf or .svg)")
     _where(add)
     _when(add)
@@ -51,6 +56,10 @@ def _when(add: Parser) -> None:
     add.number("--hop", "seconds between positions (0.064)", 1e-3, 3600, "s", default=0.064)
     text = "seconds of sound per position (0.128, or more for wide arrays)"
     add.number("--window", text, 0.016, 60, "s")
+    text = "Audacity labels or a Raven selection table: a position for each, in its band"
+    add.path("--events", text)
+    text = "events are what is so many dB over the floor (10)"
+    add.number("--detect", text, 0, 200, "dB", nargs="?", const=10.0)
     add.path("--starts", "csv: name,start_s, seconds at which each recording begins")
 
 
@@ -73,22 +82,27 @@ def plane(text: str) -> tuple[int, float]:
 
 
 def _locate(args: argparse.Namespace) -> None:
-    from wavloc.recordings import positions, sound
+    from wavloc.recordings import outputs, positions, sound
 
     _check_usage(args)
     array = _microphones(args)
+    outputs.format_of(args.out, args.format, array.plane is not None)
     locator = _locator(args, array)
     recording = sound.open_files(args.audio, array.names, array.start_s)
     for note in recording.notes:
         say(f"locate: {note}")
-    table, reliability = positions.over_time(locator, recording, args.hop, args.silence_db)
+    found = _events(args, recording, locator)
+    if found is None:
+        table, reliability = positions.over_time(locator, recording, args.hop, args.silence_db)
+    else:
+        table, reliability = positions.of_events(locator, recording, found)
     _write(args, table, array)
     _warn_of(array.names, reliability)
-    good, quiet = int(table["x"].notna().sum()), int((table["status"] == "silent").sum())
-    say(f"locate: {good} of {len(table)} frames located ({quiet} silent) -> {args.out}")
+    _sum_up(args, table)
     if args.plot:  # last: the table is written, whatever happens to the picture
         from wavloc.reporting.figures.located import located
 
+        table = table.rename(columns={"begin_s": "time_s"})
         located(table, array.names, array.positions, args.plot)
 
 
@@ -96,7 +110,8 @@ def _check_usage(args: argparse.Namespace) -> None:
     """What can be refused before anything is read."""
     from wavloc import files
 
-    for one, other in (("box", "room"), ("box", "corner"), ("temperature", "speed_of_sound")):
+    apart = [("box", "room"), ("box", "corner"), ("temperature", "speed_of_sound")]
+    for one, other in (*apart, ("events", "detect")):
         if getattr(args, one) is not None and getattr(args, other) is not None:
             names = [f"--{name.replace('_', '-')}" for name in (one, other)]
             raise InputError(f"{names[0]} and {names[1]} are both given, expected one of them")
@@ -139,8 +154,9 @@ def _locator(args: argparse.Namespace, array: Microphones) -> Locator:
     if not method.any_array:
         for warning in volume.look(array.names, mics, box, window_s, speed):
             say(f"locate: warning: {warning}")
+    size, learned = round(window_s * SAMPLE_RATE), args.model is not None
     meta = volume.meta(box) | ({"other_medium": True} if args.other_medium else {})
-    return positions.Locator(method, mics, speed, meta, round(window_s * SAMPLE_RATE))
+    return positions.Locator(method, mics, speed, meta, size, learned)
 
 
 def _speed(args: argparse.Namespace) -> float:
@@ -153,14 +169,34 @@ def _speed(args: argparse.Namespace) -> float:
     return check_speed(speed, "--speed-of-sound", args.other_medium)
 
 
+def _events(args: argparse.Namespace, recording: Recording, locator: Locator) -> list[Event] | None:
+    """The events that are asked for; None for positions over time."""
+    from wavloc.recordings import events, positions
+
+    if args.events:
+        return events.read(args.events)
+    if args.detect is None:
+        return None
+    found = positions.detected(locator, recording, args.detect)
+    if not found:
+        raise InputError(f"no sound is {args.detect:g} dB over the floor, expected less (--detect)")
+    return found
+
+
 def _write(args: argparse.Namespace, table: pd.DataFrame, array: Microphones) -> None:
-    from wavloc import files
+    from wavloc.recordings import outputs
 
     if array.plane:
         table[["lat", "lon", "alt"]] = array.plane.globe(table[[*"xyz"]].to_numpy(float))
-        for name in ("lat", "lon"):  # 1e-8 degrees are a millimetre
-            table[name] = table[name].map("{:.8f}".format).where(table[name].notna(), None)
-    files.write_csv(args.out, table, 4)
+    chosen = outputs.format_of(args.out, args.format, array.plane is not None)
+    outputs.write(args.out, table, chosen)
+
+
+def _sum_up(args: argparse.Namespace, table: pd.DataFrame) -> None:
+    good, quiet = int(table["x"].notna().sum()), int((table["status"] == "silent").sum())
+    what = "frames" if "time_s" in table else "events"
+    silent = f" ({quiet} silent)" if what == "frames" else ""
+    say(f"locate: {good} of {len(table)} {what} located{silent} -> {args.out}")
 
 
 def _warn_of(names: list[str], reliability: np.ndarray) -> None:

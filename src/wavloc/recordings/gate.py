@@ -15,6 +15,14 @@ def band_of(options: object) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def filtered(sound: np.ndarray, band: tuple[float, float]) -> np.ndarray:
+    """Sound (M, n) without what is outside of a band in Hz."""
+    spectrum = np.fft.rfft(sound)
+    frequency = np.fft.rfftfreq(sound.shape[-1], 1 / SAMPLE_RATE)
+    spectrum[:, (frequency < band[0]) | (frequency > band[1])] = 0
+    return np.fft.irfft(spectrum, sound.shape[-1]).astype(np.float32)
+
+
 def power(sound: np.ndarray, band: tuple[float, float]) -> float:
     """Mean power of a frame (M, n) within a band in Hz."""
     size = sound.shape[-1]

@@ -117,7 +117,7 @@ def read_starts(path: str | Path, names: list[str]) -> np.ndarray:
 
 def _table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """Header in small letters and rows with their line numbers, of any usual dialect."""
-    text = _text(path)
+    text = text_of(path)
     first = text.split("\n", 1)[0]
     if first.startswith("sep="):  # Excel's note to itself
         text, first = "\n" + text.partition("\n")[2], text.split("\n", 2)[1]
@@ -156,7 +156,7 @@ def _column(cell: str) -> str:
     return _GLOBE.get(name, name)
 
 
-def _text(path: Path) -> str:
+def text_of(path: Path) -> str:
     """Text in UTF-8, UTF-16 with its mark, or else Latin-1."""
     try:
         content = path.read_bytes()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import itertools
 from collections.abc import Iterator, Sequence
@@ -12,13 +13,19 @@ import pandas as pd
 from tqdm import tqdm
 
 from wavloc import audio
+from wavloc.audio import SAMPLE_RATE
 from wavloc.checks import number
+from wavloc.errors import InputError
 from wavloc.methods.base import Method
 from wavloc.methods.predictions import Predictions
-from wavloc.recordings import gate
+from wavloc.recordings import events, gate
+from wavloc.recordings.events import Event
 from wavloc.recordings.sound import Recording, frames_at_once, to_frames
 
 SUSPICIOUS = 0.3  # median reliability below which a microphone is reported
+MOST_SECONDS = 30.0  # of an event that are looked at
+DETECT_SAMPLES = 1024  # of the frames in which events are looked for
+AT_ONCE_S = 2.0  # of an event that are located, its loudest ones
 
 
 @dataclasses.dataclass
@@ -30,9 +37,50 @@ class Locator:
     speed: float
     meta: dict[str, Any]
     size: int
+    fixed: bool = False  # every frame has this size
+    band: tuple[float, float] | None = None  # of an event, Hz
+
+    def span_of(self, event: Event, recording: Recording) -> tuple[float, int]:
+        """Middle in seconds and samples of the sound of an event, as all microphones hear it."""
+        assert recording.end_s is not None
+        begin, end = max(event.begin_s, recording.begin_s), min(event.end_s, recording.end_s)
+        across = 2 * np.ptp(self.mics, axis=0).max() / self.speed
+        seconds = min(end - begin + (0 if self.fixed else across), MOST_SECONDS)
+        seconds = max(seconds, self.size / SAMPLE_RATE)
+        low, high = recording.begin_s + seconds / 2, recording.end_s - seconds / 2
+        if low > high:
+            raise InputError(f"the recording is shorter than {seconds:.3f} s, which an event needs")
+        return float(np.clip((begin + end) / 2, low, high)), round(seconds * SAMPLE_RATE)
+
+    def loudest(self, sound: np.ndarray) -> np.ndarray:
+        """The loudest part of sound (M, n) that is located at once, in the band."""
+        size = self.size if self.fixed else max(self.size, round(AT_ONCE_S * SAMPLE_RATE))
+        if sound.shape[1] <= size:
+            return sound
+        band = self.band or gate.band_of(self.method.options)
+        starts = range(0, sound.shape[1] - size + 1, size // 2)
+        best = max(starts, key=lambda start: gate.power(sound[:, start : start + size], band))
+        return sound[:, best : best + size]
+
+    def in_band(self, event: Event) -> Locator:
+        """The same with a method that uses the frequencies of an event."""
+        if event.low_hz is None and event.high_hz is None:
+            return self
+        usual = gate.band_of(self.method.options)
+        low = usual[0] if event.low_hz is None else event.low_hz
+        high = usual[1] if event.high_hz is None else event.high_hz
+        changed = dataclasses.replace(self, band=(low, high))
+        if hasattr(self.method.options, "low_hz"):
+            changed.method = copy.copy(self.method)
+            changed.method.options = dataclasses.replace(
+                self.method.options, low_hz=low, high_hz=high
+            )
+        return changed
 
     def predict(self, sounds: Sequence[np.ndarray], times_s: np.ndarray) -> Predictions:
         """Positions in frames (M, n) of one size, with their middle at times (B,)."""
+        if self.band and not hasattr(self.method.options, "low_hz"):
+            sounds = [gate.filtered(sound, self.band) for sound in sounds]
         frames = to_frames(np.stack(sounds), times_s, self.mics, self.speed, self.meta)
         return self.method.predict(frames)
 
@@ -65,9 +113,44 @@ def over_time(
     return table, np.concatenate(reliability) if reliability else empty
 
 
+def of_events(
+    locator: Locator, recording: Recording, found: list[Event]
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """As `over_time`, one row per event, from its own sound in its own band."""
+    assert recording.end_s is not None
+    for event in found:
+        if event.end_s <= recording.begin_s or event.begin_s >= recording.end_s:
+            raise InputError(
+                f"event from {event.begin_s:.3f} to {event.end_s:.3f} s, expected one between "
+                f"{recording.begin_s:.3f} and {recording.end_s:.3f} s, the times of the recording"
+            )
+    spans = [locator.span_of(event, recording) for event in found]
+    order = np.argsort([middle - size / 2 / SAMPLE_RATE for middle, size in spans], kind="stable")
+    sounds = recording.cuts(spans[k] for k in order)
+    parts, reliability = [], []
+    bar = tqdm(order, "locate", unit="event", disable=None, leave=False)
+    for k, sound in zip(bar, sounds, strict=False):
+        banded = locator.in_band(found[k])
+        located = banded.predict([banded.loudest(sound)], np.array([spans[k][0]]))
+        parts.append(rows(located).set_axis([k]))
+        if located.reliability is not None:
+            reliability.append(located.reliability)
+    table = pd.DataFrame([dataclasses.asdict(event) for event in found])
+    table = table.dropna(axis="columns", how="all")
+    empty = np.empty((0, len(locator.mics)))
+    return table.join(pd.concat(parts)), np.concatenate(reliability) if reliability else empty
+
+
 def _batches(index: np.ndarray, size: int) -> Iterator[np.ndarray]:
     for start in range(0, len(index), size):
         yield index[start : start + size]
+
+
+def detected(locator: Locator, recording: Recording, above_db: float) -> list[Event]:
+    """Events of a recording by its power in the band of the method."""
+    times = recording.hops(DETECT_SAMPLES / 2 / SAMPLE_RATE, DETECT_SAMPLES)
+    power = levels(recording, times, dataclasses.replace(locator, size=DETECT_SAMPLES))
+    return events.detect(times[: len(power)], power, DETECT_SAMPLES / SAMPLE_RATE, above_db)
 
 
 def levels(recording: Recording, times: np.ndarray, locator: Locator) -> np.ndarray:
