@@ -89,8 +89,8 @@ def _locate(args: argparse.Namespace) -> None:
     outputs.format_of(args.out, args.format, array.plane is not None)
     locator = _locator(args, array)
     recording = sound.open_files(args.audio, array.names, array.start_s)
-    for note in recording.notes:
-        say(f"locate: {note}")
+    if unused := recording.unused():
+        say(f"locate: {unused}")
     found = _events(args, recording, locator)
     if found is None:
         table, reliability = positions.over_time(locator, recording, args.hop, args.silence_db)

@@ -42,7 +42,6 @@ class Locator:
 
     def span_of(self, event: Event, recording: Recording) -> tuple[float, int]:
         """Middle in seconds and samples of the sound of an event, as all microphones hear it."""
-        assert recording.end_s is not None
         begin, end = max(event.begin_s, recording.begin_s), min(event.end_s, recording.end_s)
         across = 2 * np.ptp(self.mics, axis=0).max() / self.speed
         seconds = min(end - begin + (0 if self.fixed else across), MOST_SECONDS)
@@ -117,7 +116,6 @@ def of_events(
     locator: Locator, recording: Recording, found: list[Event]
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """As `over_time`, one row per event, from its own sound in its own band."""
-    assert recording.end_s is not None
     for event in found:
         if event.end_s <= recording.begin_s or event.begin_s >= recording.end_s:
             raise InputError(

@@ -6,6 +6,7 @@ Sample n of a microphone was taken at start_s + n / (rate (1 + drift)) of a time
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -75,20 +76,43 @@ class Clocks:
 class Recording:
     """Sound of M microphones from files or a stream; counts: how many channels each has.
 
-    opened: gives the blocks of each source at `SAMPLE_RATE`, anew each time; begin_s and end_s:
-    between them all microphones are heard, end_s None where it is not known yet.
+    opened: gives the blocks of each source at `SAMPLE_RATE`, anew each time; samples: None where
+    the end is not known yet.
     """
 
     opened: Callable[[], list[Iterator[np.ndarray]]]
     counts: list[int]
     clocks: Clocks
-    begin_s: float
-    end_s: float | None
-    notes: list[str] = dataclasses.field(default_factory=list)
+    samples: np.ndarray | None  # (M,) at `SAMPLE_RATE`
+
+    @property
+    def begin_s(self) -> float:
+        """From when on all microphones are heard."""
+        return float(self.clocks.start_s.max())
+
+    @property
+    def end_s(self) -> float:
+        """Until when all are heard."""
+        return math.inf if self.samples is None else float(self._ends_s.min())
+
+    @property
+    def _ends_s(self) -> np.ndarray:
+        assert self.samples is not None
+        clocks = self.clocks
+        return clocks.start_s + self.samples / (SAMPLE_RATE * (1 + 1e-6 * clocks.drift_ppm))
+
+    def unused(self) -> str:
+        """What is not used since not all microphones have it, in words; nothing for a sample."""
+        begins, ends = self.clocks.start_s, self._ends_s
+        if max(np.ptp(begins), np.ptp(ends)) < 1.5 / SAMPLE_RATE:
+            return ""
+        return (
+            f"the recordings begin or end at different times, used: {self.begin_s:.3f} to "
+            f"{self.end_s:.3f} s of {begins.min():.3f} to {ends.max():.3f} s"
+        )
 
     def hops(self, hop_s: float, size: int) -> np.ndarray:
         """Middle (F,) in seconds of frames of ``size`` samples, one every ``hop_s``."""
-        assert self.end_s is not None
         seconds = self.end_s - self.begin_s
         hop = max(1, round(hop_s * SAMPLE_RATE))
         count = (round(seconds * SAMPLE_RATE) - size) // hop + 1
@@ -161,20 +185,14 @@ def open_files(paths: list[Path], names: list[str], start_s: np.ndarray) -> Reco
             for path in paths
         ]
 
-    seconds = np.repeat([samples / rates[0] for samples, *_ in described], counts)
-    begin, end = float(start_s.max()), float((start_s + seconds).min())
-    notes = []
-    unused = float((start_s + seconds).max() - start_s.min()) - (end - begin)
-    if unused > 0 and (np.ptp(seconds) > 0 or np.ptp(start_s) > 0):
-        notes.append(
-            f"the recordings begin or end at different times; used: {begin:.3f} to {end:.3f} s, "
-            f"which all have ({unused:.3f} s are not)"
-        )
-    if end <= begin:
+    samples = np.repeat([count * SAMPLE_RATE / rates[0] for count, *_ in described], counts)
+    recording = Recording(opened, counts, Clocks(start_s, np.zeros(len(names))), samples)
+    if recording.end_s <= recording.begin_s:
         raise InputError(
-            f"no time at which all record: the last begins at {begin} s, one ends at {end} s"
+            f"no time at which all record: the last begins at {recording.begin_s} s, one ends at "
+            f"{recording.end_s} s"
         )
-    return Recording(opened, counts, Clocks(start_s, np.zeros(len(names))), begin, end, notes)
+    return recording
 
 
 def _in_order(paths: list[Path], names: list[str]) -> list[Path]:

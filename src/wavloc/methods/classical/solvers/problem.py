@@ -38,8 +38,8 @@ class Problem:
 
     def __getitem__(self, block: slice | np.ndarray) -> Problem:
         shared = (self.mics, self.low, self.high, self.known)
-        mics, *rest = (array if len(array) == 1 else array[block] for array in shared)
-        return Problem(mics, self.ranges[block], *rest, self.shells)
+        mics, low, high, known = (part if len(part) == 1 else part[block] for part in shared)
+        return Problem(mics, self.ranges[block], low, high, known, self.shells)
 
     def strongest(self) -> Problem:
         """The problem with the first candidate of each pair alone."""
