@@ -167,7 +167,7 @@ COMMANDS = [
     *((f"locate --method srp_phat --mics {mics} --audio r.wav --out p.csv", words)
       for mics, words in (
         ("none.csv", "none.csv"), ("pipe", "not a regular file"), ("thesis", "not a regular file"),
-        ("/dev/zero", "not a regular file"), ("wide.csv", "field limit"), ("semi.csv", "line 1"))),
+        ("/dev/zero", "not a regular file"), ("wide.csv", "field limit"))),
     ("locate --method oracle --mics mics.csv --audio r.wav --out p.csv", "needs the true pos"),
     (f"{L} --plot p.csv/t.png", "is --out too"),
     # predictions and models
@@ -303,7 +303,6 @@ def _bad_recordings(folder: Path) -> None:
     (folder / "mics.csv").write_text(listed(1))
     (folder / "mm.csv").write_text(listed(1000))
     (folder / "wide.csv").write_text(listed(1) + "x" * 200_000 + ",1,2,3\n")
-    (folder / "semi.csv").write_text(listed(1).replace(",", ";"))
     sound = np.random.default_rng(0).uniform(-0.1, 0.1, (4000, 11))
     soundfile.write(folder / "r.wav", sound, 16000)
     soundfile.write(folder / "empty.wav", sound[:0], 16000)

@@ -30,7 +30,10 @@ def register(command: Command) -> None:
     add.add_argument("--units", choices=("m", "cm", "mm", "ft"), default="m", help="of x, y, z (m)")
     text = "one multichannel WAV/FLAC, or one file <name>.wav per microphone"
     add.paths("--audio", text, required=True)
-    text = "csv (time_s,x,y,z,status), or .txt (Audacity labels), .selections.txt (Raven), .geojson"
+    text = (
+        "csv: time_s,x,y,z,status; sigma_x,y,z: standard deviations, m, of methods that have them"
+    )
+    text += "; or .txt (Audacity labels), .selections.txt (Raven), .geojson"
     add.out(text, to_stdout=True)
     add.add_argument("--format", choices=FORMATS, help="of --out (by its name)")
     add.path("--plot", "also draw the track (.png, .pdf or .svg)")
@@ -122,7 +125,8 @@ def _check_usage(args: argparse.Namespace) -> None:
         if args.plot.suffix.lower() not in PLOTS:
             expected = ", ".join(PLOTS)
             raise InputError(f"--plot {args.plot}: expected a name that ends in {expected}")
-        if args.plot.absolute() == args.out.absolute():
+        plot, out = args.plot.absolute(), args.out.absolute()
+        if plot in (out, *out.parents) or out in plot.parents:
             raise InputError(f"--plot {args.plot}: is --out too, expected another name")
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from wavloc import files
 from wavloc.errors import InputError
 from wavloc.geometry import check_extent
 
@@ -158,6 +159,7 @@ def _column(cell: str) -> str:
 
 def text_of(path: Path) -> str:
     """Text in UTF-8, UTF-16 with its mark, or else Latin-1."""
+    files.require_regular(path)
     try:
         content = path.read_bytes()
     except OSError as error:
