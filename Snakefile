@@ -46,6 +46,7 @@ rule all:
     input:
         plan.table_files,
         plan.figure_files,
+        croissants,
         "<results>/report.html",
 
 
@@ -53,6 +54,7 @@ rule data:
     input:
         [plan.frames(dataset, track) for dataset, track in plan.tracks],
         [plan.subset(cell) for cell in plan.cells],
+        croissants,
 
 
 rule models:

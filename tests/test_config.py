@@ -118,6 +118,19 @@ def test_entries_like_others(root: Path) -> None:
         ({"datasets": {"..": {"module": "six_faces"}}}, r"'\.\.' does not match"),
         ({"training": {"device": "cpu$(touch X)"}}, "training.device: 'cpu..touch X.' does not"),
         ({"tables": {"table1": {"metrics": "mae"}}}, "tables.table1.metrics"),
+        ({"datasets": 5}, "config, datasets: 5 is not of type 'object'"),
+        ({"pathvars": {"results": ""}}, "config, pathvars.results: '' does not match"),
+        (
+            {"network": {"timeout_s": float("nan")}},
+            "config, network.timeout_s: nan, expected a num",
+        ),
+        (
+            {"network": {"timeout_s": "["}},
+            "config, network.timeout_s: '\\[' is not of type 'number'",
+        ),
+        ({"cache": "{x}"}, "config, cache: '{x}' does not match"),
+        ({"training": {"threads": 0}}, "config, training.threads: 0 is less than the minimum"),
+        ({"training": {"device": "mps"}}, "config, training.device: 'mps' does not match"),
         ({"outputs": ["table1", "tabel2"]}, "outputs: 'tabel2', expected tables and figures"),
         ({"outputs": ["leaderboard"]}, "outputs: 'leaderboard' ranks 'table7', which is not th"),
     ],
@@ -137,10 +150,11 @@ def test_only_outputs_are_made(root: Path) -> None:
 
 def test_words_of_the_command_line_become_what_they_mean(root: Path) -> None:
     base = config.read_yaml(root / "config" / "config.yaml")
-    given = {"offline": "true", "network": {"timeout_s": "2.5"}}
+    given = {"offline": "true", "network": {"timeout_s": "2.5"}, "training": {"threads": "2"}}
     found = config.resolve(config.merge(base, given), root / "config")
     assert found["offline"] is True
     assert found["network"]["timeout_s"] == 2.5
+    assert found["training"]["threads"] == 2
     with pytest.raises(InputError, match="config, offline: 'maybe' is not of type 'boolean'"):
         config.resolve(config.merge(base, {"offline": "maybe"}), root / "config")
 

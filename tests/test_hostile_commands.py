@@ -14,6 +14,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 import torch
@@ -163,13 +164,49 @@ COMMANDS = [
         ("onehz.wav", "rate: 1"), ("fast.wav", "rate: 2147483647"), ("empty.wav", "0 of 0"),
         ("pipe", "no such audio"), ("r.wav r.wav", "do not match"))),
     ("locate --method srp_phat --mics mm.csv --audio r.wav --out p.csv", "millimetres"),
-    ("locate --method srp_phat --mics none.csv --audio r.wav --out p.csv", "none.csv"),
+    *((f"locate --method srp_phat --mics {mics} --audio r.wav --out p.csv", words)
+      for mics, words in (
+        ("none.csv", "none.csv"), ("pipe", "not a regular file"), ("thesis", "not a regular file"),
+        ("/dev/zero", "not a regular file"), ("wide.csv", "field limit"))),
+    ("locate --method oracle --mics mics.csv --audio r.wav --out p.csv", "needs the true pos"),
+    (f"{L} --plot p.csv/t.png", "is --out too"),
     # predictions and models
     *((f"evaluate --frames f --predictions {file}", words) for file, words in (
         ("none.parquet", "no such predictions"), ("file", "column 'x' is missing"),
         ("torn.parquet", "does not belong"), ("five.csv", "5 rows, expected one per frame (6)"),
+        ("dates.parquet", "must be numbers"), ("pipe", "no such predictions"),
         ("twice.csv", "5 of the 6 frames"), ("words.csv", "must be numbers"),
         ("good.parquet good.parquet", "a second predictions file"))),
+    *((f"{E} --subset {name} --setup 2a", words) for name, words in (
+        ("none.npy", "none.npy"), ("other.npy", "does not fit"), ("pipe", "not a regular file"))),
+    *((f"predict --frames f --out p.parquet --method gnn --model {name}", words)
+      for name, words in (("file", "file"), ("thesis", "method.json: no such file"))),
+    ("tables --table table1 --metrics pipe --out t --config seed.yaml", "not a regular file"),
+    ("tables --table table1 --metrics mics.csv --out t --config seed.yaml", "column"),
+    ("report --results empty --out r.html --config seed.yaml", "missing"),
+    ("summary --tables mics.csv --out r.json", "column"),
+    ("costs --predictions good.parquet --models gnn=wrong --out c.csv", "expected names and"),
+    ("tables --table table1 --metrics mics.csv --models gnn=wrong --out t --config seed.yaml",
+     "expected names and values"),
+    ("tables --table table1 --metrics mics.csv --models xxx=gnn --out t --config seed.yaml", "xxx"),
+    *((f"{command} --config plan.json", "no plan of a run") for command in (
+        f"{P} center", "publish --out pub", "methods", "report --out r.html")),
+    *((f"{P} {method} --options '{{\"options\": {{{options}}}}}'", words)
+      for method, options, words in (
+        ("multilat_plus", '"peaks": 9', "rank_priors"),
+        ("srp_phat", '"low_hz": 9000', "less than high_hz"),
+        ("srp_phat", '"spacing_m": 1e-9', "not enough memory"))),
+    ("train --method wav2pos --train f --out m --options '{\"options\": {\"head_hidden\": [4]}}'",
+     "head_hidden"),
+    ("mix --frames f --partners f --sources 99 --out g", "from 1 to 16"),
+    (f"{P} center --config bomb.yaml", "expected names and entries"),
+    (f"{P} center --config tag.yaml", "not valid YAML"),
+    ("download luvira --cache fresh --offline", "offline"),
+    ("parity array.npz", "array.npz"),
+    ("parity bare.npz", "bare.npz"),
+    ("prepare --kind speech --source folder --out c", "needs the option root"),
+    ("prepare --kind speech --source synthetic --out c --options '{\"voices\": \"x\"}'", "voices"),
+    ("prepare --kind music --source synthetic --out c --options '{\"songz\": 1}'", "songz"),
     ("predict --frames wide.npz --out p.parquet --method gnn --model gnn", "a far wider array"),
     (f"{P} gnn --model none", "no such model folder"),
     (f"{P} gnn --model empty", "method.json: no such file"),
@@ -194,7 +231,8 @@ COMMANDS = [
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with good and bad inputs."""
-    folder = tmp_path_factory.mktemp("hostile")
+    folder = tmp_path_factory.mktemp("hostile") / "here"  # what is beside it is looked at too
+    folder.mkdir()
     frames = anechoic_frames(6)
     frames.save(folder / "f")
     _bad_frames(folder, frames)
@@ -212,6 +250,12 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "hello.yaml").write_text("methods: {gnn: hello}\n")
     (folder / "list.yaml").write_text("[1, 2]\n")
     (folder / "seed.yaml").write_text("seed: 1\n")
+    (folder / "plan.json").write_text('{"methods": 1, "tables": {}, "figures": {}}')
+    (folder / "tag.yaml").write_text("seed: !!python/object/apply:os.system ['touch PWNED']\n")
+    lines = ["a: &a [x, x, x, x, x, x, x, x, x]"]  # a billion laughs
+    for one, other in zip("abcde", "bcdef", strict=True):
+        lines.append(f"{other}: &{other} [{', '.join(9 * [f'*{one}'])}]")
+    (folder / "bomb.yaml").write_text("\n".join([*lines, "methods: *f", ""]))
     before = Path.cwd()
     os.chdir(folder)
     try:
@@ -249,6 +293,7 @@ def _bad_frames(folder: Path, frames: Frames) -> None:
     os.mkfifo(folder / "pipes" / "meta.json")
     np.save(folder / "negative.npy", np.full((6, 2), [0, -1]))
     np.save(folder / "twice.npy", np.full((6, 2), 1))
+    np.save(folder / "other.npy", np.full((6, 2), [0, 99]))
 
 
 def _bad_recordings(folder: Path) -> None:
@@ -258,6 +303,7 @@ def _bad_recordings(folder: Path) -> None:
 
     (folder / "mics.csv").write_text(listed(1))
     (folder / "mm.csv").write_text(listed(1000))
+    (folder / "wide.csv").write_text(listed(1) + "x" * 200_000 + ",1,2,3\n")
     sound = np.random.default_rng(0).uniform(-0.1, 0.1, (4000, 11))
     soundfile.write(folder / "r.wav", sound, 16000)
     soundfile.write(folder / "empty.wav", sound[:0], 16000)
@@ -292,6 +338,7 @@ def _predictions_and_models(folder: Path, frames: Frames) -> None:
     table[["x", "y", "z"]] = 1.0
     table.iloc[:5].to_csv(folder / "five.csv", index=False)
     table.iloc[[0, 1, 2, 3, 4, 4]].to_csv(folder / "twice.csv", index=False)
+    table.assign(x=pd.Timestamp("2020")).to_parquet(folder / "dates.parquet")
     table.assign(x="left").to_csv(folder / "words.csv", index=False)
     found = Predictions(np.zeros((6, 3)), np.full(6, "ok"), reliability=np.ones((6, 11)))
     found.save(folder / "torn.parquet")
@@ -359,6 +406,25 @@ def test_a_picture_that_fails_costs_no_table(workspace, tmp_path, monkeypatch, c
     assert cli.main([*shlex.split(L), "--plot", str(tmp_path / "t.png"), "--out", str(out)]) == 1
     assert capsys.readouterr().err.splitlines()[-1] == "wavloc: error: No space left on device"
     assert out.read_text().startswith("time_s,x,y,z,status")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes."),
+        RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+    ],
+    ids=repr,
+)
+def test_too_little_memory_is_said(workspace, monkeypatch, capsys, error: Exception) -> None:
+    def fails(*_: object) -> None:
+        raise error
+
+    monkeypatch.chdir(workspace)
+    monkeypatch.setattr("wavloc.frames.load", fails)
+    assert cli.main(shlex.split(f"{P} center")) == 1
+    assert capsys.readouterr().err == "wavloc: error: not enough memory\n"
 
 
 def test_an_interrupted_command_leaves_nothing(workspace, monkeypatch, capsys) -> None:

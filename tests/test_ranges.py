@@ -6,9 +6,11 @@ import itertools
 
 import pytest
 
-from wavloc import config, datasets, plugins, ranges
+from wavloc import config, datasets, jobs, plugins, ranges
+from wavloc.datasets import sound
 from wavloc.errors import InputError
 from wavloc.methods import registry
+from wavloc.plan import Plan
 
 EXAMPLES = [
     ("methods", "gnn", "milestones", [0.1, 2]),
@@ -24,6 +26,7 @@ EXAMPLES = [
     ("methods", "srp_phat", "high_hz", float("inf")),
     ("methods", "nlls", "cauchy_m", 0),
     ("methods", "wav2pos", "head_hidden", [True, 4]),
+    ("methods", "wav2pos", "head_hidden", [4]),
     ("methods", "wav2pos", "masking", "all"),
     ("methods", "fault_tolerant", "alpha", 5),
     ("methods", "fault_tolerant", "top_t", 0),
@@ -88,8 +91,14 @@ def numbers(kind: str) -> set[tuple[str, str]]:
 
 
 def test_every_number_has_a_range() -> None:
-    known = {*numbers("methods"), *numbers("datasets")}
-    assert {field for _, field in known} == set(ranges.RANGES)
+    known = {field for kind in ("methods", "datasets") for _, field in numbers(kind)}
+    known |= {
+        field
+        for options in sound.OPTIONS.values()
+        for field, default in options.items()
+        if isinstance(default, int | float)
+    }
+    assert known == set(ranges.RANGES)
 
 
 @pytest.mark.parametrize("kind", ["methods", "datasets"])
@@ -113,8 +122,17 @@ def test_options_that_do_not_go_together_are_named() -> None:
     ):
         with pytest.raises(InputError, match=rf"^datasets\.{name}\.options.*{words}"):
             datasets.create(name, {"options": options}).check()
-    with pytest.raises(InputError, match="snr_low_db: 40, expected no more than snr_high_db"):
+    with pytest.raises(InputError, match="snr_low_db: 40, expected less than snr_high_db, 30"):
         created("methods", "gnn", {"snr_low_db": 40})
+    for method, options in (
+        ("srp_phat", {"low_hz": 9000}),
+        ("multilat", {"low_hz": 3000, "high_hz": 3000}),
+        ("multilat_plus", {"peaks": 9}),
+        ("tdoa_grid", {"rank_priors": [0.5]}),
+        ("multilat_plus", {"rank_priors": [0, 0, 0, 0, 1]}),
+    ):
+        with pytest.raises(InputError, match=rf"^methods\.{method}\.options\..*, expected "):
+            created("methods", method, options)
 
 
 def test_options_of_another_package_are_only_finite() -> None:
@@ -123,3 +141,32 @@ def test_options_of_another_package_are_only_finite() -> None:
     for value, name in ((-1, "methods.mine.options.x"), (float("nan"), "datasets.mine.options.x")):
         with pytest.raises(InputError, match=r"options\.x: "):
             ranges.check(value, 1.0, (), name)
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "value"),
+    [
+        ("speech", "voices", "many"),
+        ("speech", "voices", 10**9),
+        ("speech", "utterances_per_voice", -1),
+        ("speech", "min_seconds", float("nan")),
+        ("speech", "test_fraction", 2),
+        ("speech", "expect", 5),
+        ("speech", "exclude", "84"),
+        ("speech", "subset", ["test-clean"]),
+        ("music", "songs", 1.5),
+        ("music", "seconds", 0),
+        ("music", "seconds", [60]),
+    ],
+)
+def test_options_of_dry_sound_are_checked_before_a_run(
+    kind: str, field: str, value: object
+) -> None:
+    with pytest.raises(InputError, match=rf"^sound\.{kind}\.{field}: .*(expected|not a number)"):
+        sound.check_options(kind, {field: value})
+    given = config.read_yaml(config.FOLDER / "config.yaml")
+    given = config.merge(given, {"sound": {kind: {field: value}}})
+    with pytest.raises(InputError, match=rf"sound\.{kind}\.{field}"):
+        jobs.check(Plan(config.resolve(given)))
+    with pytest.raises(InputError, match=r"sound\.music: unknown key 'voices'"):
+        sound.check_options("music", {"voices": 3})

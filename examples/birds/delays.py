@@ -8,14 +8,15 @@ import pandas as pd
 
 from wavloc.audio import read_audio
 from wavloc.features.gcc import find_peaks, gcc_phat
-from wavloc.recordings import read_mics
+from wavloc.recordings import microphones
 
 LOUDEST = "Ex-8"  # the recorder next to the bird; delays are measured against it
 BEFORE_S, AFTER_S = 0.1, 0.35  # a song reaches the farthest recorder a third of a second later
 SPEED = 331.3 * np.sqrt(1 + 15 / 273.15)  # of sound in air of 15 degrees Celsius, m/s
 
 folder = Path(__file__).parent
-names, mics = read_mics(folder / "mics.csv")
+array = microphones.read(folder / "mics.csv")
+names, mics = array.names, array.positions
 read = [read_audio(folder / f"{name}.mp3") for name in names]
 sound, rate = np.stack([samples[:, 0] for samples, _ in read]), read[0][1]
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from wavloc.recordings import read_mics
+from wavloc.recordings import microphones
 from wavloc.reporting.figures.located import located
 
 folder = Path(__file__).parent
-names, mics = read_mics(folder / "mics.csv")
+array = microphones.read(folder / "mics.csv")
 found = pd.read_csv(sys.argv[1])
 found["time_s"] = pd.read_csv(folder / "songs.csv")["from_s"]
-located(found, names, mics, sys.argv[2])
+located(found, array.names, array.positions, sys.argv[2])

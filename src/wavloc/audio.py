@@ -1,8 +1,7 @@
 """Reading, resampling and filtering audio; only this module reads audio files."""
 
 import contextlib
-import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -26,35 +25,75 @@ def read_audio(path: str | Path) -> tuple[np.ndarray, int]:
     than its header states (see `containers`), or has samples that are not finite.
     """
     path = Path(path)
+    with _reading(path) as (sound, handle, stated):
+        blocks = list(_decoded(handle))
+        rate = handle.samplerate
+        samples = np.concatenate(blocks) if blocks else np.empty((0, 1), np.float32)
+        _require_whole(path, sound, len(samples), stated, rate)
+    if not np.isfinite(samples).all():
+        raise InputError(f"{path}: contains NaN or infinite samples")
+    return samples, rate
+
+
+def stream_audio(path: str | Path, size: int = 2**18) -> Iterator[np.ndarray]:
+    """As `read_audio`, in blocks (n, channels) of at most ``size`` values."""
+    path, count = Path(path), 0
+    with _reading(path) as (sound, handle, stated):
+        for block in _decoded(handle, max(1, size // handle.channels)):
+            if not np.isfinite(block).all():
+                raise InputError(f"{path}: contains NaN or infinite samples")
+            count += len(block)
+            yield block
+        _require_whole(path, sound, count, stated, handle.samplerate)
+
+
+def describe_audio(path: str | Path) -> tuple[int, int, int]:
+    """Samples, channels and rate in Hz of a file; of what it states, which is checked as far as
+    that is possible without reading it all.
+    """
+    path = Path(path)
+    with _reading(path) as (sound, handle, stated):
+        samples = stated or sum(map(len, _decoded(handle)))
+        _require_whole(path, sound, samples, stated, handle.samplerate)
+        return samples, handle.channels, handle.samplerate
+
+
+@contextlib.contextmanager
+def _reading(
+    path: Path,
+) -> Iterator[tuple[containers.Sound | None, soundfile.SoundFile, int | None]]:
+    """Where the sound of a file is, a decoder, and how many samples the header states."""
     if not path.is_file():
         raise InputError(f"{path}: no such audio file")
     sound = None
     try:
         sound = containers.sound_of(path)
-        samples, expected, rate = _decode(path, sound)
+        with path.open("rb") as begin:
+            flac = begin.read(4) == b"fLaC"
+        with _opened_flac(path) if flac else opened(path, sound) as handle:
+            yield sound, handle, _stated_flac(path) if flac else handle.frames
     except OSError as error:
         raise InputError(f"{path}: not readable ({error.strerror or error})") from None
     except (soundfile.LibsndfileError, RuntimeError) as error:
         if sound:
             containers.require_whole(path, sound, 0)
         raise InputError(f"{path}: not readable as audio ({error})") from None
+
+
+def _require_whole(
+    path: Path, sound: containers.Sound | None, count: int, stated: int | None, rate: int
+) -> None:
+    """Raise `InputError` unless ``count`` samples are all that a file states."""
     if sound:
-        containers.require_whole(path, sound, len(samples))
-    if len(samples) == 0 or len(samples) != expected:
-        raise InputError(f"{path}: truncated, {len(samples)} of {expected} samples could be read")
+        containers.require_whole(path, sound, count)
+    if count == 0 or (stated is not None and count != stated):
+        raise InputError(f"{path}: truncated, {count} of {stated or count} samples could be read")
     number(rate, f"{path}: sample rate", *RATES_HZ, "Hz")
-    if not np.isfinite(samples).all():
-        raise InputError(f"{path}: contains NaN or infinite samples")
-    return samples, rate
 
 
-def _decode(path: Path, sound: containers.Sound | None) -> tuple[np.ndarray, int, int]:
-    """Samples (n, channels), the number that the header states, and the rate in Hz."""
-    with path.open("rb") as begin:
-        if begin.read(4) == b"fLaC":
-            return _decode_flac(path)
-    with opened(path, sound) as handle:
-        return handle.read(dtype="float32", always_2d=True), handle.frames, handle.samplerate
+def _decoded(handle: soundfile.SoundFile, size: int = _BLOCK) -> Iterator[np.ndarray]:
+    while len(block := handle.read(size, dtype="float32", always_2d=True)):
+        yield block
 
 
 @contextlib.contextmanager
@@ -76,19 +115,50 @@ class _Stream(soundfile.SoundFile):
         return False
 
 
-def _decode_flac(path: Path) -> tuple[np.ndarray, int, int]:
-    """As `_decode`: the number of samples in the header is hidden from the decoder."""
-    content = bytearray(path.read_bytes())
-    stated = int.from_bytes(content[21:26], "big") & _FLAC_SAMPLES  # the last 36 bits
-    content[21] &= 0xF0
-    content[22:26] = bytes(4)
-    blocks = []
-    with _Stream(io.BytesIO(content)) as handle:
-        rate = handle.samplerate
-        while len(block := handle.read(_BLOCK, dtype="float32", always_2d=True)):
-            blocks.append(block)
-    samples = np.concatenate(blocks) if blocks else np.empty((0, 1), np.float32)
-    return samples, stated or len(samples), rate
+@contextlib.contextmanager
+def _opened_flac(path: Path) -> Iterator[soundfile.SoundFile]:
+    """As `opened`: the number of samples in the header is hidden from the decoder."""
+    with path.open("rb") as file:
+        head = bytearray(file.read(26))
+        head[21:26] = bytes([head[21] & 0xF0, 0, 0, 0, 0]) if len(head) == 26 else b""
+        with _Stream(containers.Headed(file, bytes(head), len(head))) as handle:
+            yield handle
+
+
+def _stated_flac(path: Path) -> int | None:
+    """The number of samples in the header: its last 36 bits; None where it is not known."""
+    with path.open("rb") as file:
+        return int.from_bytes(file.read(26)[21:], "big") & _FLAC_SAMPLES or None
+
+
+def resample_blocks(
+    blocks: Iterable[np.ndarray], from_rate: int, to_rate: int
+) -> Iterator[np.ndarray]:
+    """As `resample`, of sound that comes in blocks (channels, n); equal to it in their sum."""
+    if from_rate == to_rate:
+        yield from blocks
+        return
+    import scipy.signal  # slow to import
+
+    ratio = Fraction(to_rate, from_rate)
+    up, down = ratio.numerator, ratio.denominator
+    half = 10 * max(up, down)  # of the filter of `scipy.signal.resample_poly`
+    context = -(-half // (up * down)) * down + down  # input samples on each side
+    held, before = None, 0  # sound that is still needed, how much of it came out already
+
+    def made(sound: np.ndarray, stop: int) -> np.ndarray:
+        part = scipy.signal.resample_poly(sound, up, down, axis=-1)
+        return part[:, before * up // down : stop].astype(sound.dtype, copy=False)
+
+    for block in blocks:
+        held = block if held is None else np.concatenate([held, block], axis=1)
+        done = (held.shape[1] - context) // down * down  # input samples that can come out now
+        if done > before:
+            yield made(held, done * up // down)
+            drop = max(0, done - context)
+            held, before = held[:, drop:], done - drop
+    if held is not None and held.shape[1] > before:
+        yield made(held, -(-held.shape[1] * up // down))
 
 
 def resample(samples: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:

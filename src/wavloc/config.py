@@ -1,5 +1,6 @@
 """Reading and checking the configuration; the one schema is ``config/config.schema.yaml``."""
 
+import contextlib
 import copy
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,10 +10,11 @@ import jsonschema
 import yaml
 
 from wavloc import files, plugins
-from wavloc.checks import shown
+from wavloc.checks import number, shown
 from wavloc.errors import InputError
 
 FOLDER = Path(__file__).parents[2] / "config"  # of the checkout
+PARTS = ("methods", "datasets", "tables", "figures", "sets", "roles", "pathvars", "evaluation")
 # What an entry takes from the one it is `like`, where it does not say otherwise itself.
 INHERITED = (
     *("module", "reference", "learned", "control", "input_types", "permutation_invariant"),
@@ -31,8 +33,7 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML mapping; a missing file or a syntax error is one line that names it."""
-    if path.exists() and not path.is_file():
-        raise InputError(f"{path}: not a regular file")
+    files.require_regular(path)
     try:
         loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -56,7 +57,8 @@ def load(*paths: str | Path) -> dict[str, Any]:
     first = Path(paths[0])
     if first.suffix == ".json":
         stored = files.read_json(first)
-        if not isinstance(stored, dict) or not {"methods", "tables", "figures"} <= stored.keys():
+        parts = [stored.get(key) for key in PARTS] if isinstance(stored, dict) else [None]
+        if not all(isinstance(part, dict) for part in parts):
             raise InputError(f"{first}: no plan of a run, expected <results>/plan.json")
         return stored
     folder = first.parent if (first.parent / "config.schema.yaml").is_file() else FOLDER
@@ -86,7 +88,8 @@ def resolve(given: Mapping[str, Any], folder: Path = FOLDER) -> dict[str, Any]:
     config["methods"] = {name: _inherited(config["methods"], name) for name in config["methods"]}
     _fill_defaults(config, schema)
     for kind in ("methods", "datasets"):
-        for name, entry in config[kind].items():
+        entries = config[kind] if isinstance(config[kind], dict) else {}
+        for name, entry in entries.items():
             if isinstance(entry, dict):
                 _fill_defaults(entry, schema["$defs"][kind[:-1]])
                 entry.setdefault("module", name)
@@ -101,10 +104,23 @@ def resolve(given: Mapping[str, Any], folder: Path = FOLDER) -> dict[str, Any]:
     for kind in ("methods", "datasets"):
         for name, entry in config[kind].items():
             plugins.check_options(kind, entry["module"], entry["options"], f"{kind}.{name}")
+    _require_finite(config, "config")
     for name, entry in config["datasets"].items():
         if "download" in entry:
             config["downloads"][name] = entry["download"]
     return config
+
+
+def _require_finite(value: Any, where: str) -> None:
+    """Raise `InputError` for NaN and infinity, which lie in every range of a schema."""
+    if isinstance(value, dict):
+        for key, part in value.items():
+            _require_finite(part, f"{where}, {key}" if where == "config" else f"{where}.{key}")
+    elif isinstance(value, list):
+        for part in value:
+            _require_finite(part, where)
+    elif isinstance(value, float):
+        number(value, where)
 
 
 def places(methods: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
@@ -187,7 +203,8 @@ def _fill_defaults(value: dict[str, Any], schema: Mapping[str, Any]) -> None:
     for key, part in schema.get("properties", {}).items():
         if "default" in part:
             value.setdefault(key, copy.deepcopy(part["default"]))
-        if part.get("type") in ("boolean", "number") and isinstance(value.get(key), str):
-            value[key] = yaml.safe_load(value[key])  # `--config offline=true` comes as text
+        if part.get("type") in ("boolean", "integer", "number") and isinstance(value.get(key), str):
+            with contextlib.suppress(yaml.YAMLError):  # `--config offline=true` comes as text
+                value[key] = yaml.safe_load(value[key])
         if isinstance(value.get(key), dict):
             _fill_defaults(value[key], part)

@@ -70,7 +70,7 @@ def sound_of(path: Path) -> Sound | None:
         return kind and _find(handle, size, kind)
 
 
-class _Headed(io.RawIOBase):
+class Headed(io.RawIOBase):
     """A file with another header: ``head``, then what the file has from byte ``start`` on."""
 
     def __init__(self, handle: BinaryIO, head: bytes, start: int):
@@ -115,7 +115,7 @@ def with_size(path: Path, sound: Sound) -> Iterator[io.RawIOBase]:
             head[-4:] = b"\xff" * 4
         else:
             raise InputError(f"{path}: 4 GiB of sound or more, expected WAV, RF64, W64 or CAF")
-        yield _Headed(handle, bytes(head), sound.start)
+        yield Headed(handle, bytes(head), sound.start)
 
 
 def _rf64(size: int, sound: int) -> bytes:

@@ -230,17 +230,42 @@ def write_json(path: str | Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
 
 
+def require_regular(path: Path) -> None:
+    """Raise `InputError` for a folder, and for a pipe or device, which could be read for ever."""
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: not a regular file")
+
+
+def read_text(path: Path) -> str:
+    """Text in UTF-8; anything else is an `InputError`."""
+    require_regular(path)
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not readable as text ({error})") from None
+
+
 def read_json(path: str | Path) -> Any:
     """Read JSON; a missing or damaged file is an `InputError` that names it."""
     path = Path(path)
-    if path.exists() and not path.is_file():  # a pipe would wait for a writer
-        raise InputError(f"{path}: not a regular file")
+    require_regular(path)
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: not readable as JSON ({error})") from None
+
+
+def read_mapping(path: str | Path, *keys: str) -> dict[str, Any]:
+    """As `read_json`: names and values, with ``keys`` whose values are names and values too."""
+    stored = read_json(path)
+    if not isinstance(stored, dict):
+        raise InputError(f"{path}: {stored!r:.80}, expected names and values")
+    for key in keys:
+        if not isinstance(stored.get(key), dict):
+            raise InputError(f"{path}, {key}: {stored.get(key)!r:.80}, expected names and values")
+    return stored
 
 
 def checksum(path: str | Path, algorithm: str) -> str:

@@ -68,8 +68,10 @@ class Frames:
 
     @property
     def frame_samples(self) -> int:
-        """N: the central samples, which are all that a method may use."""
-        return min(FRAME_SAMPLES, self.audio.shape[-1])
+        """N: the central samples, which are all that a method may use; a microphone array too wide
+        for `FRAME_SAMPLES` has frames of as many samples as ``meta`` says.
+        """
+        return min(self.meta.get("frame_samples", FRAME_SAMPLES), self.audio.shape[-1])
 
     @property
     def room_bounds(self) -> tuple[np.ndarray, np.ndarray] | None:
@@ -78,6 +80,11 @@ class Frames:
             return None
         low = -np.asarray(self.meta.get("origin", (0.0, 0.0, 0.0)), float)
         return low, low + np.asarray(self.meta["room"], float)
+
+    @property
+    def in_plane(self) -> bool:
+        """Whether the room has no extent along an axis: sources are known to be in a plane."""
+        return min(self.meta.get("room", [1.0])) == 0
 
     @property
     def place(self) -> dict[str, Any]:
@@ -238,7 +245,8 @@ class Frames:
 
 def blocks(count: int, size: int, name: str) -> Iterator[slice]:
     """Slices of at most ``size`` frames, with a named progress bar on a terminal."""
-    with tqdm(total=count, desc=name, unit="frame", disable=None, leave=False) as bar:
+    hidden = True if count <= 4 * size else None  # unless this is no terminal
+    with tqdm(total=count, desc=name, unit="frame", disable=hidden, leave=False) as bar:
         for start in range(0, count, size):
             stop = min(start + size, count)
             yield slice(start, stop)

@@ -4,6 +4,8 @@ Sign of all delays: ``tdoa_ij = (|s - r_i| - |s - r_j|) fs / c``, positive when 
 microphone i later than j.
 """
 
+import math
+
 import numpy as np
 
 from wavloc.checks import number
@@ -64,6 +66,11 @@ def check_speed(speed: float, name: str, other_medium: bool = False) -> float:
     if other_medium:
         return number(speed, name, *SPEEDS, "m/s")
     return number(speed, name, *SPEEDS_IN_AIR, "m/s in air")
+
+
+def speed_in_air(celsius: float) -> float:
+    """Speed of sound in m/s in dry air at a temperature (ideal gas; 331.3 m/s at 0 degrees)."""
+    return 331.3 * math.sqrt(1 + celsius / 273.15)
 
 
 def check_extent(points: np.ndarray, name: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from wavloc import plugins, provenance
 from wavloc.checks import one_of
 from wavloc.config import places
-from wavloc.datasets import fetch
+from wavloc.datasets import fetch, sound
 from wavloc.errors import InputError
 from wavloc.evaluation.metrics import METRICS
 from wavloc.frames import NO_SOUND
@@ -38,6 +38,7 @@ def prepare(plan: Plan, kind: str, source: str = "") -> dict[str, Any]:
     config, own = plan.config, plan.config[kind]
     source = source or own
     options = dict(config["sound"][kind] if source == own else config["steered"][kind])
+    sound.check_options(kind, options)
     if source in plan.downloads:
         options["root"] = _data_folder(plan, source)
     elif source in SOUND_ROOTS:
@@ -136,6 +137,17 @@ def reproduction(plan: Plan) -> dict[str, Any]:
     entries = plan.config["datasets"].items()
     papers = [name for name, entry in entries if entry["papers_data"]]
     return {"papers_data": papers, "caption": made_by(plan)}
+
+
+def croissant(plan: Plan, dataset: str) -> dict[str, str]:
+    """What the metadata of a dataset say besides its files."""
+    entry, made = plan.config["datasets"][dataset], plan.dataset(dataset)
+    return {
+        "label": _label(plan, dataset),
+        "reference": entry.get("reference", made.reference),
+        "licence": entry.get("licence", "not stated"),
+        "url": entry.get("download", {}).get("page", ""),
+    }
 
 
 def report(plan: Plan) -> dict[str, Any]:

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import yaml
 
-from wavloc import files, plugins, recordings
+from wavloc import files, plugins
 from wavloc.errors import InputError
 from wavloc.geometry import max_lag
 from wavloc.methods import registry
+from wavloc.recordings import microphones
 
 METHOD = "wav2pos"  # whose model the profile leaves
 MAPPED = [METHOD, "multilat_plus", "multilat_plus_ngcc"]
@@ -52,7 +53,8 @@ def profile(
     """
     if len(room.t60_s) > 2:
         raise InputError(f"--t60: {len(room.t60_s)} values, expected one, or lowest and highest")
-    names, places = recordings.read_mics(mics)
+    array = microphones.read(mics)
+    names, places = array.names, array.positions
     options = {
         "mics": [[mic, *place.tolist()] for mic, place in zip(names, places, strict=True)],
         "room": list(room.size),

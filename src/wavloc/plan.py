@@ -311,6 +311,11 @@ class Plan:
         """Folder of the frames of a track."""
         return f"{self.results}/data/{dataset}/{track}"
 
+    def frames_of(self, dataset: str) -> dict[str, str]:
+        """Track -> folder of all frames of a dataset, before faults and further sources."""
+        tracks = [faults.parted(track)[0] for name, track in self.tracks if name == dataset]
+        return {track: self.frames(dataset, track) for track in unique(tracks)}
+
     def subset(self, cell: Cell) -> str:
         """File of the microphones that are known in each frame of a cell."""
         return f"{self.results}/data/subsets/{cell.dataset}/{cell.track}-{cell.mics}.npy"

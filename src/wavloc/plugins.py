@@ -75,7 +75,9 @@ def make_options(plugin: Any, given: Mapping[str, Any], where: str) -> Any:
         field.name: Field(field.default, typing.get_args(field.type))
         for field in dataclasses.fields(plugin.Options)
     }
-    return plugin.Options(**_checked(fields, given, where))
+    options = plugin.Options(**_checked(fields, given, where))
+    ranges.check_together(options, where)
+    return options
 
 
 def check_options(kind: str, module: str, given: Mapping[str, Any], where: str) -> None:

@@ -1,4 +1,4 @@
-"""Ranges of the options of methods and datasets: one table by the name of the field, for all.
+"""Ranges of the options of methods, datasets and dry sound: one table by name of the field.
 
 Every number among our own options stands here. An option of another package that does not is any
 finite number, in a method from 0 unless its name ends in ``_db``.
@@ -21,12 +21,11 @@ class Range(NamedTuple):
 
 _TABLE = {
     Range(): "copies fewest_mics mask_most mask_shared max_lag mics min_entries min_inliers steps "
-    "tops",
+    "tops utterances_per_voice",
     Range(above=True): "batch block budget draws draws_single epochs fewest finalists kept most "
-    "mixtures oversample "
-    "peaks power_starts predict_batch sources starts",
+    "mixtures oversample peaks power_starts predict_batch sources starts",
     Range(0, 1): "dropout final_rate mask_source max_clipped_share milestones rank_priors sure "
-    "threshold unlabelled valid_share warmup",
+    "test_fraction threshold unlabelled valid_fraction valid_share warmup",
     Range(0, 1, "", True): "top_t",
     Range(0, 4): "alpha",
     Range(0, 10): "exponent",
@@ -34,7 +33,7 @@ _TABLE = {
     Range(0, 100, "", True): "sim_share",
     Range(0, 1000): "audio_weight max_order mic_weight min_distance presence_weight source_weight "
     "weight_decay",
-    Range(0, 1000, "", True): "decoder_depth encoder_depth",
+    Range(0, 1000, "", True): "decoder_depth encoder_depth songs voices",
     Range(0, 100_000, "", True): "channels coordinate_hidden embed_dim group head_hidden heads "
     "hidden_dim lags pair_hidden recurrent taps",
     Range(0, 10_000_000, "", True): "repeats test train valid",
@@ -44,8 +43,9 @@ _TABLE = {
     Range(0, 10, "s"): "fresh_t60_high_s fresh_t60_low_s sim_t60_high_s sim_t60_low_s t60_low_s "
     "test_t60_s",
     Range(0, 10, "s", True): "t60_high_s t60_s",
-    Range(0, 100, "s"): "shift_s",
-    Range(0, 1_000_000, "s", True): "max_gap_s seconds sync_reach_s",
+    Range(0, 100, "s"): "min_seconds shift_s",
+    Range(0.5, 1_000_000, "s"): "seconds",
+    Range(0, 1_000_000, "s", True): "max_gap_s sync_reach_s",
     Range(-100, 200, "dB"): "snr_db snr_high_db snr_low_db test_snr_db",
     Range(0, 100, "dB"): "gain_jitter_db snr_jitter_db",
     Range(0, 200, "dB", True): "silence_db",
@@ -57,6 +57,7 @@ _TABLE = {
     Range(-1e6, 1e6, "m"): "corner shift",
 }
 RANGES = {name: limits for limits, names in _TABLE.items() for name in names.split()}
+LENGTHS = {"head_hidden": 2}
 VECTORS = {"corner", "room", "shift", "source_high", "source_low"}  # x, y, z
 _MOST_WHOLE = 1_000_000_000
 
@@ -85,7 +86,10 @@ def check(value: Any, default: Any, words: tuple[Any, ...], name: str) -> None:
 def _check_list(value: Any, default: tuple[Any, ...], name: str) -> None:
     """Numbers of one range; three of them where they are coordinates."""
     field = name.rpartition(".")[2]
-    if not isinstance(value, list | tuple) or (default and not value):
+    wrong = (
+        LENGTHS.get(field, len(value)) != len(value) if isinstance(value, list | tuple) else True
+    )
+    if wrong or (default and not value):
         raise InputError(f"{name}: {checks.shown(value)}, expected a list such as {list(default)}")
     if field in VECTORS:
         low, high, unit, above = RANGES[field]
@@ -102,3 +106,22 @@ def _check_number(value: Any, whole: bool, name: str) -> None:
     checks.number(value, name, *limits[:3], above=limits.above)
     if whole:
         checks.number(value, name, high=_MOST_WHOLE, whole=True)
+
+
+def check_together(options: Any, where: str) -> None:
+    """Raise `InputError` for options of a plugin that each can be, but not together."""
+
+    def given(name: str) -> Any:
+        return getattr(options, name, None)
+
+    for low, high in (("low_hz", "high_hz"), ("snr_low_db", "snr_high_db")):
+        if None not in (given(low), given(high)) and given(low) >= given(high):
+            raise InputError(
+                f"{where}.options.{low}: {given(low)}, expected less than {high}, {given(high)}"
+            )
+    priors, peaks = given("rank_priors"), given("peaks")
+    if priors is not None and (len(priors) < peaks or not any(priors[:peaks])):
+        raise InputError(
+            f"{where}.options.rank_priors: {list(priors)}, expected one for each of {peaks} peaks, "
+            "not all 0"
+        )

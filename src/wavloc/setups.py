@@ -39,7 +39,7 @@ class Setup:
         """Positions (F, K, 3) in metres of the chosen microphones; F = 1 if all frames share."""
         if self.subset is None:
             return frames.mic_positions.reshape(-1, frames.n_mics, 3)
-        _require_fit(self.subset, frames)
+        require_fit(self.subset, frames)
         return frames.mics()[np.arange(len(frames))[:, None], self.subset]
 
     def apply(self, frames: Frames, reveal_truth: bool = False) -> Frames:
@@ -55,7 +55,7 @@ class Setup:
             granted.source_audio = np.broadcast_to(np.float32(np.nan), frames.source_audio.shape)
         if self.subset is None:
             return granted
-        _require_fit(self.subset, frames)
+        require_fit(self.subset, frames)
         everyone = np.arange(frames.n_mics)
         if self.subset.shape[1] == len(everyone) and (self.subset == everyone).all():
             return granted  # arrays stay memory-mapped
@@ -72,7 +72,8 @@ class Setup:
         return replace(granted, mic_positions=known)
 
 
-def _require_fit(subset: np.ndarray, frames: Frames) -> None:
+def require_fit(subset: np.ndarray, frames: Frames) -> None:
+    """Raise `InputError` unless a subset (F, K) is one of the microphones of these frames."""
     if subset.shape[0] != len(frames) or subset.max() >= frames.n_mics:
         raise InputError(
             f"subset {subset.shape} with largest index {subset.max()} does not fit "

@@ -78,6 +78,7 @@ def test_frames_hold_arrival_times_and_no_sound(chirps: Frames, tmp_path: Path) 
     known = np.isfinite(chirps.source_position).all(axis=1)
     counts = {one: int(known[chirps.table["set"] == one].sum()) for one in range(1, 8)}
     assert counts == {1: 87, 2: 46, 3: 0, 4: 99, 5: 24, 6: 129, 7: 112}
+    assert chirps.meta == {"frames_recorded": 751, "frames_unlabelled": 254}
     command = ["simulate", "--dataset", "lund12", "--track", "chirps", "--out"]
     assert cli.main([*command, str(tmp_path / "chirps")]) == 0
     assert np.array_equal(frames.load(tmp_path / "chirps").arrivals, chirps.arrivals)

@@ -28,7 +28,7 @@ def test_a_method_of_another_package_gets_its_row(method: Reader) -> None:
     (listed,) = method.type("wavloc methods")
     assert re.search(r"loudest +Loudest \[classical", listed)
     assert re.search(r"level_net +Level network \[learned", listed)
-    results = method.folder / "results/smoke"
+    results = method.folder / "results/quick"
     table = pd.read_csv(results / "tables/table_simulated.csv")
     assert table["method"].drop_duplicates().tolist() == ["loudest", "level_net", "center"]
     assert table["value"].notna().all()
@@ -67,7 +67,7 @@ def test_positions_made_elsewhere_are_scored(method: Reader) -> None:
     assert "elsewhere" in shown
     assert written == ""
     scored = pd.read_csv(method.folder / "elsewhere_metrics.csv").set_index("metric")
-    table = pd.read_csv(method.folder / "results/smoke/tables/table_simulated.csv")
+    table = pd.read_csv(method.folder / "results/quick/tables/table_simulated.csv")
     center = table[table["method"] == "center"].set_index("metric")
     for metric in ("mae", "median", "acc30"):  # the script does what that control does
         assert scored.loc[metric, "value"] == pytest.approx(center.loc[metric, "value"], abs=1e-3)
@@ -75,7 +75,7 @@ def test_positions_made_elsewhere_are_scored(method: Reader) -> None:
     positions = pd.read_csv(method.folder / "elsewhere.csv")
     positions.loc[::2] = np.nan
     positions.to_parquet(method.folder / "failing.parquet", index=False)
-    frames = ("--frames", "results/smoke/data/six_faces/test")
+    frames = ("--frames", "results/quick/data/six_faces/test")
     scored = ("--predictions", "failing.parquet", "--out", "failing.csv")
     method.run("wavloc", "evaluate", *frames, *scored)
     worse = pd.read_csv(method.folder / "failing.csv").set_index("metric")["value"]
@@ -89,14 +89,14 @@ def test_a_dataset_of_another_package_gets_its_cells(root: Path, tmp_path: Path)
     reader.type("pip install")
     assert "corridor (simulated)" in reader.type("wavloc datasets")[0]
     reader.type("snakemake --cores 2 --configfile config/smoke.yaml")
-    table = pd.read_csv(folder / "results/smoke/tables/table_corridor.csv")
+    table = pd.read_csv(folder / "results/quick/tables/table_corridor.csv")
     assert table["dataset"].unique().tolist() == ["corridor"]
     assert table["value"].notna().all()
     assert len(table[table["metric"] == "mae"]) == 2
     mae = table[table["metric"] == "mae"].groupby("method")["value"].mean()
     assert mae["multilat_plus"] < mae["center"]
     assert "Data: corridor (simulated)." in (
-        (folder / "results/smoke/tables/table_corridor.md").read_text()
+        (folder / "results/quick/tables/table_corridor.md").read_text()
     )
     (planned,) = reader.type("snakemake --cores 8", "--dry-run", "--quiet", "host")
     assert "results/tables/table_corridor.csv" in planned

@@ -12,9 +12,9 @@ import pytest
 import soundfile
 
 from helpers.pages import Reader
-from wavloc import recordings
 from wavloc.methods.classical import srp_phat
 from wavloc.methods.classical.solvers import steered
+from wavloc.recordings import microphones, sound
 
 ROW = re.compile(r"^\| (\d) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \| ([\d., ]+) \|$", re.MULTILINE)
 
@@ -69,9 +69,11 @@ def test_speech_in_a_reverberant_room_is_located_by_a_whole_clip(shared: Path) -
         pytest.skip("the clips are not here")
     errors, options = [], srp_phat.Options()
     for clip in clips:
-        names, mics = recordings.read_mics(clip.with_suffix(".mics.csv"))
-        channels, rate = recordings.read_channels([clip], names)
-        frames = recordings.cut(channels, rate, mics, hop_s=0.032)
+        array = microphones.read(clip.with_suffix(".mics.csv"))
+        recording = sound.open_files([clip], array.names, array.start_s)
+        times = recording.hops(0.032, 2048)
+        cuts = np.stack(list(recording.sounds(times, 2048)))
+        frames = sound.to_frames(cuts, times, array.positions, 343.0, {})
         field = steered.of_frames(frames, slice(0, len(frames)), options)
         whole = steered.SteeredPower(field.problem[:1], field.gcc.sum(axis=0)[None], field.step)
         position = srp_phat.strongest(whole, options)[0]

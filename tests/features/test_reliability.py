@@ -11,7 +11,7 @@ from wavloc.features import coherence
 from wavloc.features.gcc_torch import gcc_features
 from wavloc.features.reliability import reliability
 from wavloc.frames import Frames
-from wavloc.recordings import suspicious
+from wavloc.recordings.positions import suspicious
 
 FAULTS = {
     "mute": lambda f, rng: f.audio.__setitem__((slice(None), 4), 0.0),

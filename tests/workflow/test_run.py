@@ -120,6 +120,54 @@ def test_an_unusable_config_file_is_one_line(
     assert f"wavloc: error: {words}" in done.stderr.splitlines()[-1]
 
 
+HOSTILE = [
+    (["--cores", "0"], "--cores: 0, expected a whole number of at least 1"),
+    (["--cores", "-1"], "--cores: -1, expected a whole number of at least 1"),
+    (["--config", "seed=-1"], "config, seed: -1"),
+    (["--config", "cache="], "config, cache: None"),
+    (["--config", "luvira_root="], "config, luvira_root: None"),
+    (["--config", "pathvars={results: }"], "config, pathvars.results: ''"),
+    (["--config", "training={device: mps}"], "config, training.device: 'mps'"),
+    (["--config", "training={threads: 0}"], "config, training.threads: 0"),
+    (["--configfile", "hello.yaml"], "config, methods.gnn: 'hello'"),
+    (["--config", "roles={luvira: luvira}", "luvira_root=it's not here"], "it's not here: no such"),
+]
+
+
+@pytest.fixture(scope="module")
+def copied(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = fresh(root, tmp_path_factory.mktemp("hostile") / "user's wavloc")
+    (folder / "hello.yaml").write_text("methods: {gnn: hello}\n")
+    return folder
+
+
+@pytest.mark.parametrize(("arguments", "words"), HOSTILE, ids=[words for _, words in HOSTILE])
+def test_plain_snakemake_refuses_in_one_line(
+    copied: Path, arguments: list[str], words: str
+) -> None:
+    done = snakemake(copied, "--cores", "1", *arguments, "--", "all")
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("wavloc: error: ")
+    assert words in last
+    assert not (copied / "results").exists()
+
+
+@pytest.mark.parametrize("home", ["/proc", "/dev/null", None])
+def test_without_a_home_the_cache_goes_elsewhere(
+    copied: Path, home: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.delenv("HOME")
+    if home:
+        monkeypatch.setenv("HOME", home)
+    done = snakemake(copied, "-n", *CORPUS, runner=True)
+    assert done.returncode == 0, done.stderr
+    told = f"wavloc: the cache of Snakemake goes to {copied}/.snakemake/cache" in done.stderr
+    assert told == bool(home)
+
+
 def test_from_another_folder_the_snakefile_says_where_to_go(root: Path, tmp_path: Path) -> None:
     folder = fresh(root, tmp_path / "my wavloc")
     snakefile = ["--snakefile", str(folder / "Snakefile"), "-n"]

@@ -233,9 +233,10 @@ def test_published_data_are_downloaded_unless_they_are_here(root: Path, tmp_path
     fetched = snakemake(folder, *paper, "seed=1", "--", *target).stdout
     assert "output: data/luvira/manifest.json" in fetched
     assert "output: data/librispeech/manifest.json" in fetched
-    (folder / "here").mkdir()
-    (folder / "here" / "Audio_only.zip").touch()  # archives at a root are unpacked into the cache
-    here = ["luvira_root=here", "librispeech_root=here"]  # the content of the other is taken as is
+    (folder / "it's here").mkdir()
+    (folder / "it's here" / "Audio_only.zip").touch()  # archives at a root go into the cache
+    # The content of the other is taken as is.
+    here = ["luvira_root=it's here", "librispeech_root=it's here"]
     found = snakemake(folder, *paper, *here, "--", *target).stdout
     assert "output: data/luvira/manifest.json" in found
     assert "data/librispeech/manifest.json" not in found
@@ -244,7 +245,7 @@ def test_published_data_are_downloaded_unless_they_are_here(root: Path, tmp_path
 @pytest.mark.slow
 def test_data_rules_of_the_paper_profile_on_miniature_archives(root: Path, tmp_path: Path) -> None:
     """Every data rule, from a server with authentication that breaks off, to frames."""
-    published, folder = tmp_path / "published", fresh(root, tmp_path / "wavloc")
+    published, folder = tmp_path / "published", fresh(root, tmp_path / "user's wavloc")
     published.mkdir()
     miniature.luvira_archives(published, ["music0003", "speech0001"], 1.5)
     speakers = [61, 121, 237, 260, 672, 908, 1089, 1188]
@@ -256,6 +257,7 @@ def test_data_rules_of_the_paper_profile_on_miniature_archives(root: Path, tmp_p
         there = {"urls": [f"{server.url}/gone", server.url]}
         login = {"user": USER, "password": PASSWORD}
         changes = {
+            "cache": "user's $(touch cache)",
             "network": {"backoff_s": 0.1},
             "downloads": {
                 "librispeech": {"archives": {"test-clean.tar.gz": f"md5:{md5}"}, **there, **login}

@@ -3,7 +3,7 @@ import re
 import sys
 
 from wavloc import config as configuration
-from wavloc import evaluation, jobs, provenance, runs
+from wavloc import checks, evaluation, jobs, provenance, runs
 from wavloc.errors import WavlocError
 from wavloc.plan import Cell, Plan
 from wavloc.simulation import mixtures
@@ -21,6 +21,10 @@ try:
     config.update(resolved)
     plan = Plan(config, "<results>")
     if workflow.is_main_process:
+        asked = workflow.resource_settings
+        for name, count in (("cores", asked.cores), ("jobs", asked.nodes)):
+            if count is not None:
+                checks.number(count, f"--{name}", 1, whole=True)
         jobs.check(plan)
         ALONE = runs.begin(sys.argv[1:])  # held as long as this process lives
     elif not Path(PLAN_FILE).is_file():  # nothing is shared with the machine of the run
@@ -59,6 +63,13 @@ def models_of(wildcards):
 def measured_models(wildcards):
     cell = cell_of(wildcards)
     return plan.models_of(cell, plan.measured[cell])
+
+
+# Metadata of the datasets of this run.
+croissants = expand(
+    "<results>/data/{dataset}.croissant.json",
+    dataset=sorted({dataset for dataset, _ in plan.tracks}),
+)
 
 
 def cell_frames(cells):

@@ -123,3 +123,22 @@ rule subset:
     shell:
         "wavloc subset --config {params.plan:q} --frames {input:q} --mics {wildcards.mics}"
         " --dataset {wildcards.dataset:q}/{wildcards.track:q} --out {output:q} --log {log:q}"
+
+
+rule croissant:
+    input:
+        lambda wc: plan.frames_of(wc.dataset).values(),
+    output:
+        "<results>/data/{dataset}.croissant.json",
+    log:
+        "<logs>/croissant/{dataset}.log",
+    benchmark:
+        "<benchmarks>/croissant/{dataset}.tsv"
+    params:
+        plan=PLAN_FILE,
+        code=code_digest("wavloc.reporting.croissant"),
+        reads=lambda wc: digest(jobs.croissant(plan, wc.dataset)),
+        frames=lambda wc, input: pairs(plan.frames_of(wc.dataset), input),
+    shell:
+        "wavloc croissant --config {params.plan:q} --dataset {wildcards.dataset:q}"
+        " --frames {params.frames:q} --out {output:q} --log {log:q}"

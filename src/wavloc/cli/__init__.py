@@ -8,16 +8,19 @@ import argparse
 import contextlib
 import io
 import os
+import re
 import shlex
 import sys
+import textwrap
 import traceback
 from typing import Any
 
 from wavloc import __version__
 from wavloc.allocator import keep_freed
-from wavloc.cli import data, evaluation, methods, own, reporting
+from wavloc.cli import data, evaluation, locate, methods, own, reporting
 from wavloc.cli.common import SEED, Parser, check_out, logging
 from wavloc.errors import WavlocError
+from wavloc.reading import READING
 
 # Commands as `wavloc --help` lists them.
 GROUPS = {
@@ -25,8 +28,10 @@ GROUPS = {
     "benchmark": ("predict", "evaluate", "rank", "costs", "counts", "properties"),
     "train": ("train", "train-steered", "import-checkpoint"),
     "data": ("download", "prepare", "simulate", "fault", "mix", "subset"),
-    "report": ("tables", "figures", "reproduction", "summary", "report", "publish"),
+    "report": ("tables", "figures", "reproduction", "summary", "croissant", "report", "publish"),
 }
+# What torch says in a RuntimeError of its own.
+_TORCH_MEMORY = re.compile("can't allocate memory|out of memory")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -58,6 +63,8 @@ def main(arguments: list[str] | None = None) -> int:
             return _fail(str(error), log, error.exit_code)
         if isinstance(error, OSError | MemoryError):
             return _fail(_machine(error), log, 1)
+        if _TORCH_MEMORY.search(str(error)):
+            return _fail(_machine(MemoryError()), log, 1)
         note = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         return _fail(f"{note} (run again with --debug for the traceback)", log, 1)
 
@@ -117,12 +124,13 @@ def _parser() -> argparse.ArgumentParser:
         made.set_defaults(run=run)
         return made
 
-    for group in (data, methods, evaluation, reporting, own):
+    for group in (data, methods, evaluation, reporting, locate, own):
         group.register(command)
     listed = [
         "\n".join([f"{title}:", *(f"  {name:18s} {helps.pop(name)}" for name in names)])
         for title, names in GROUPS.items()
     ]
     assert not helps, f"commands of no group: {', '.join(helps)}"
-    parser.epilog = "\n\n".join(listed)
+    read = textwrap.fill(f"How results are read: {READING}", 98)
+    parser.epilog = "\n\n".join([*listed, read])
     return parser

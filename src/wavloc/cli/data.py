@@ -61,7 +61,7 @@ def register(command: Command) -> None:
     text = "Frames of the same array that the other sources are drawn from"
     add.paths("--partners", text, required=True)
     add.add_argument(
-        "--sources", type=number(whole=True), required=True, help="sources in each frame"
+        "--sources", type=number(1, 16, "", True), required=True, help="sources in each frame"
     )
 
     add = command("subset", _subset, "draw the microphones that are known in each frame")

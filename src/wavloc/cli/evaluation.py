@@ -77,9 +77,12 @@ def _bootstrap(args: argparse.Namespace) -> dict[str, int]:
 def _evaluate(args: argparse.Namespace) -> None:
     from wavloc import files, frames
     from wavloc.evaluation import score
-    from wavloc.setups import load_subset
+    from wavloc.setups import load_subset, require_fit
 
     data = frames.load(args.frames)
+    known = load_subset(args.subset) if args.subset else None
+    if known is not None:
+        require_fit(known, data)
     cell = _cell(args)
     if args.mics is None:
         cell["mics"] = data.n_mics
@@ -89,7 +92,7 @@ def _evaluate(args: argparse.Namespace) -> None:
         data,
         cell,
         by=args.by,
-        known=load_subset(args.subset) if args.subset and args.setup.startswith("2") else None,
+        known=known if args.setup.startswith("2") else None,
         clean=frames.load(args.clean) if args.clean else None,
         **_bootstrap(args),
     )
@@ -118,7 +121,10 @@ def _costs(args: argparse.Namespace) -> None:
     from wavloc import files
     from wavloc.evaluation.costs import costs
 
-    notes = {name: files.read_json(path / "method.json")["training"] for name, path in args.models}
+    notes = {
+        name: files.read_mapping(path / "method.json", "training")["training"]
+        for name, path in args.models
+    }
     files.write_csv(args.out, costs(_predictions(args.predictions), notes, _cell(args)), 6)
 
 

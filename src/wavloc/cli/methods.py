@@ -55,7 +55,9 @@ def register(command: Command) -> None:
     )
     add.method()
     add.path("--frames", "Frames folder or .npz", required=True)
-    add.add_argument("--setup", default="1a", help="what is known: 1a, 1b, 2a or 2b (1a)")
+    add.add_argument(
+        "--setup", default="1a", help="what is known: 1a, 1b, 2a or 2b (1a); see `wavloc --help`"
+    )
     add.path("--subset", "microphones known in each frame, from `subset`")
     text = "keep reconstructed signals too (wav2pos)"
     add.add_argument("--audio", action="store_true", help=text)

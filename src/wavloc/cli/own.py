@@ -1,29 +1,12 @@
-"""Commands for own recordings and rooms, and lists of methods and datasets."""
+"""Commands for own rooms, and lists of methods and datasets."""
 
 import argparse
 
-from wavloc.cli.common import METRES, Command, method_of, say
-from wavloc.errors import InputError
-
-PLOTS = (".png", ".pdf", ".svg")
+from wavloc.cli.common import METRES, Command, say
 
 
 def register(command: Command) -> None:
     """Add the commands and their arguments."""
-    add = command("locate", _locate, "positions over time from a recording")
-    add.method("steered")
-    add.path("--mics", "csv: name,x,y,z in metres", required=True)
-    text = "one multichannel WAV/FLAC, or one file <name>.wav per microphone"
-    add.paths("--audio", text, required=True)
-    add.out("csv: time_s,x,y,z,status", to_stdout=True)
-    add.path("--plot", "also draw the track (.png, .pdf or .svg)")
-    add.number("--hop", "seconds between positions (0.064)", 1e-3, 3600, "s", default=0.064)
-    text = "m/s, 300 to 370 in air (343)"
-    add.number("--speed-of-sound", text, 10, 20_000, "m/s", default=343.0)
-    text = "allow a speed of sound that is not that of air"
-    add.add_argument("--other-medium", action="store_true", help=text)
-    add.number("--silence-db", "dB under the loud frames (30)", 0, 200, "dB", default=30.0)
-
     add = command("own-room", _own_room, "write the profile that trains and maps errors for a room")
     add.path("--mics", "csv: name,x,y,z in metres", required=True)
     size = (0, 500, "m", False, True)
@@ -40,49 +23,6 @@ def register(command: Command) -> None:
 
     command("methods", _methods, "list the methods there are")
     command("datasets", _datasets, "list the datasets there are")
-
-
-def _locate(args: argparse.Namespace) -> None:
-    import numpy as np
-    import pandas as pd
-
-    from wavloc import files, recordings
-
-    if args.plot:
-        files.check_file(args.plot)
-        if args.plot.suffix.lower() not in PLOTS:
-            expected = ", ".join(PLOTS)
-            raise InputError(f"--plot {args.plot}: expected a name that ends in {expected}")
-        if args.plot.absolute() == args.out.absolute():
-            raise InputError(f"--plot {args.plot}: is --out too, expected another name")
-    names, mics = recordings.read_mics(args.mics)
-    method = method_of(args)
-    channels, rate = recordings.read_channels(args.audio, names)
-    data = recordings.cut(channels, rate, mics, args.hop, args.speed_of_sound, args.other_medium)
-    predictions = method.predict(data)
-    quiet = recordings.silent(data, args.silence_db)
-    predictions.position[quiet] = np.nan
-    predictions.status[quiet] = "silent"
-    table = pd.DataFrame(
-        {"time_s": data.table["time_s"]} | dict(zip("xyz", predictions.position.T, strict=True))
-    )
-    table["status"] = predictions.status
-    if predictions.covariance is not None:
-        deviation = np.sqrt(np.einsum("fii->fi", predictions.covariance))
-        table[["sigma_x", "sigma_y", "sigma_z"]] = np.where(quiet[:, None], np.nan, deviation)
-    files.write_csv(args.out, table, 4)
-    if predictions.reliability is not None:
-        for name, value in recordings.suspicious(names, predictions.reliability[~quiet]):
-            say(
-                f"locate: warning: microphone '{name}' does not agree with the others (reliability "
-                f"{value:.2f}): mute, noisy, out of step, or not where mics.csv says?"
-            )
-    good = int(np.isfinite(predictions.position).all(axis=1).sum())
-    say(f"locate: {good} of {len(table)} frames located ({int(quiet.sum())} silent) -> {args.out}")
-    if args.plot:  # last: the table is written, whatever happens to the picture
-        from wavloc.reporting.figures.located import located
-
-        located(table, names, mics, args.plot)
 
 
 def _own_room(args: argparse.Namespace) -> None:

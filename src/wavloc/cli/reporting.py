@@ -39,6 +39,12 @@ def register(command: Command) -> None:
     add.paths("--tables", "tables' .csv files", required=True)
     add.out(".json to write", to_stdout=True)
 
+    text = "describe the frames of a dataset for machines, Croissant JSON-LD"
+    add = command("croissant", _croissant, text)
+    add.add_argument("--dataset", required=True, help="see `wavloc datasets`")
+    add.pairs("--frames", "TRACK=PATH", "its Frames folders", nargs="+", required=True)
+    add.path("--out", ".json to write; addresses in it are relative to its folder", required=True)
+
     add = command("report", _report, "write the self-contained HTML report of a run")
     add.path("--results", "folder of the run (the config's)")
     add.path("--deviations", "Markdown for the appendix")
@@ -65,11 +71,16 @@ def _tables(args: argparse.Namespace) -> None:
     job = jobs.table(_plan(args), _named(args, "table"))
     rows = job["methods"]
     for name, folder in args.models:
-        note = files.read_json(folder / "method.json")
+        note = files.read_mapping(folder / "method.json")
+        one_of(name, rows, f"--models: no row of {args.table}:")
         rows[name] |= {k: note[k] for k in ("parameters", "input_types") if note.get(k)}
-    measured = files.read_json(args.properties) if args.properties else {}
+    measured = files.read_mapping(args.properties) if args.properties else {}
     for name in set(measured) & set(rows):  # in place of what the entry says
         for key in ("permutation_invariant", "variable_mics"):
+            if not isinstance(measured[name], dict) or key not in measured[name]:
+                raise InputError(
+                    f"{args.properties}, {name}: no '{key}', expected a file of `wavloc properties`"
+                )
             rows[name][key] = measured[name][key]
     frame = tables.assemble(args.table, job["spec"], rows, args.metrics, args.paper)
     tables.write(args.out, frame, job["spec"], rows, job["caption"])
@@ -98,6 +109,18 @@ def _summary(args: argparse.Namespace) -> None:
     from wavloc.reporting.tables.summary import summary
 
     files.write_json(args.out, summary(args.tables))
+
+
+def _croissant(args: argparse.Namespace) -> None:
+    from wavloc import files, jobs
+    from wavloc.reporting import croissant
+
+    plan = _plan(args)
+    one_of(args.dataset, sorted(plan.config["datasets"]), "unknown dataset")
+    files.check_file(args.out)
+    entry, tracks = jobs.croissant(plan, args.dataset), dict(args.frames)
+    described = croissant.describe(args.dataset, entry, tracks, args.out.absolute().parent)
+    files.write_json(args.out, described)
 
 
 def _report(args: argparse.Namespace) -> None:

@@ -57,7 +57,7 @@ class Dataset(base.Dataset):
         speed = float(stored["speed_of_sound"][SETS[track][0] - 1])
         table = pd.DataFrame({"frame": np.arange(len(number)), "set": number, "chirp": chirp})
         table[[f"solution_{axis}" for axis in "xyz"]] = solution
-        shape = arrival_m.shape
+        shape, unlabelled = arrival_m.shape, np.isnan(source).any(axis=1).sum()
         return Frames(
             audio=np.empty((*shape, 0), np.float32),
             source_audio=np.empty((shape[0], 0), np.float32),
@@ -66,5 +66,6 @@ class Dataset(base.Dataset):
             table=table,
             sample_rate=SAMPLE_RATE,
             speed_of_sound=speed,
+            meta={"frames_recorded": len(number), "frames_unlabelled": int(unlabelled)},
             arrivals=arrival_m / speed,
         )

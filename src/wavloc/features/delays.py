@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from wavloc.errors import InputError
 from wavloc.features.gcc import find_peaks, gcc_phat
 from wavloc.frames import Frames
 from wavloc.geometry import pairs
@@ -26,6 +27,11 @@ def correlate(frames: Frames, block: slice, options: Any) -> tuple[np.ndarray, n
     in samples.
     """
     limit = limits(frames, block)
+    if limit.max() + 2 >= frames.frame_samples:
+        raise InputError(
+            f"delays of up to {limit.max() - 2:.0f} samples do not fit frames of "
+            f"{frames.frame_samples}, expected longer frames or microphones nearer to each other"
+        )
     gcc = gcc_phat(
         frames.window(block),
         pairs(frames.n_mics),

@@ -29,6 +29,7 @@ class Method:
     needs_truth: ClassVar[bool] = False  # a control that sees the true position
     min_mics: ClassVar[int] = 5  # microphones with a signal and a known position
     any_array: ClassVar[bool] = False  # answers whatever the geometry of the microphones
+    searches: bool = False  # looks for the source in the room, which may be a plane
     setups: ClassVar[tuple[str, ...]] = ("1a", "1b", "2a", "2b")
     from_delays: bool = False  # needs no sound where there are arrival times; said by its entry
     Options: ClassVar[type] = NoOptions
@@ -73,16 +74,19 @@ class Method:
         if not (frames.has_sound or self.from_delays):
             return f"{self.name} {NO_SOUND}"
         known = frames.n_mics if setup.subset is None else setup.subset.shape[1]
-        if known < self.min_mics:
-            return f"{self.name} needs at least {self.min_mics} microphones, got {known}"
+        fewest = min(3, self.min_mics) if self.searches and frames.in_plane else self.min_mics
+        if known < fewest:
+            return f"{self.name} needs at least {fewest} microphones, got {known}"
         if setup.source_known and np.isnan(frames.source_audio[:, :1]).all():
             return f"setup {setup.name} grants the source audio, but there is no source audio"
+        if self.needs_truth and np.isnan(frames.source_position).all():
+            return f"{self.name} needs the true positions, which these frames do not have"
         if self.any_array:
             return None
         mics = setup.known_mics(frames)
         known = int(np.isfinite(mics).all(axis=-1).sum(axis=1).max())
-        if known < self.min_mics:
-            return f"{self.name} needs at least {self.min_mics} known positions, got {known}"
+        if known < fewest:
+            return f"{self.name} needs at least {fewest} known positions, got {known}"
         reasons = unusable(mics)
         return f"{self.name}: {reasons[0]}" if (reasons != "").all() else None
 

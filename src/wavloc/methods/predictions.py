@@ -242,6 +242,8 @@ def load(path: str | Path) -> Predictions:
 def _numbers(path: Path, stored: pd.DataFrame, column: str) -> np.ndarray:
     """A column as float64; a missing or another one is an `InputError`."""
     try:
+        if stored[column].dtype.kind in "mM":
+            raise TypeError("found dates or times")
         return stored[column].to_numpy(np.float64)
     except KeyError:
         raise InputError(f"{path}: column '{column}' is missing") from None

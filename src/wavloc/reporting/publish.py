@@ -24,7 +24,9 @@ def publish(
         if not path.is_file():
             raise InputError(f"{path}: missing; finish the run first (snakemake ... all)")
     models = {
-        str(path.parent.relative_to(results / "models")): files.read_json(path)["training"]
+        str(path.parent.relative_to(results / "models")): files.read_mapping(path, "training")[
+            "training"
+        ]
         for path in sorted(results.glob("models/*/*/*/method.json"))
     }
     keys = ("provenance", "cost", "best_epoch", "epochs", "start")

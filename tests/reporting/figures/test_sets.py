@@ -19,7 +19,10 @@ def test_each_set_has_its_true_path_and_its_positions() -> None:
     frames.source_position[6:] = np.nan
     estimates = {"A": frames.source_position + 0.1, "B": np.full((12, 3), np.nan)}
     first, second = sets(frames, estimates).axes
-    assert (first.get_title(), second.get_title()) == ("set 1: 6 true of 6", "set 3: no true of 6")
+    assert (first.get_title(), second.get_title()) == (
+        "set 1: truth for 6 of 6",
+        "set 3: truth for 0 of 6",
+    )
     lines = {line.get_color(): line.get_xydata() for line in first.lines}
     assert TRUTH == "#000000"
     assert np.allclose(lines[TRUTH], frames.source_position[:6, :2])

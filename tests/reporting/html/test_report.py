@@ -18,6 +18,7 @@ from wavloc import config, files
 from wavloc.errors import InputError
 from wavloc.evaluation import score
 from wavloc.methods.predictions import Predictions
+from wavloc.reading import READING
 from wavloc.reporting import figures, html, tables
 from wavloc.reporting.html import markup, training
 from wavloc.reporting.html.page import Content, write_report
@@ -209,6 +210,7 @@ def test_any_table_of_the_workflow_is_shown(tmp_path: Path) -> None:
     read = Page()
     read.feed((tmp_path / "r.html").read_text())
     assert "1 tables with 0 of 0 values" in " ".join(read.text)
+    assert READING in " ".join(read.text)
     assert read.rows[:2] == [4, 4]
 
 

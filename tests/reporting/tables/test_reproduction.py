@@ -106,4 +106,7 @@ def test_reproduction_is_judged_on_the_papers_data_only(tmp_path: Path) -> None:
     assert "1 of 2 judged cells" in text
     assert text.count("| 20.0 ± 0.7 |") == 6
     assert "4 could not be judged" in text
-    assert reproduction.to_markdown(reproduction.view([path], [])).count("not the paper's") == 6
+    unjudged = reproduction.to_markdown(reproduction.view([path], []))
+    assert unjudged.count("not the paper's") == 6
+    assert "None of the 6 cells that the papers print is judged." in unjudged
+    assert "0 of 0" not in unjudged

@@ -4,10 +4,11 @@
 ``<cache>/<name>/<archive>/`` holds their content and ``<cache>/<name>/manifest.json`` describes it.
 """
 
+import contextlib
 import dataclasses
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +112,7 @@ def fetch(name: str, entry: Mapping[str, Any], cache: Path, network: Network) ->
     folder = folder_of(name, entry, cache)
     if not is_fetched(name, entry):
         return {"folder": str(folder), "archives": {}, "licence": source.licence}
-    with files.lock(cache / f".{name}.lock"):
+    with _none_empty(cache), files.lock(cache / f".{name}.lock"):
         fetched = {
             archive: _unpacked(source, archive, cache / "downloads" / name, folder, network)
             for archive in source.archives
@@ -124,6 +125,18 @@ def fetch(name: str, entry: Mapping[str, Any], cache: Path, network: Network) ->
         }
         files.write_json(folder / "manifest.json", manifest)
     return manifest
+
+
+@contextlib.contextmanager
+def _none_empty(cache: Path) -> Iterator[None]:
+    """Remove the cache if it is made here and stays empty."""
+    made = not cache.exists()
+    try:
+        yield
+    finally:
+        if made:
+            with contextlib.suppress(OSError):  # not empty
+                cache.rmdir()
 
 
 def _unpacked(

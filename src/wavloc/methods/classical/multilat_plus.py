@@ -59,6 +59,8 @@ solve = functools.partial(solve_delays, locate, Options())
 def candidates(problem: Problem, options: Options, seed: int) -> np.ndarray:
     """Candidate positions (n, K, 3): cells of the TDOA map and RANSAC draws."""
     cells = tdoa_map.starts(problem, options.spacing_m, options.kernel_m, options.starts)
+    if problem.fixed.any():  # no draw of four microphones meets in the plane
+        return modes.refine_starts(problem, cells, options.inlier_m)
     count = options.draws if problem.ranges.shape[2] > 1 else options.draws_single
     drawn = ransac.hypotheses(problem, count, seed, options.rank_priors)
     drawn = keep_lowest(drawn, cost(problem, drawn, 2 * options.inlier_m), options.kept)
@@ -89,6 +91,7 @@ class Method(Base):
     """GCC-PHAT peaks; TDOA map and RANSAC starts; steered power; least squares on the peaks."""
 
     Options = Options
+    searches = True
 
     def estimate(self, frames: Frames, setup: Setup) -> Predictions:
         options, seed = self.options, self.seed

@@ -46,6 +46,7 @@ class Method(Base):
     """Steered power on a grid through an integer lag table; coarse to fine; peaks at the end."""
 
     Options = Options
+    searches = True
 
     def estimate(self, frames: Frames, setup: Setup) -> Predictions:
         options = self.options

@@ -39,4 +39,5 @@ class Method(DelayMethod):
     """GCC-PHAT peaks; grid through an integer lag table; least squares on probable inliers."""
 
     Options = Options
+    searches = True
     locate = staticmethod(locate)

@@ -108,8 +108,6 @@ class LearnedMethod(base.Method, Generic[Network]):
 
     def set_up(self) -> None:
         """Check the recipe; methods check the rest and make their components."""
-        if self.options.snr_low_db > self.options.snr_high_db:
-            raise self.option_error("snr_low_db", "no more than snr_high_db")
         self.training_note: dict[str, Any] = {}
 
     # ----------------------------------------------------------------- for subclasses

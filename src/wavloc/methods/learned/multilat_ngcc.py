@@ -41,6 +41,7 @@ class Method(base.Method):
 
     def set_up(self) -> None:
         self.model = ngcc_phat.Method()
+        self.searches = self.options.solver == "multilat_plus"
 
     def refusal(self, frames: Frames, setup: Setup) -> str | None:
         return super().refusal(frames, setup) or self.model.misfit(frames)

@@ -306,7 +306,8 @@ def posterior(
     probability that there is no source, ``trust`` (B, M) in microphones, and the ``gcc``.
     """
     spot = torch.where(present[..., None], mics, 0.0)
-    reach = int(np.ceil(float(torch.cdist(spot, spot).max()) * rate / speed)) + 8
+    widest = float(torch.cdist(spot, spot).max()) * rate / speed
+    reach = min(int(np.ceil(widest)) + 8, audio.shape[-1])
     gcc = steering.correlate(audio, present, rate, reach)
     per_m = steering.OVERSAMPLE * rate / speed
     points, powers = steering.candidates(gcc, mics, present, *box, per_m, options.tops)

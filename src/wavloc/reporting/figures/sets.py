@@ -47,7 +47,7 @@ def sets(frames: Frames, estimates: Mapping[str, np.ndarray]) -> Figure:
         for label, position in estimates.items():
             axes.plot(*position[index, :2].T, markersize=2.4, mew=0.3, **looks[label])
         known = int(np.isfinite(path).all(axis=1).sum())
-        axes.set_title(f"set {one}: {known or 'no'} true of {len(index)}")
+        axes.set_title(f"set {one}: truth for {known} of {len(index)}")
         axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
     keys = [entry("ground truth", color=TRUTH, marker=".", lw=1.0), entry("microphone", **MIC)]
     legend(figure, [*keys, *(entry(label, **look) for label, look in looks.items())])

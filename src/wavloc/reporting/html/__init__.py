@@ -52,7 +52,7 @@ def report(results: Path, config: Mapping[str, Any], out: Path, deviations: Path
             *(_data_note(results / "data" / name) for name in used),
             "T60 is nominal: flat rooms decay slower than Sabine's formula says.",
         ],
-        deviations=deviations.read_text(encoding="utf-8") if deviations else "",
+        deviations=files.read_text(deviations) if deviations else "",
     )
     write_report(out, content)
 
@@ -68,7 +68,7 @@ def _models(folder: Path, benchmarks: Path) -> list[Model]:
             seconds = float(pd.read_csv(timed, sep="\t")["s"].iloc[0]) if timed.is_file() else None
         except (OSError, ValueError, KeyError) as error:
             raise InputError(f"{path}: history or run time not readable ({error})") from None
-        note = files.read_json(path.parent / "method.json")
+        note = files.read_mapping(path.parent / "method.json")
         models.append(Model(dataset, split, name, history, note, seconds))
     return models
 

@@ -14,6 +14,7 @@ import pandas as pd
 from wavloc import files
 from wavloc.errors import InputError
 from wavloc.provenance import digest
+from wavloc.reading import READING
 from wavloc.reporting import tables
 from wavloc.reporting.html import training, view
 from wavloc.reporting.html.markup import anchor, asset, folded, markdown, scrolling, table, text
@@ -97,6 +98,7 @@ def _summary(content: Content, frames: Sequence[pd.DataFrame]) -> str:
         f"{len(frames)} tables with {sum(int(cells.sum()) for cells in known)} of "
         f"{sum(map(len, known))} values computed, {len(content.figures)} figures, "
         f"{len(content.models)} trained models.",
+        f"How to read them: {text(READING)}",
         *map(text, content.notes),
     ]
     return "".join(f"<p>{line}</p>" for line in lines)

@@ -47,6 +47,8 @@ def to_markdown(frame: pd.DataFrame, caption: str = "") -> str:
     judged = int(counts.get(COVERED, 0) + counts.get(MISSED, 0))
     summary = f"{counts.get(COVERED, 0)} of {judged} judged cells are covered by our interval"
     summary += f"; {counts.get(UNJUDGED, 0)} could not be judged." if len(frame) > judged else "."
+    if not judged:
+        summary = f"None of the {len(frame)} cells that the papers print is judged."
     lines = ["## Reproduction", *([caption] if caption else []), summary]
     heads = ["Table", "Method", "Track", "Setup", "M", "Metric", "ours", "paper", "verdict"]
     body = ["| " + " | ".join(heads) + " |", "| " + " | ".join([":--"] * len(heads)) + " |"]

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pandas as pd
 
+from wavloc import files
 from wavloc.checks import one_of
 from wavloc.errors import InputError
 from wavloc.evaluation.metrics import METRICS
@@ -27,6 +28,7 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 def read(path: str | Path, columns: Sequence[str] = ()) -> pd.DataFrame:
     """Read a tidy csv; names stay text, empty text is empty, ``columns`` must be there."""
     text = dict.fromkeys(("table", "dataset", "track", "setup", "method", "metric", "unit"), str)
+    files.require_regular(Path(path))
     try:
         frame = pd.read_csv(path, dtype=text)
     except FileNotFoundError:

@@ -62,7 +62,8 @@ def status_and_covariance(
     """
     support = (np.abs(problem.residuals(position[:, None])[:, 0]) < inlier_m).sum(axis=1)
     status = np.full(len(problem), "ok", dtype=object)
-    status[support < np.maximum(6, 0.15 * len(problem.first))] = "low_support"
+    few = min(6, len(problem.first))  # three microphones in a plane have three pairs
+    status[support < np.maximum(few, 0.15 * len(problem.first))] = "low_support"
     failed = ~(support >= 3)
     status[failed] = "no_hypothesis"
     position[failed] = np.nan

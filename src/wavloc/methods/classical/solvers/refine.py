@@ -62,7 +62,10 @@ def covariance(problem: Problem, position: np.ndarray, inlier_m: float) -> np.nd
     freedom = np.maximum(weight.sum(axis=1) - 3, 1)
     variance = (np.square(residual) * weight).sum(axis=1) / freedom
     normal = np.matmul(jacobian.swapaxes(-1, -2), jacobian)
+    fixed = problem.fixed
+    normal[:, fixed, fixed] += 1  # nothing moves along these
     regular = np.isfinite(normal).all(axis=(1, 2)) & (weight.sum(axis=1) >= 3)
     regular &= np.linalg.cond(np.where(regular[:, None, None], normal, np.eye(3))) < 1e12
     inverse = np.linalg.inv(np.where(regular[:, None, None], normal, np.eye(3)))
+    inverse[:, fixed, fixed] = 0
     return np.where(regular[:, None, None], inverse * variance[:, None, None], np.nan)

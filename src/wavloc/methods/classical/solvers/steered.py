@@ -49,7 +49,8 @@ class SteeredPower:
         """Positions (n, K, 3), each moved to the best of itself and its 26 neighbours, and their
         power.
         """
-        around = points[:, :, None] + spacing * _NEIGHBOURS
+        step = np.multiply(spacing, self.problem.scale(points))
+        around = points[:, :, None] + step[..., None, None] * _NEIGHBOURS
         around = self.problem.clip(around.reshape(len(points), -1, 3)).reshape(around.shape)
         value = self.power(around.reshape(len(points), -1, 3)).reshape(around.shape[:-1])
         best = value.argmax(axis=-1)[..., None]
@@ -69,6 +70,8 @@ class SteeredPower:
 
         Each level drops the weakest third.
         """
+        if self.problem.shells:
+            spacing = self.problem.shells.spacing(spacing)
         scores = np.maximum(self.smoothed(spacing).gcc, 0)
         points = tdoa_map.starts_from_scores(self.problem, scores, self.step, spacing, count)
         while spacing > 2 * finest:
@@ -100,7 +103,8 @@ class SteeredPower:
         refined = refine(problem, position[:, None], [truncated(inlier_m)] * 6)[:, 0]
         refined = np.clip(refined, problem.low, problem.high)
         # A few agreeing peaks can lead astray; the maximum of the power is kept then.
-        near = np.square(refined - position).sum(axis=1) < inlier_m**2
+        scale = np.multiply(inlier_m, problem.scale(position))
+        near = np.square(refined - position).sum(axis=1) < scale**2
         return np.where(near[:, None], refined, position)
 
     def _peaks_near(self, points: np.ndarray, inlier_m: float) -> np.ndarray:

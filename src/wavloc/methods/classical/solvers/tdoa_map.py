@@ -6,6 +6,7 @@ import numpy as np
 import scipy.sparse
 
 from wavloc.methods.classical.solvers.problem import Problem
+from wavloc.methods.classical.solvers.shells import Shells, grid
 
 BIN_M = 0.04  # width of a bin of range differences, about two samples
 SHARED_MICS = 32  # up to this many microphone positions one table serves all subsets
@@ -16,6 +17,9 @@ def starts(problem: Problem, spacing: float, kernel_m: float, count: int) -> np.
 
     A cell's score is the sum over pairs of a kernel around each measured delay.
     """
+    if problem.shells:
+        spacing = problem.shells.spacing(spacing)
+        kernel_m = max(kernel_m, spacing)
     bins = 2 * int(np.ceil((problem.spans.max() + kernel_m) / BIN_M)) + 1
     scores = kernel_scores(problem.ranges, bins, kernel_m)
     return starts_from_scores(problem, scores, BIN_M, spacing, count)
@@ -44,7 +48,7 @@ def starts_from_scores(
     """
     places, which = np.unique(problem.mics.reshape(-1, 3), axis=0, return_inverse=True)
     bins = scores.shape[-1]
-    if len(places) <= SHARED_MICS:
+    if len(places) <= SHARED_MICS or len(problem.mics) == 1:
         # Subsets of one array: their pairs are pairs of the whole, whose table is made once.
         if len(problem.mics) > 1:
             which = which.reshape(problem.mics.shape[:2])
@@ -53,7 +57,10 @@ def starts_from_scores(
             mics = problem.mics[0]
         box = np.ascontiguousarray([problem.low.min(axis=0), problem.high.max(axis=0)], float)
         key = np.ascontiguousarray(mics, float)
-        points, table = _shared_table(key.tobytes(), key.shape, box.tobytes(), spacing, bins, step)
+        core = problem.shells.key if problem.shells else b""
+        points, table = _shared_table(
+            key.tobytes(), key.shape, box.tobytes(), core, spacing, bins, step
+        )
         flat = np.ascontiguousarray(scores.reshape(len(scores), -1).T)
         return _pick_distinct(np.ascontiguousarray((table @ flat).T), points[None], spacing, count)
     # Arrays that differ from frame to frame: one unit grid, stretched to each frame's box.
@@ -66,23 +73,21 @@ def starts_from_scores(
     return _pick_distinct(values.sum(axis=-1), points, spacing, count)
 
 
-def grid(low: np.ndarray, high: np.ndarray, spacing: float) -> np.ndarray:
-    """Centres (G, 3) of a grid of about ``spacing`` metres that fills the box [low, high]."""
-    cells = np.maximum(1, np.ceil((high - low) / spacing)).astype(int)
-    axes = [
-        start + (np.arange(n) + 0.5) * (end - start) / n
-        for start, end, n in zip(low, high, cells, strict=True)
-    ]
-    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
-
-
 @functools.lru_cache(maxsize=4)
 def _shared_table(
-    mics: bytes, shape: tuple[int, int], box: bytes, spacing: float, bins: int, step: float
+    mics: bytes,
+    shape: tuple[int, int],
+    box: bytes,
+    core: bytes,
+    spacing: float,
+    bins: int,
+    step: float,
 ) -> tuple[np.ndarray, scipy.sparse.csr_array]:
     """Grid (G, 3) and sparse lag table (G, P * bins) of an array of microphones (M, 3)."""
     low, high = np.frombuffer(box).reshape(2, 3)
     points = grid(low, high, spacing)
+    if core:
+        points = Shells(*np.frombuffer(core).reshape(2, 3)).points(low, high, spacing)
     array = np.frombuffer(mics).reshape(1, *shape)
     known = np.ones(array.shape[:2], bool)
     problem = Problem(array, np.zeros((1, 1, 1)), low[None], high[None], known)

@@ -1,0 +1,186 @@
+"""Positions over time from a recording, some frames at once."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from wavloc import audio
+from wavloc.audio import SAMPLE_RATE
+from wavloc.checks import number
+from wavloc.errors import InputError
+from wavloc.methods.base import Method
+from wavloc.methods.predictions import Predictions
+from wavloc.recordings import events, gate
+from wavloc.recordings.events import Event
+from wavloc.recordings.sound import Recording, frames_at_once, to_frames
+
+SUSPICIOUS = 0.3  # median reliability below which a microphone is reported
+MOST_SECONDS = 30.0  # of an event that are looked at
+DETECT_SAMPLES = 1024  # of the frames in which events are looked for
+AT_ONCE_S = 2.0  # of an event that are located, its loudest ones
+
+
+@dataclasses.dataclass
+class Locator:
+    """A method with what it has to know of the place; size: samples of a frame."""
+
+    method: Method
+    mics: np.ndarray
+    speed: float
+    meta: dict[str, Any]
+    size: int
+    fixed: bool = False  # every frame has this size
+    band: tuple[float, float] | None = None  # of an event, Hz
+
+    def span_of(self, event: Event, recording: Recording) -> tuple[float, int]:
+        """Middle in seconds and samples of the sound of an event, as all microphones hear it."""
+        begin, end = max(event.begin_s, recording.begin_s), min(event.end_s, recording.end_s)
+        across = 2 * np.ptp(self.mics, axis=0).max() / self.speed
+        seconds = min(end - begin + (0 if self.fixed else across), MOST_SECONDS)
+        seconds = max(seconds, self.size / SAMPLE_RATE)
+        low, high = recording.begin_s + seconds / 2, recording.end_s - seconds / 2
+        if low > high:
+            raise InputError(f"the recording is shorter than {seconds:.3f} s, which an event needs")
+        return float(np.clip((begin + end) / 2, low, high)), round(seconds * SAMPLE_RATE)
+
+    def loudest(self, sound: np.ndarray) -> np.ndarray:
+        """The loudest part of sound (M, n) that is located at once, in the band."""
+        size = self.size if self.fixed else max(self.size, round(AT_ONCE_S * SAMPLE_RATE))
+        if sound.shape[1] <= size:
+            return sound
+        band = self.band or gate.band_of(self.method.options)
+        starts = range(0, sound.shape[1] - size + 1, size // 2)
+        best = max(starts, key=lambda start: gate.power(sound[:, start : start + size], band))
+        return sound[:, best : best + size]
+
+    def in_band(self, event: Event) -> Locator:
+        """The same with a method that uses the frequencies of an event."""
+        if event.low_hz is None and event.high_hz is None:
+            return self
+        usual = gate.band_of(self.method.options)
+        low = usual[0] if event.low_hz is None else event.low_hz
+        high = usual[1] if event.high_hz is None else event.high_hz
+        changed = dataclasses.replace(self, band=(low, high))
+        if hasattr(self.method.options, "low_hz"):
+            changed.method = copy.copy(self.method)
+            changed.method.options = dataclasses.replace(
+                self.method.options, low_hz=low, high_hz=high
+            )
+        return changed
+
+    def predict(self, sounds: Sequence[np.ndarray], times_s: np.ndarray) -> Predictions:
+        """Positions in frames (M, n) of one size, with their middle at times (B,)."""
+        if self.band and not hasattr(self.method.options, "low_hz"):
+            sounds = [gate.filtered(sound, self.band) for sound in sounds]
+        frames = to_frames(np.stack(sounds), times_s, self.mics, self.speed, self.meta)
+        return self.method.predict(frames)
+
+
+def over_time(
+    locator: Locator, recording: Recording, hop_s: float, silence_db: float
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """A row per frame, see `rows`, and reliability (F, M) of microphones in frames with sound.
+
+    Frames with a power ``silence_db`` or more under the loud ones are ``silent``.
+    """
+    times = recording.hops(hop_s, locator.size)
+    powers = levels(recording, times, locator)
+    times = times[: len(powers)]
+    loud = np.flatnonzero(~silent(powers, silence_db))
+    sounds = recording.sounds(times[loud], locator.size)
+    parts, reliability = [], []
+    at_once = frames_at_once(len(locator.mics), locator.size)
+    with tqdm(total=len(loud), desc="locate", unit="frame", disable=None, leave=False) as bar:
+        for index in _batches(loud, at_once):
+            found = locator.predict(list(itertools.islice(sounds, len(index))), times[index])
+            parts.append(rows(found).set_axis(index))
+            if found.reliability is not None:
+                reliability.append(found.reliability)
+            bar.update(len(index))
+    located = pd.concat(parts) if parts else pd.DataFrame(columns=[*"xyz", "status"], dtype=float)
+    table = pd.DataFrame({"time_s": times}).join(located)
+    table["status"] = table["status"].astype(object).where(table["status"].notna(), "silent")
+    empty = np.empty((0, len(locator.mics)))
+    return table, np.concatenate(reliability) if reliability else empty
+
+
+def of_events(
+    locator: Locator, recording: Recording, found: list[Event]
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """As `over_time`, one row per event, from its own sound in its own band."""
+    for event in found:
+        if event.end_s <= recording.begin_s or event.begin_s >= recording.end_s:
+            raise InputError(
+                f"event from {event.begin_s:.3f} to {event.end_s:.3f} s, expected one between "
+                f"{recording.begin_s:.3f} and {recording.end_s:.3f} s, the times of the recording"
+            )
+    spans = [locator.span_of(event, recording) for event in found]
+    order = np.argsort([middle - size / 2 / SAMPLE_RATE for middle, size in spans], kind="stable")
+    sounds = recording.cuts(spans[k] for k in order)
+    parts, reliability = [], []
+    bar = tqdm(order, "locate", unit="event", disable=None, leave=False)
+    for k, sound in zip(bar, sounds, strict=False):
+        banded = locator.in_band(found[k])
+        located = banded.predict([banded.loudest(sound)], np.array([spans[k][0]]))
+        parts.append(rows(located).set_axis([k]))
+        if located.reliability is not None:
+            reliability.append(located.reliability)
+    table = pd.DataFrame([dataclasses.asdict(event) for event in found])
+    table = table.dropna(axis="columns", how="all")
+    empty = np.empty((0, len(locator.mics)))
+    return table.join(pd.concat(parts)), np.concatenate(reliability) if reliability else empty
+
+
+def _batches(index: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    for start in range(0, len(index), size):
+        yield index[start : start + size]
+
+
+def detected(locator: Locator, recording: Recording, above_db: float) -> list[Event]:
+    """Events of a recording by its power in the band of the method."""
+    times = recording.hops(DETECT_SAMPLES / 2 / SAMPLE_RATE, DETECT_SAMPLES)
+    power = levels(recording, times, dataclasses.replace(locator, size=DETECT_SAMPLES))
+    return events.detect(times[: len(power)], power, DETECT_SAMPLES / SAMPLE_RATE, above_db)
+
+
+def levels(recording: Recording, times: np.ndarray, locator: Locator) -> np.ndarray:
+    """Power (F,) of frames at times (F,) in the band of the method."""
+    band = gate.band_of(locator.method.options)
+    sounds = recording.sounds(times, locator.size)
+    bar = tqdm(sounds, "levels", len(times), unit="frame", disable=None, leave=False)
+    return np.array([gate.power(sound, band) for sound in bar])
+
+
+def silent(power: np.ndarray, below_db: float) -> np.ndarray:
+    """Which frames (F,) have a power ``below_db`` or more under the 95th percentile."""
+    number(below_db, "silence", 0, 200, "dB")
+    return audio.silent(power, below_db)
+
+
+def rows(found: Predictions) -> pd.DataFrame:
+    """x, y, z in metres, status and, where the method knows it, standard deviations in metres."""
+    table = pd.DataFrame(dict(zip("xyz", found.position.T, strict=True)))
+    table["status"] = found.status
+    if found.covariance is not None:
+        deviation = np.sqrt(np.einsum("fii->fi", found.covariance))
+        table[["sigma_x", "sigma_y", "sigma_z"]] = deviation
+    return table
+
+
+def suspicious(
+    names: list[str], reliability: np.ndarray, below: float = SUSPICIOUS
+) -> list[tuple[str, float]]:
+    """Microphones whose median reliability over frames (F, M) is below a bound, worst first."""
+    median = np.full(len(names), np.nan)
+    has_audio = np.isfinite(reliability).any(axis=0)
+    median[has_audio] = np.nanmedian(reliability[:, has_audio], axis=0)
+    order = np.argsort(median, kind="stable")
+    return [(names[k], float(median[k])) for k in order if median[k] < below]
