@@ -115,7 +115,10 @@ def check_together(options: Any, where: str) -> None:
         return getattr(options, name, None)
 
     for low, high in (("low_hz", "high_hz"), ("snr_low_db", "snr_high_db")):
-        if None not in (given(low), given(high)) and given(low) >= given(high):
+        if None in (given(low), given(high)):
+            continue
+        one_value = low == "snr_low_db" and given(low) == given(high)  # a band has a width
+        if given(low) >= given(high) and not one_value:
             raise InputError(
                 f"{where}.options.{low}: {given(low)}, expected less than {high}, {given(high)}"
             )

@@ -114,5 +114,5 @@ def test_a_mistake_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture) ->
     words = ["mix", "--frames", tmp_path / "one", "--partners", tmp_path / "one"]
     words += ["--sources", 0, "--out", tmp_path / "mixed"]
     assert cli.main([str(word) for word in words]) != 0
-    assert "expected at least 1" in capsys.readouterr().err
+    assert "expected a whole number from 1 to 16" in capsys.readouterr().err
     assert not (tmp_path / "mixed").exists()

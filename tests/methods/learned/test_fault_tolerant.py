@@ -162,7 +162,7 @@ def test_unlabelled_frames_teach_all_but_the_source() -> None:
     ("options", "words"),
     [
         ({"encoder": "hubert"}, "options.encoder: 'hubert', expected one of auto, beats"),
-        ({"top_t": 0}, "options.top_t: 0, expected a number from 1e-06 to 1"),
+        ({"top_t": 0}, "options.top_t: 0, expected a number above 0 to 1"),
         ({"alpha": 5}, "options.alpha: 5, expected a number from 0 to 4"),
         ({"coherence": "some"}, "options.coherence: 'some', expected one of adaptive"),
         ({"features": "none"}, "options.features: 'none', expected one of ngcc, gcc"),

@@ -22,7 +22,9 @@ def test_every_kind_has_a_file() -> None:
 
 
 def test_what_a_figure_lacks_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="figure kind 'pie', expected one of degradation, "):
+    with pytest.raises(
+        InputError, match="figure kind 'pie', expected one of confidence, degradation, "
+    ):
         figures.draw({"kind": "pie"}, {}, {}, {}, tmp_path / "x")
     for kind in ("sweep", "degradation"):
         with pytest.raises(InputError, match=f"'{kind}' needs metrics"):

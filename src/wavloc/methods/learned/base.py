@@ -201,6 +201,7 @@ class LearnedMethod(base.Method, Generic[Network]):
 
     def to(self, device: str | torch.device) -> Self:
         """Move all networks."""
+        self.require_model()
         for part in self.parts().values():
             part.to(device)
         return self
