@@ -57,9 +57,11 @@ def test_smoke_run_makes_every_table_and_figure(finished: Path, smoke: dict) -> 
         methods = rows_of(smoke, name, spec)
         for kind in ("csv", "md", "tex"):
             assert (results / "tables" / f"{name}.{kind}").stat().st_size > 100
-        assert "(simulated)" in (results / "tables" / f"{name}.md").read_text()  # its data
+        data = "(measured delays)" if "lund12" in name else "(simulated)"
+        assert data in (results / "tables" / f"{name}.md").read_text()
         table = pd.read_csv(results / "tables" / f"{name}.csv")
-        tracks = {"ranks": 3, "conditions": 5 + 4 + 20}.get(spec["layout"])
+        tracks = {"ranks": 3, "conditions": 5 + 4 + 20, "sets": 6}.get(spec["layout"])
+        tracks = 8 if name == "table_lund12_delays" else tracks
         if "faults" in spec:  # every level; 0 has nothing to detect
             levels = [smoke["faults"][fault]["levels"] for fault in spec["faults"]]
             tracks = sum(len(found) - ("auc" in spec["metrics"]) for found in levels)
@@ -74,8 +76,11 @@ def test_smoke_run_makes_every_table_and_figure(finished: Path, smoke: dict) -> 
     for name in smoke["figures"]:
         for kind in ("png", "pdf"):
             assert (results / "figures" / f"{name}.{kind}").stat().st_size > 3000
+    described = {path.name.partition(".")[0] for path in results.glob("data/*.croissant.json")}
+    assert described == {"luvira_twin", "six_faces", "lund12"}
     report = (results / "report.html").read_text()
     assert len(report) > 50_000
+    assert "809 frames recorded, 312 of them without a label" in report
     assert "dry speech" in report  # its licence
     assert sorted((results / "logs").rglob("*.log"))
     assert sorted((results / "benchmarks").rglob("*.tsv"))
