@@ -68,3 +68,31 @@ def test_noise_alone_has_no_coherence() -> None:
         *steering.short_spectra(audio), torch.rand(2, 5, 6) * 200, present
     )
     assert maps[:, :, 0].mean().abs() < 0.02  # the estimate is unbiased
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 5.0), (-30.0, 40.0), (2.0, 3.0), (1.5, 1.5)])
+def test_cells_fill_an_axis_and_grow_outside(low: float, high: float) -> None:
+    middle, size = steering.cells(low, high, (1.0, 4.0), 0.2)
+    assert size.sum() == pytest.approx(high - low, abs=1e-4)
+    assert (middle.diff() > 0).all()
+    inside = (middle > 1.0) & (middle < 4.0)
+    assert (size[inside] < 0.25).all()
+    assert len(size) < 60
+
+
+def test_a_source_far_outside_is_a_candidate() -> None:
+    rng = np.random.default_rng(0)
+    mics = torch.from_numpy(rng.uniform(0, 3, (1, 8, 3))).float()
+    source = torch.tensor([[9.0, -6.0, 2.0]])
+    delay = ((mics[0] - source).norm(dim=-1) * RATE / SPEED).numpy()
+    sound = rng.standard_normal(4096)
+    turn = np.exp(-2j * np.pi * np.fft.rfftfreq(4096)[None] * delay[:, None])
+    audio = np.fft.irfft(np.fft.rfft(sound)[None] * turn, 4096)[None, :, 1024:3072]
+    audio = torch.from_numpy(audio.astype(np.float32))
+    present = torch.ones(1, 8, dtype=torch.bool)
+    gcc = steering.correlate(audio, present, RATE, 420)
+    inner = torch.zeros(3) - 0.5, torch.full((3,), 3.5)
+    box = torch.full((3,), -20.0), torch.full((3,), 20.0)
+    tops = (24, 4, 4, 4, 4)
+    points, _ = steering.candidates(gcc, mics, present, *box, PER_M, tops, inner)
+    assert (points[0] - source).norm(dim=-1).min() < 0.3

@@ -41,6 +41,15 @@ def test_sources_outside_of_the_array_are_found(tmp_path, method: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("source", "within_m"), [([6.9, 2.5, 1.4], 0.1), ([3.0, -2.5, 1.4], 0.1), ([-7.9, 2, 1.8], 0.3)]
+)
+def test_the_default_method_finds_them_too(tmp_path, source, within_m: float) -> None:
+    record(tmp_path, MICS, np.array(source), 0.2)
+    table = locate(tmp_path, method="steered")
+    assert errors_m(table, np.array(source)).max() < within_m
+
+
+@pytest.mark.parametrize(
     ("mics", "source", "where"),
     [
         (CEILING, [2.2, 3.1, 1.2], "--room 6 5 2.7"),
@@ -58,7 +67,7 @@ def test_arrays_in_a_plane_need_to_know_the_side(tmp_path, capsys, mics, source,
     assert errors_m(locate(tmp_path, *where.split()), np.array(source)).max() < 0.1
 
 
-@pytest.mark.parametrize("method", ["srp_phat", "multilat_plus"])
+@pytest.mark.parametrize("method", ["srp_phat", "multilat_plus", "steered"])
 def test_three_microphones_are_enough_in_a_plane(tmp_path, method: str) -> None:
     source = np.array([2.6, 1.9, 1.2])
     record(tmp_path, MICS[[0, 3, 6]], source)

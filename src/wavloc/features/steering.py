@@ -27,6 +27,7 @@ ROWS = 5  # of `correlate`
 FLOOR = 1e-6  # of the largest bin
 MOST_CELLS = 26_000  # of the coarse grid
 FINEST_CELL_M = 0.16
+GROWTH = 1.2  # of cells outside of the inner box, from one to the next
 STEPS_M = (0.08, 0.04, 0.02, 0.01)  # of the climb; the last two on the first row
 SAME_M = 0.03  # candidates this near are one
 WINDOW, HOP = 256, 128  # of the short spectra
@@ -135,6 +136,24 @@ def widened(gcc: Tensor, lags: float) -> Tensor:
     return functional.max_pool1d(gcc.flatten(0, -2), 2 * half + 1, 1, half).view(gcc.shape)
 
 
+def cells(low: float, high: float, inner: tuple[float, float], size: float) -> Tensor:
+    """Middles and sizes (2, n) of the cells of an axis: alike within ``inner``, growing outside,
+    where delays change ever less.
+    """
+    below, above = max(low, min(inner[0], high)), min(high, max(inner[1], low))
+    count = max(1, round((above - below) / size))
+    edges = [below + k * (above - below) / count for k in range(count + 1)]
+    for end, sign in ((low, -1), (high, 1)):
+        side, step = [edges[0] if sign < 0 else edges[-1]], size
+        while sign * (end - side[-1]) > 1e-6:
+            step *= GROWTH
+            nearly = sign * (end - side[-1]) < 1.5 * step
+            side.append(end if nearly else side[-1] + sign * step)
+        edges = side[:0:-1] + edges if sign < 0 else edges + side[1:]
+    edge = torch.tensor(edges)
+    return torch.stack([(edge[1:] + edge[:-1]) / 2, edge.diff()])
+
+
 def cell_size(low: Tensor, high: Tensor) -> float:
     """Side of the cells of the coarse grid, metres."""
     volume = float((high - low).clamp(min=FINEST_CELL_M).prod())
@@ -149,24 +168,25 @@ def candidates(
     high: Tensor,
     per_m: float,
     tops: tuple[int, ...],
+    inner: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Positions (B, K, 3), K = sum of ``tops``, where the rows have their highest tops, and the
     steered power (B, K, R) of all rows there, -inf where there are fewer or one stands twice.
 
     ``tops`` (R,) separate tops of a coarse map of the box from low to high (3,), which all frames
-    share, are each climbed; per_m: lags a metre.
+    share, are each climbed; per_m: lags a metre. inner: corners outside of which cells grow.
     """
     i, j = pair_index(mics.shape[1], gcc.device)
     ends = (i, j)
     weight = (present[:, ends[0]] & present[:, ends[1]]).to(gcc.dtype)
     spot = torch.where(present[..., None], mics, 0.0)
-    cell = cell_size(low, high)
-    shape = [max(1, round(float(side) / cell)) for side in high - low]
-    axes = [
-        low[k] + (torch.arange(n, device=gcc.device) + 0.5) * (high[k] - low[k]) / n
-        for k, n in enumerate(shape)
-    ]
-    grid = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3).to(gcc.dtype)
+    inner = inner or (low, high)
+    cell = cell_size(*inner)
+    ends_of = zip(low.tolist(), high.tolist(), *(corner.tolist() for corner in inner), strict=True)
+    axes = [cells(a, b, (c, d), cell).to(gcc) for a, b, c, d in ends_of]
+    shape = [axis.shape[1] for axis in axes]
+    grid = torch.cartesian_prod(*(axis[0] for axis in axes))
+    size = torch.cartesian_prod(*(axis[1] for axis in axes)).amax(-1)
     score = _grid_power(widened(gcc, cell * per_m), grid, spot, ends, weight, per_m)
     score = score.view(*score.shape[:2], *shape)
     crest = score.where(score == _highest_around(score), -math.inf).flatten(2)
@@ -175,13 +195,15 @@ def candidates(
         torch.arange(len(best), device=gcc.device),
         torch.tensor([value.indices.shape[1] for value in best], device=gcc.device),
     )
-    points = grid[torch.cat([value.indices for value in best], 1)]
+    chosen = torch.cat([value.indices for value in best], 1)
+    points, wide = grid[chosen], size[chosen] / (1.3 * cell)  # rounding apart
     lost = torch.cat([value.values for value in best], 1).isinf()
     around = _neighbours(gcc.device)
     for number, step in enumerate(STEPS_M):
         own = row if number < 2 else torch.zeros_like(row)
         step = max(step, cell / 2 ** (number + 1)) if number < 2 else step
-        near = (points[:, :, None] + step * around).clamp_(min=low, max=high)
+        steps = step * wide.clamp(min=1)[..., None, None] * around
+        near = (points[:, :, None] + steps).clamp_(min=low, max=high)
         lags = lags_of(near.flatten(1, 2), spot, ends, per_m, gcc.shape[-1])
         seen = widened(gcc, step * per_m) if step * per_m >= 3 else gcc
         power = steered_power(seen, lags, weight, own.repeat_interleave(len(around)))

@@ -301,6 +301,7 @@ def posterior(
     options: Options,
     rate: int,
     speed: float,
+    inner: tuple[Tensor, Tensor] | None = None,
 ) -> dict[str, Tensor]:
     """Candidates ``points`` (B, K, 3), their ``posterior`` (B, K), ``nothing`` (B,), the
     probability that there is no source, ``trust`` (B, M) in microphones, and the ``gcc``.
@@ -310,7 +311,7 @@ def posterior(
     reach = min(int(np.ceil(widest)) + 8, audio.shape[-1])
     gcc = steering.correlate(audio, present, rate, reach)
     per_m = steering.OVERSAMPLE * rate / speed
-    points, powers = steering.candidates(gcc, mics, present, *box, per_m, options.tops)
+    points, powers = steering.candidates(gcc, mics, present, *box, per_m, options.tops, inner)
     described = Sieve.describe(powers, present)
     logit = network.sieve(described, torch.isfinite(powers[..., 0]))
     kept = int(np.clip(options.budget // audio.shape[1], options.fewest, options.most))
@@ -358,6 +359,7 @@ class Method(base.Method):
     """Candidates, their posterior, the point of least expected distance, refined on the peaks."""
 
     min_mics = 4
+    searches = True
     Options = Options
     device = torch.device("cpu")
     _calibration: Sequence[float] = (1.0, 0.0, 0.0)
@@ -413,14 +415,22 @@ class Method(base.Method):
         place, best, inside = decide(points, shares)
         step = frames.speed_of_sound / frames.sample_rate / steering.OVERSAMPLE
         power = SteeredPower(problem, found["gcc"].numpy(), step)
-        refined = power.refine_on_peaks(best.double().numpy(), self.options.inlier_m)
-        sure = (inside > self.options.sure).numpy()
+        start = best.double().numpy()
+        if problem.shells is not None:  # far away the power is long and flat
+            start = power.maximum(start[:, None], steering.STEPS_M[0])
+            around = (points - place[:, None]).norm(dim=-1)
+            near = around < torch.from_numpy(WITHIN_M * problem.scale(start[:, None]))
+            refinable = (shares * near).sum(1)
+        else:
+            refinable = inside
+        refined = power.refine_on_peaks(start, self.options.inlier_m)
+        sure = (refinable > self.options.sure).numpy()
         position = np.where(sure[:, None], refined, place.double().numpy())
         _, covariance = status_and_covariance(problem, position.copy(), self.options.inlier_m)
         apart = points.double().numpy() - position[:, None]
         spread = np.einsum("bk,bki,bkj->bij", shares.double().numpy(), apart, apart)
         status = np.where(found["nothing"].numpy() > 0.5, "no_source", "ok").astype(object)
-        lacking = (present.sum(1) < self.min_mics).numpy()
+        lacking = (present.sum(1) < (3 if frames.in_plane else self.min_mics)).numpy()
         position[lacking], status[lacking] = np.nan, "no_hypothesis"
         raw = (inside * (1 - found["nothing"])).double().numpy()
         confidence = calibrated(raw, present.sum(1).numpy(), self._calibration)
@@ -445,6 +455,12 @@ class Method(base.Method):
     ) -> dict[str, Tensor]:
         """`posterior` of frames that share a search box at once, else one by one."""
         given = [tensor.to(self.device) for tensor in (audio, mics, present)]
+        inner = None
+        if problem.shells is not None:
+            inner = (
+                torch.tensor(problem.shells.low, dtype=torch.float32, device=self.device),
+                torch.tensor(problem.shells.high, dtype=torch.float32, device=self.device),
+            )
         low, high = (
             torch.tensor(corner, dtype=torch.float32, device=self.device)
             for corner in (problem.low, problem.high)
@@ -453,7 +469,8 @@ class Method(base.Method):
         def found(k: slice) -> dict[str, Tensor]:
             sound, places, known = (tensor[k] for tensor in given)
             rest = self.options, frames.sample_rate, frames.speed_of_sound
-            out = posterior(network, sound, places, known, (low[k][0], high[k][0]), *rest)
+            box = low[k][0], high[k][0]
+            out = posterior(network, sound, places, known, box, *rest, inner)
             return {name: value.cpu() for name, value in out.items()}
 
         if bool((low == low[:1]).all() and (high == high[:1]).all()):
