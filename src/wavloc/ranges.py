@@ -24,7 +24,8 @@ _TABLE = {
     "tops utterances_per_voice",
     Range(above=True): "batch block budget draws draws_single epochs fewest finalists kept most "
     "mixtures oversample peaks power_starts predict_batch sources starts",
-    Range(0, 1): "dropout final_rate mask_source max_clipped_share milestones rank_priors sure "
+    Range(0, 1): "dropout final_rate mask_source max_clipped_share milestones min_confidence "
+    "rank_priors sure "
     "test_fraction threshold unlabelled valid_fraction valid_share warmup",
     Range(0, 1, "", True): "top_t",
     Range(0, 4): "alpha",

@@ -166,9 +166,13 @@ def silent(power: np.ndarray, below_db: float) -> np.ndarray:
 
 
 def rows(found: Predictions) -> pd.DataFrame:
-    """x, y, z in metres, status and, where the method knows it, standard deviations in metres."""
+    """x, y, z in metres, status and, where the method knows them, the probability that the error is
+    below 30 cm and standard deviations in metres.
+    """
     table = pd.DataFrame(dict(zip("xyz", found.position.T, strict=True)))
     table["status"] = found.status
+    if found.confidence is not None:
+        table["confidence"] = found.confidence
     if found.covariance is not None:
         deviation = np.sqrt(np.einsum("fii->fi", found.covariance))
         table[["sigma_x", "sigma_y", "sigma_z"]] = deviation

@@ -48,6 +48,7 @@ class Options:
     most: int = 48  # and at most
     sure: float = 0.5  # posterior of one place above which it is refined on the peaks
     inlier_m: float = 0.025  # how far the peak of a pair may be from that place
+    min_confidence: float = 0.5  # below it a position is `uncertain`
     track: bool = False  # a frame's posterior is that given all frames of its track
     block: int = 8  # frames that are treated together
 
@@ -397,7 +398,14 @@ class Method(base.Method):
             setattr(predictions, name, np.concatenate([part[name] for part in parts]))
         if self.options.track:
             _follow(predictions, frames.table["time_s"].to_numpy(float))
+            predictions.status = self._verdict(predictions.confidence)
         return predictions
+
+    def _verdict(self, confidence: np.ndarray | None) -> np.ndarray:
+        """``ok`` or ``uncertain`` (F,)."""
+        assert confidence is not None
+        sure = confidence >= self.options.min_confidence
+        return np.where(sure, "ok", "uncertain").astype(object)
 
     def _solve(
         self, network: SteeredNetwork, frames: Frames, block: slice
@@ -429,11 +437,12 @@ class Method(base.Method):
         _, covariance = status_and_covariance(problem, position.copy(), self.options.inlier_m)
         apart = points.double().numpy() - position[:, None]
         spread = np.einsum("bk,bki,bkj->bij", shares.double().numpy(), apart, apart)
-        status = np.where(found["nothing"].numpy() > 0.5, "no_source", "ok").astype(object)
         lacking = (present.sum(1) < (3 if frames.in_plane else self.min_mics)).numpy()
-        position[lacking], status[lacking] = np.nan, "no_hypothesis"
         raw = (inside * (1 - found["nothing"])).double().numpy()
         confidence = calibrated(raw, present.sum(1).numpy(), self._calibration)
+        nothing = found["nothing"].numpy() > 0.5
+        status = np.where(nothing, "no_source", self._verdict(confidence)).astype(object)
+        position[lacking], status[lacking] = np.nan, "no_hypothesis"
         return {
             "position": position,
             "status": status,
