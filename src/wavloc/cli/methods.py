@@ -36,7 +36,7 @@ def register(command: Command) -> None:
     add = command("train-steered", _train_steered, text)
     add.paths("--speech", "corpus folders of speech", required=True)
     add.paths("--music", "corpus folders of music", nargs="*")
-    add.number("--steps", "batches of 16 frames (14000)", COUNT, default=14_000)
+    add.number("--steps", "batches of 16 frames (11000)", COUNT, default=11_000)
     add.path("--out", "folder of the weights and of the state to go on from", required=True)
 
     text = "published NGCC-PHAT or wav2pos weights, safely"
