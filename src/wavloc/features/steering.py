@@ -45,11 +45,13 @@ def correlate(audio: Tensor, present: Tensor, rate: int, max_lag: int) -> Tensor
     others miss. All have unit deviation. Positive lag: i hears later than j.
     """
     samples = audio.shape[-1]
-    summed = _weighted(audio, present, rate, WHITENED, BANDS)
-    middle = _weighted(audio, present, rate, None, MIDDLE)
-    soft = _weighted(audio, present, rate, SOFT, ())
+    whole = _whitened(audio, present)
+    summed = _weighted(*whole, rate, WHITENED, BANDS)
+    middle = _weighted(*whole, rate, None, MIDDLE)
+    soft = _weighted(*whole, rate, SOFT, ())
     windows = audio.unfold(-1, samples // 2, samples // (PARTS + 1)).movedim(2, 1).flatten(0, 1)
-    parts = _weighted(windows, present.repeat_interleave(PARTS, 0), rate, WHITENED, BANDS)
+    windowed = _whitened(windows, present.repeat_interleave(PARTS, 0))
+    parts = _weighted(*windowed, rate, WHITENED, BANDS)
     parts = _scaled(parts.clamp(min=0).unflatten(0, (-1, PARTS)).sum(1))
     square = _scaled(summed.clamp(min=0).square())
     rows = [_cropped(row, max_lag) for row in (summed, parts, middle, soft, square)]
@@ -70,21 +72,25 @@ def _cropped(correlation: Tensor, max_lag: int) -> Tensor:
     return functional.pad(gcc, (reach - known, reach - known)) if reach > known else gcc
 
 
+def _whitened(audio: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+    """Unit phases, 0 where absent, and magnitudes (B, M, N + 1) of audio (B, M, N)."""
+    spectrum = torch.fft.rfft(audio - audio.mean(-1, keepdim=True), 2 * audio.shape[-1])
+    magnitude = spectrum.abs()
+    magnitude = magnitude.clamp(min=FLOOR * magnitude.amax(-1, keepdim=True) + 1e-20)
+    return spectrum / magnitude * present[..., None], magnitude
+
+
 def _weighted(
-    audio: Tensor,
-    present: Tensor,
+    phase: Tensor,
+    magnitude: Tensor,
     rate: int,
     whitened: tuple[float, float, float, float] | None,
     bands: tuple[Band, ...],
 ) -> Tensor:
     """Sum (B, P, 4 N) of circular correlations of unit deviation: one inverse transform a pair."""
-    size = 2 * audio.shape[-1]
-    spectrum = torch.fft.rfft(audio - audio.mean(-1, keepdim=True), size)
-    magnitude = spectrum.abs()
-    magnitude = magnitude.clamp(min=FLOOR * magnitude.amax(-1, keepdim=True) + 1e-20)
-    phase = spectrum / magnitude * present[..., None]
-    frequency = torch.fft.rfftfreq(size, 1 / rate, device=audio.device)
-    i, j = pair_index(audio.shape[1], audio.device)
+    size = 2 * (phase.shape[-1] - 1)
+    frequency = torch.fft.rfftfreq(size, 1 / rate, device=phase.device)
+    i, j = pair_index(phase.shape[1], phase.device)
     gain = torch.zeros_like(frequency)
     for low, high, of_band in bands:
         band = ((frequency >= low) & (frequency <= high)).float()
