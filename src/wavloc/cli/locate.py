@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wavloc.cli.common import METRES, Command, Parser, method_of, say
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from wavloc.recordings.sound import Recording
 
 FORMATS = ("csv", "audacity", "raven", "geojson")
+STDIN = Path("-")
 PLOTS = (".png", ".pdf", ".svg")
 
 
@@ -28,8 +30,10 @@ def register(command: Command) -> None:
     text = "csv: name,x,y,z in metres or name,lat,lon,alt; start_s where recordings begin apart"
     add.path("--mics", text, required=True)
     add.add_argument("--units", choices=("m", "cm", "mm", "ft"), default="m", help="of x, y, z (m)")
-    text = "one multichannel WAV/FLAC, or one file <name>.wav per microphone"
+    text = "one multichannel WAV/FLAC, or one file <name>.wav per microphone; - for standard input"
     add.paths("--audio", text, required=True)
+    text = "standard input is raw samples, little-endian: 48000:s16, or s24, s32, f32"
+    add.add_argument("--pcm", metavar="RATE:FORMAT", help=text)
     text = (
         "csv: time_s,x,y,z,status; sigma_x,y,z: standard deviations, m, of methods that have them"
     )
@@ -65,6 +69,11 @@ def _when(add: Parser) -> None:
     add.number("--detect", text, 0, 200, "dB", nargs="?", const=10.0)
     add.path("--starts", "csv: name,start_s, seconds at which each recording begins")
 
+    text = "find out by how much recordings begin apart, from a source that moves"
+    add.add_argument("--estimate-offsets", action="store_true", help=text)
+    text = "as --estimate-offsets, and how much faster or slower each clock runs"
+    add.add_argument("--estimate-drift", action="store_true", help=text)
+
 
 def _sound(add: Parser) -> None:
     """Arguments of sound."""
@@ -91,7 +100,12 @@ def _locate(args: argparse.Namespace) -> None:
     array = _microphones(args)
     outputs.format_of(args.out, args.format, array.plane is not None)
     locator = _locator(args, array)
+    if args.audio == [STDIN]:
+        _live(args, array, locator)
+        return
     recording = sound.open_files(args.audio, array.names, array.start_s)
+    if args.estimate_offsets or args.estimate_drift:
+        recording = _synchronised(args, array, locator, recording)
     if unused := recording.unused():
         say(f"locate: {unused}")
     found = _events(args, recording, locator)
@@ -120,6 +134,14 @@ def _check_usage(args: argparse.Namespace) -> None:
             raise InputError(f"{names[0]} and {names[1]} are both given, expected one of them")
     if args.corner and not args.room:
         raise InputError("--corner is given without --room, expected both")
+    live, later = args.audio == [STDIN], ("events", "detect", "starts", "plot")
+    for name in (*later, "estimate_offsets", "estimate_drift"):
+        if live and getattr(args, name) not in (None, False):
+            raise InputError(f"--{name.replace('_', '-')}: needs files, not standard input")
+    if live and args.format not in (None, "csv"):
+        raise InputError(f"--format {args.format}: standard input gives csv alone")
+    if args.pcm and not live:
+        raise InputError("--pcm: is for standard input, expected --audio -")
     if args.plot:
         files.check_file(args.plot)
         if args.plot.suffix.lower() not in PLOTS:
@@ -173,6 +195,56 @@ def _speed(args: argparse.Namespace) -> float:
     return check_speed(speed, "--speed-of-sound", args.other_medium)
 
 
+def _live(args: argparse.Namespace, array: Microphones, locator: Locator) -> None:
+    """A line for each position as soon as its sound has come, until it ends."""
+    import contextlib
+    import sys
+
+    from wavloc.recordings import outputs, positions, stream
+
+    def stalled() -> None:
+        say(f"locate: warning: no sound for {stream.STALL_S:g} s; waiting")
+
+    raw = stream.kind(args.pcm) if args.pcm else None
+    recording = stream.open_stream(sys.stdin.fileno(), len(array.names), raw, stalled)
+    count = 0
+    with contextlib.ExitStack() as open_files:
+        out = sys.stdout
+        if args.out != STDIN:
+            args.out.parent.mkdir(parents=True, exist_ok=True)
+            out = open_files.enter_context(args.out.open("w", encoding="utf-8"))
+        for row in positions.live(locator, recording, args.hop, args.silence_db):
+            print(outputs.csv(_globe(row, array), header=count == 0), end="", file=out, flush=True)
+            count += 1
+    say(f"locate: the sound ended; {count} positions -> {args.out}")
+
+
+def _globe(table: pd.DataFrame, array: Microphones) -> pd.DataFrame:
+    """The table with latitudes where microphones have them."""
+    if array.plane:
+        table[["lat", "lon", "alt"]] = array.plane.globe(table[[*"xyz"]].to_numpy(float))
+    return table
+
+
+def _synchronised(
+    args: argparse.Namespace, array: Microphones, locator: Locator, recording: Recording
+) -> Recording:
+    """The recording with clocks that are estimated from it, which are said."""
+    import dataclasses
+
+    from wavloc.recordings import offsets
+
+    found = offsets.estimate(locator, recording, args.estimate_drift, args.seed)
+    for k, name in enumerate(array.names):
+        line = f"'{name}' begins at {found.clocks.start_s[k]:.6f} s"
+        line += f" (+- {1e3 * found.offset_deviation_s[k]:.3f} ms)"
+        if args.estimate_drift:
+            drift, deviation = found.clocks.drift_ppm[k], found.drift_deviation_ppm[k]
+            line += f", its clock is {drift:+.2f} ppm fast (+- {deviation:.2f})"
+        say(f"locate: {line}")
+    return dataclasses.replace(recording, clocks=found.clocks)
+
+
 def _events(args: argparse.Namespace, recording: Recording, locator: Locator) -> list[Event] | None:
     """The events that are asked for; None for positions over time."""
     from wavloc.recordings import events, positions
@@ -190,10 +262,8 @@ def _events(args: argparse.Namespace, recording: Recording, locator: Locator) ->
 def _write(args: argparse.Namespace, table: pd.DataFrame, array: Microphones) -> None:
     from wavloc.recordings import outputs
 
-    if array.plane:
-        table[["lat", "lon", "alt"]] = array.plane.globe(table[[*"xyz"]].to_numpy(float))
     chosen = outputs.format_of(args.out, args.format, array.plane is not None)
-    outputs.write(args.out, table, chosen)
+    outputs.write(args.out, _globe(table, array), chosen)
 
 
 def _sum_up(args: argparse.Namespace, table: pd.DataFrame) -> None:
