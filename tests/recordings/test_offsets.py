@@ -14,7 +14,7 @@ from wavloc import cli
 
 def place(time_s: np.ndarray) -> np.ndarray:
     """Where the source is: it walks around the room (n, 3)."""
-    turn = time_s[..., None] * 0.8 + np.array([0, 1.0, 2.0])
+    turn = time_s[..., None] * 0.3 + np.array([0, 1.0, 2.0])
     return np.array([3.0, 2.5, 1.3]) + np.array([2.0, 1.6, 0.5]) * np.cos(turn * [1, 1.3, 1.7])
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
-import subprocess
-import sys
+import os
+import threading
 import time
 
 import numpy as np
@@ -15,6 +15,7 @@ import soundfile
 from helpers.recordings import (
     MICS,
     RATE,
+    SPEED,
     dry_sound,
     errors_m,
     heard,
@@ -23,6 +24,8 @@ from helpers.recordings import (
     write_sound,
 )
 from wavloc import cli
+from wavloc.methods import registry
+from wavloc.recordings import positions, stream, volume
 
 SOURCE = np.array([2.0, 3.0, 1.0])
 
@@ -35,12 +38,27 @@ def folder(tmp_path_factory):
     return folder
 
 
-def start(folder, *more: str) -> subprocess.Popen:
-    command = [sys.executable, "-m", "wavloc.cli", "locate", "--method", "srp_phat", "--audio", "-"]
-    command += ["--mics", str(folder / "mics.csv"), *more]
-    return subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+@pytest.fixture
+def piped(folder, monkeypatch, capfd):
+    """``wavloc locate --audio -`` with bytes on standard input: exit code, output, messages."""
+
+    def run(sent: bytes, *more: str) -> tuple[int, str, str]:
+        reading, writing = os.pipe()
+        with os.fdopen(reading) as stdin, os.fdopen(writing, "wb") as pipe:
+
+            def write() -> None:
+                pipe.write(sent)
+                pipe.close()
+
+            writer = threading.Thread(target=write)
+            monkeypatch.setattr("sys.stdin", stdin)
+            writer.start()
+            given = f"locate --method srp_phat --audio - --mics {folder}/mics.csv".split()
+            code = cli.main([*given, *more])
+            writer.join()
+        return code, *capfd.readouterr()
+
+    return run
 
 
 def content(folder, subtype: str, suffix: str = "WAV") -> bytes:
@@ -60,45 +78,54 @@ def content(folder, subtype: str, suffix: str = "WAV") -> bytes:
         ("PCM_32", "RAW", ("--pcm", "16000:s32")),
     ],
 )
-def test_a_stream_is_located_like_a_file(folder, subtype: str, form: str, more) -> None:
-    done = start(folder, "--out", "-", *more)
-    shown, said = done.communicate(content(folder, subtype, form))
-    assert done.returncode == 0, said
-    table = pd.read_csv(io.BytesIO(shown))
-    whole = locate(folder)
-    assert np.allclose(table["time_s"], whole["time_s"])
+def test_a_stream_is_located_like_a_file(folder, piped, subtype: str, form: str, more) -> None:
+    code, shown, said = piped(content(folder, subtype, form), "--out", "-", *more)
+    assert code == 0
+    table = pd.read_csv(io.StringIO(shown))
+    assert f"the sound ended; {len(table)} positions" in said
+    assert len(table) == 17
+    assert table["time_s"].iloc[[0, -1]].tolist() == [0.064, 1.088]
     assert errors_m(table, SOURCE).max() < 0.02
     if subtype == "FLOAT":
+        whole = locate(folder)
         assert np.allclose(table[["x", "y", "z"]], whole[["x", "y", "z"]], atol=1e-3)
-    assert f"the sound ended; {len(table)} positions" in said.decode()
 
 
-def test_lines_come_while_the_source_still_sounds(folder) -> None:
+def test_lines_come_while_the_source_still_sounds(folder, monkeypatch) -> None:
     """Half of the sound, then a pause: what was heard is located, a stall is said, then an end."""
     sent = content(folder, "PCM_16", "RAW")
     half = len(sent) // 2 // 16 * 16
-    running = start(folder, "--out", "-", "--pcm", "16000:s16")
-    running.stdin.write(sent[:half])
-    running.stdin.flush()
-    lines = [running.stdout.readline().decode() for _ in range(7)]  # header and six positions
-    assert lines[0].startswith("time_s,x,y,z,status")
-    assert lines[6].startswith("0.3840,2.0")
-    assert b"no sound for 2 s" in running.stderr.readline()
-    running.stdin.write(sent[half:])
-    running.stdin.flush()
-    begin = time.perf_counter()
-    running.stdout.readline()
-    assert time.perf_counter() - begin < 5  # 0.3 s on a machine that does nothing else
-    rest, _ = running.communicate()
-    assert len(rest.splitlines()) == 16 - 7
-    assert running.returncode == 0
+    reading, writing = os.pipe()
+    monkeypatch.setattr(stream, "STALL_S", 0.2)
+
+    def stalled() -> None:
+        said.append(len(found))
+        os.write(writing, sent[half : half + 60_000])
+
+    said: list[int] = []
+    found: list[pd.DataFrame] = []
+    threading.Thread(target=os.write, args=(writing, sent[:half])).start()
+    recording = stream.open_stream(reading, len(MICS), stream.kind("16000:s16"), stalled)
+    method = registry.create(registry.named("srp_phat", None), 0)
+    meta = volume.meta(volume.search_box(MICS))
+    locator = positions.Locator(method, MICS, SPEED, meta, 2048)
+    rows = positions.live(locator, recording, 0.064, 30.0)
+    while not said or len(found) < said[0] + 4:
+        begin = time.process_time()
+        found.append(next(rows))
+    assert time.process_time() - begin < 0.3  # of one core, for the last line
+    assert said[0] == 8  # positions from the 0.6 s that came first
+    os.close(writing)
+    found += list(rows)
+    os.close(reading)
+    assert len(found) == 12
+    assert errors_m(pd.concat(found), SOURCE).max() < 0.02
 
 
-def test_a_file_grows_with_the_stream(folder, tmp_path) -> None:
-    done = start(folder, "--out", str(tmp_path / "p.csv"))
-    done.communicate(content(folder, "PCM_16")[:-5])
-    assert done.returncode == 0
-    assert errors_m(pd.read_csv(tmp_path / "p.csv"), SOURCE).max() < 0.02
+def test_a_file_grows_with_the_stream(folder, piped, tmp_path) -> None:
+    code, shown, _ = piped(content(folder, "PCM_16")[:-5], "--out", f"{tmp_path}/new/p.csv")
+    assert (code, shown) == (0, "")
+    assert errors_m(pd.read_csv(tmp_path / "new" / "p.csv"), SOURCE).max() < 0.02
 
 
 @pytest.mark.parametrize(
@@ -112,11 +139,12 @@ def test_a_file_grows_with_the_stream(folder, tmp_path) -> None:
         (b"\0\0\xc0\x7f" * 80, ("--pcm", "16000:f32"), "contains NaN"),
     ],
 )
-def test_what_is_no_sound_is_one_line(folder, tmp_path, sent: bytes, more, words: str) -> None:
-    done = start(folder, "--out", "-", *more)
-    _, said = done.communicate(sent)
-    assert done.returncode == 2
-    assert words in said.decode()
+def test_what_is_no_sound_is_one_line(piped, sent: bytes, more, words: str) -> None:
+    code, shown, said = piped(sent, "--out", "-", *more)
+    assert code == 2
+    assert words in said
+    assert len(said.splitlines()) == 1
+    assert shown == ""
 
 
 def test_raw_samples_need_a_pipe(folder, tmp_path, capsys) -> None:

@@ -27,11 +27,12 @@ from wavloc.recordings.sound import Clocks, Recording
 MOST_OFFSET_S = 5.0
 SEGMENT_S = 10.0  # of sound for a first guess
 MOMENTS = 100  # that are fitted
-AGREE_S = 3 / SAMPLE_RATE  # delays of three microphones close to this
+AGREE_S = 6 / SAMPLE_RATE  # delays of three microphones close to this; the source moves
 LEAST_AGREEING = 0.6  # share of a moment's delays
 SCALE_M = 0.03  # of the soft-L1 loss
 STARTS, FEW = 48, 30  # of the fit, and moments that decide among them
 CERTAIN_S = 5e-4  # standard deviation of an offset above which it is not known
+EXACT_M = 0.005  # no delay is more exact
 SOFT_M = 0.1  # typical misfit above which no clocks explain the delays
 
 
@@ -91,7 +92,7 @@ def _guess(recording: Recording, begin_s: float) -> np.ndarray:
 def _arrivals(locator: Locator, recording: Recording) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Moments (T,) in seconds at which most microphones agree, arrivals (T, M) and weights."""
     mics, across = locator.mics, np.ptp(locator.mics, axis=0).max() / locator.speed
-    size = 2 * max(locator.size, round(8 * across * SAMPLE_RATE))
+    size = max(locator.size, round(8 * across * SAMPLE_RATE))
     times = recording.hops(0.064, size)
     times = times[np.unique(np.linspace(0, len(times) - 1, 8 * MOMENTS).round().astype(int))]
     band = gate.band_of(locator.method.options)
@@ -157,7 +158,8 @@ def _fit(
     clock = task.at(some).solve(task.starts(rng, np.zeros(0), len(some)), 1, 80)[1]
     place = task.solve(task.starts(rng, clock, len(times)), 0, 40)[0]
     place, clock, cost, normal = task.solve((place[None], clock[None]), 1 + drift, 60)
-    deviation = np.sqrt(np.diag(np.linalg.pinv(normal, rcond=1e-12, hermitian=True)) * cost)
+    normal += 1e-12 * np.trace(normal) * np.eye(len(normal))  # a source that stands
+    deviation = np.sqrt(np.diag(np.linalg.inv(normal)) * max(cost, EXACT_M**2))
     known, spread = (
         np.pad(part.reshape(-1, n_mics - 1) / locator.speed, ((0, 0), (1, 0)))
         for part in (clock, deviation)
