@@ -69,11 +69,6 @@ def _when(add: Parser) -> None:
     add.number("--detect", text, 0, 200, "dB", nargs="?", const=10.0)
     add.path("--starts", "csv: name,start_s, seconds at which each recording begins")
 
-    text = "find out by how much recordings begin apart, from a source that moves"
-    add.add_argument("--estimate-offsets", action="store_true", help=text)
-    text = "as --estimate-offsets, and how much faster or slower each clock runs"
-    add.add_argument("--estimate-drift", action="store_true", help=text)
-
 
 def _sound(add: Parser) -> None:
     """Arguments of sound."""
@@ -104,8 +99,6 @@ def _locate(args: argparse.Namespace) -> None:
         _live(args, array, locator)
         return
     recording = sound.open_files(args.audio, array.names, array.start_s)
-    if args.estimate_offsets or args.estimate_drift:
-        recording = _synchronised(args, array, locator, recording)
     if unused := recording.unused():
         say(f"locate: {unused}")
     found = _events(args, recording, locator)
@@ -135,9 +128,9 @@ def _check_usage(args: argparse.Namespace) -> None:
     if args.corner and not args.room:
         raise InputError("--corner is given without --room, expected both")
     live, later = args.audio == [STDIN], ("events", "detect", "starts", "plot")
-    for name in (*later, "estimate_offsets", "estimate_drift"):
-        if live and getattr(args, name) not in (None, False):
-            raise InputError(f"--{name.replace('_', '-')}: needs files, not standard input")
+    for name in later:
+        if live and getattr(args, name) is not None:
+            raise InputError(f"--{name}: needs files, not standard input")
     if live and args.format not in (None, "csv"):
         raise InputError(f"--format {args.format}: standard input gives csv alone")
     if args.pcm and not live:
@@ -224,25 +217,6 @@ def _globe(table: pd.DataFrame, array: Microphones) -> pd.DataFrame:
     if array.plane:
         table[["lat", "lon", "alt"]] = array.plane.globe(table[[*"xyz"]].to_numpy(float))
     return table
-
-
-def _synchronised(
-    args: argparse.Namespace, array: Microphones, locator: Locator, recording: Recording
-) -> Recording:
-    """The recording with clocks that are estimated from it, which are said."""
-    import dataclasses
-
-    from wavloc.recordings import offsets
-
-    found = offsets.estimate(locator, recording, args.estimate_drift, args.seed)
-    for k, name in enumerate(array.names):
-        line = f"'{name}' begins at {found.clocks.start_s[k]:.6f} s"
-        line += f" (+- {1e3 * found.offset_deviation_s[k]:.3f} ms)"
-        if args.estimate_drift:
-            drift, deviation = found.clocks.drift_ppm[k], found.drift_deviation_ppm[k]
-            line += f", its clock is {drift:+.2f} ppm fast (+- {deviation:.2f})"
-        say(f"locate: {line}")
-    return dataclasses.replace(recording, clocks=found.clocks)
 
 
 def _events(args: argparse.Namespace, recording: Recording, locator: Locator) -> list[Event] | None:
