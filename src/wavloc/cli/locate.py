@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wavloc.cli.common import METRES, Command, Parser, method_of, say
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from wavloc.recordings.sound import Recording
 
 FORMATS = ("csv", "audacity", "raven", "geojson")
+STDIN = Path("-")
 PLOTS = (".png", ".pdf", ".svg")
 
 
@@ -28,8 +30,10 @@ def register(command: Command) -> None:
     text = "csv: name,x,y,z in metres or name,lat,lon,alt; start_s where recordings begin apart"
     add.path("--mics", text, required=True)
     add.add_argument("--units", choices=("m", "cm", "mm", "ft"), default="m", help="of x, y, z (m)")
-    text = "one multichannel WAV/FLAC, or one file <name>.wav per microphone"
+    text = "one multichannel WAV/FLAC, or one file <name>.wav per microphone; - for standard input"
     add.paths("--audio", text, required=True)
+    text = "standard input is raw samples, little-endian: 48000:s16, or s24, s32, f32"
+    add.add_argument("--pcm", metavar="RATE:FORMAT", help=text)
     text = (
         "csv: time_s,x,y,z,status; sigma_x,y,z: standard deviations, m, of methods that have them"
     )
@@ -91,6 +95,9 @@ def _locate(args: argparse.Namespace) -> None:
     array = _microphones(args)
     outputs.format_of(args.out, args.format, array.plane is not None)
     locator = _locator(args, array)
+    if args.audio == [STDIN]:
+        _live(args, array, locator)
+        return
     recording = sound.open_files(args.audio, array.names, array.start_s)
     if unused := recording.unused():
         say(f"locate: {unused}")
@@ -120,6 +127,14 @@ def _check_usage(args: argparse.Namespace) -> None:
             raise InputError(f"{names[0]} and {names[1]} are both given, expected one of them")
     if args.corner and not args.room:
         raise InputError("--corner is given without --room, expected both")
+    live, later = args.audio == [STDIN], ("events", "detect", "starts", "plot")
+    for name in later:
+        if live and getattr(args, name) is not None:
+            raise InputError(f"--{name}: needs files, not standard input")
+    if live and args.format not in (None, "csv"):
+        raise InputError(f"--format {args.format}: standard input gives csv alone")
+    if args.pcm and not live:
+        raise InputError("--pcm: is for standard input, expected --audio -")
     if args.plot:
         files.check_file(args.plot)
         if args.plot.suffix.lower() not in PLOTS:
@@ -173,6 +188,37 @@ def _speed(args: argparse.Namespace) -> float:
     return check_speed(speed, "--speed-of-sound", args.other_medium)
 
 
+def _live(args: argparse.Namespace, array: Microphones, locator: Locator) -> None:
+    """A line for each position as soon as its sound has come, until it ends."""
+    import contextlib
+    import sys
+
+    from wavloc.recordings import outputs, positions, stream
+
+    def stalled() -> None:
+        say(f"locate: warning: no sound for {stream.STALL_S:g} s; waiting")
+
+    raw = stream.kind(args.pcm) if args.pcm else None
+    recording = stream.open_stream(sys.stdin.fileno(), len(array.names), raw, stalled)
+    count = 0
+    with contextlib.ExitStack() as open_files:
+        out = sys.stdout
+        if args.out != STDIN:
+            args.out.parent.mkdir(parents=True, exist_ok=True)
+            out = open_files.enter_context(args.out.open("w", encoding="utf-8"))
+        for row in positions.live(locator, recording, args.hop, args.silence_db):
+            print(outputs.csv(_globe(row, array), header=count == 0), end="", file=out, flush=True)
+            count += 1
+    say(f"locate: the sound ended; {count} positions -> {args.out}")
+
+
+def _globe(table: pd.DataFrame, array: Microphones) -> pd.DataFrame:
+    """The table with latitudes where microphones have them."""
+    if array.plane:
+        table[["lat", "lon", "alt"]] = array.plane.globe(table[[*"xyz"]].to_numpy(float))
+    return table
+
+
 def _events(args: argparse.Namespace, recording: Recording, locator: Locator) -> list[Event] | None:
     """The events that are asked for; None for positions over time."""
     from wavloc.recordings import events, positions
@@ -190,10 +236,8 @@ def _events(args: argparse.Namespace, recording: Recording, locator: Locator) ->
 def _write(args: argparse.Namespace, table: pd.DataFrame, array: Microphones) -> None:
     from wavloc.recordings import outputs
 
-    if array.plane:
-        table[["lat", "lon", "alt"]] = array.plane.globe(table[[*"xyz"]].to_numpy(float))
     chosen = outputs.format_of(args.out, args.format, array.plane is not None)
-    outputs.write(args.out, table, chosen)
+    outputs.write(args.out, _globe(table, array), chosen)
 
 
 def _sum_up(args: argparse.Namespace, table: pd.DataFrame) -> None:

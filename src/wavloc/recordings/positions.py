@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import copy
 import dataclasses
 import itertools
@@ -25,6 +26,7 @@ from wavloc.recordings.sound import Recording, frames_at_once, to_frames
 SUSPICIOUS = 0.3  # median reliability below which a microphone is reported
 MOST_SECONDS = 30.0  # of an event that are looked at
 DETECT_SAMPLES = 1024  # of the frames in which events are looked for
+MEMORY_S = 60.0  # of a stream, for what is loud in it
 AT_ONCE_S = 2.0  # of an event that are located, its loudest ones
 
 
@@ -110,6 +112,31 @@ def over_time(
     table["status"] = table["status"].astype(object).where(table["status"].notna(), "silent")
     empty = np.empty((0, len(locator.mics)))
     return table, np.concatenate(reliability) if reliability else empty
+
+
+def live(
+    locator: Locator, recording: Recording, hop_s: float, silence_db: float
+) -> Iterator[pd.DataFrame]:
+    """One row as in `over_time` at a time, as soon as its sound is there.
+
+    Loud are frames of the last `MEMORY_S` seconds.
+    """
+    noise = np.random.default_rng(0).standard_normal((len(locator.mics), locator.size))
+    locator.predict([noise.astype(np.float32)], np.zeros(1))  # makes tables, before any sound
+    hop, band = max(1, round(hop_s * SAMPLE_RATE)), gate.band_of(locator.method.options)
+    recent: collections.deque[float] = collections.deque(maxlen=max(1, int(MEMORY_S / hop_s)))
+    ours, theirs = itertools.tee(
+        (n * hop + locator.size / 2) / SAMPLE_RATE for n in itertools.count()
+    )
+    for time_s, sound in zip(ours, recording.sounds(theirs, locator.size), strict=False):
+        recent.append(gate.power(sound, band))
+        row = pd.DataFrame({"time_s": [time_s]}).join(
+            rows(locator.predict([sound], np.array([time_s])))
+        )
+        if silent(np.array(recent), silence_db)[-1]:
+            unknown = [str(name) for name in row if name not in ("time_s", "status")]
+            row = row.assign(**dict.fromkeys(unknown, np.nan), status="silent")
+        yield row
 
 
 def of_events(
