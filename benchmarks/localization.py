@@ -70,7 +70,8 @@ def result_row(name: str, case: str, error: np.ndarray, failed: np.ndarray, ms: 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--frames", type=Path, nargs="+", required=True)
-    parser.add_argument("--methods", default="steered,srp_phat,multilat_plus,tdoa_grid,nlls,multilat")
+    methods = "steered,srp_phat,multilat_plus,tdoa_grid,nlls,multilat"
+    parser.add_argument("--methods", default=methods)
     parser.add_argument("--config", type=Path, default=Path("config/config.yaml"))
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
