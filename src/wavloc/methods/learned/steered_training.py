@@ -19,6 +19,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, multiprocessing
+from torch.nn import functional
 from tqdm import tqdm
 
 from wavloc import files, provenance, seeds
@@ -26,6 +27,7 @@ from wavloc.datasets.sound.corpus import Corpus
 from wavloc.features import steering
 from wavloc.geometry import SPEED_OF_SOUND
 from wavloc.methods.learned.steered import (
+    CAP_M,
     WITHIN_M,
     Options,
     Sieve,
@@ -33,10 +35,8 @@ from wavloc.methods.learned.steered import (
     calibrated,
     decide,
     describe_each,
-    objective,
     posterior,
     select,
-    targets,
 )
 from wavloc.simulation import random_rooms
 from wavloc.simulation.random_rooms import RATE, Corpora
@@ -163,6 +163,45 @@ def loss_of(
         logits, trust = network(inputs)
     loss, terms = objective(logits.float(), trust.float(), apart, batch["faulty"], present)
     return loss + 0.3 * sieve, {**terms, "sieve": sieve.detach()}
+
+
+def targets(apart: Tensor) -> tuple[Tensor, Tensor]:
+    """Shares (B, K) of candidates ``apart`` metres from the source; whether one is near (B,)."""
+    share = torch.exp(-(apart / 0.06).square() / 2) + 0.05 * torch.exp(-(apart / 0.25).square() / 2)
+    total = share.sum(1, keepdim=True)
+    return share / total.clamp(min=1e-9), total[:, 0] > 1e-3
+
+
+def objective(
+    logits: Tensor, trust: Tensor, apart: Tensor, faulty: Tensor, present: Tensor
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Loss and its parts. apart (B, K): distance of candidates from the source in metres, NaN
+    where there is none; faulty (B, M).
+
+    Cross-entropy with targets that favour candidates near the source, the expected capped error,
+    and whether microphones are broken, told at the candidate that is nearest the source.
+    """
+    there = torch.isfinite(apart).any(1)
+    away = apart.nan_to_num(10.0)
+    target, reached = targets(away)
+    target = functional.pad(target, (0, 1))
+    target[~there, -1] = 1
+    log = logits.log_softmax(1)
+    entropy = -(target * log).sum(1) * (reached | ~there)
+    posterior = log[:, :-1].exp()
+    missed = log[:, -1].exp()
+    expected = (posterior * away.clamp(max=CAP_M)).sum(1) + missed * CAP_M
+    expected = expected * there
+    nearest = away.argmin(1)
+    told = trust.gather(1, nearest[:, None, None].expand(-1, 1, trust.shape[2]))[:, 0]
+    counted = present & there[:, None] & (away.amin(1) < 0.3)[:, None]
+    broken = functional.binary_cross_entropy_with_logits(
+        told, (~faulty).to(told.dtype), reduction="none"
+    )
+    broken = (broken * counted).sum() / counted.sum().clamp(min=1)
+    loss = entropy.mean() + 0.5 * expected.mean() + 0.2 * broken
+    parts = {"entropy": entropy.mean(), "expected_m": expected.mean(), "broken": broken}
+    return loss, {name: value.detach() for name, value in parts.items()}
 
 
 def number_at(step: int) -> int:
