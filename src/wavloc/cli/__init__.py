@@ -21,7 +21,7 @@ from wavloc.errors import WavlocError
 
 # Commands as `wavloc --help` lists them.
 GROUPS = {
-    "locate and check": ("locate", "own-room", "methods", "datasets", "parity"),
+    "locate and check": ("locate", "check", "own-room", "methods", "datasets", "parity"),
     "benchmark": ("predict", "evaluate", "rank", "costs", "counts", "properties"),
     "train": ("train", "import-checkpoint"),
     "data": ("download", "prepare", "simulate", "fault", "mix", "subset"),

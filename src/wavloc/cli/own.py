@@ -3,7 +3,7 @@
 import argparse
 
 from wavloc.cli.common import METRES, Command, method_of, say
-from wavloc.errors import InputError
+from wavloc.errors import InputError, WorkError
 
 PLOTS = (".png", ".pdf", ".svg")
 
@@ -23,6 +23,16 @@ def register(command: Command) -> None:
     text = "allow a speed of sound that is not that of air"
     add.add_argument("--other-medium", action="store_true", help=text)
     add.number("--silence-db", "dB under the loud frames (30)", 0, 200, "dB", default=30.0)
+
+    add = command("check", _check, "faults of microphones and a recording, before locating")
+    add.path("--mics", "csv: name,x,y,z in metres", required=True)
+    text = "one multichannel WAV/FLAC, or one file <name>.wav per microphone"
+    add.paths("--audio", text, required=True)
+    add.out("csv: what was measured of each channel", to_stdout=True, required=False)
+    add.path("--plot", "also draw levels and delays (.png, .pdf or .svg)")
+    add.number("--speed-of-sound", "m/s, 300 to 370 in air (343)", 10, 20_000, "m/s", default=343.0)
+    add.add_argument("--other-medium", action="store_true", help="allow a speed that is not air's")
+    add.add_argument("--strict", action="store_true", help="exit code 1 where anything is found")
 
     add = command("own-room", _own_room, "write the profile that trains and maps errors for a room")
     add.path("--mics", "csv: name,x,y,z in metres", required=True)
@@ -48,13 +58,7 @@ def _locate(args: argparse.Namespace) -> None:
 
     from wavloc import files, recordings
 
-    if args.plot:
-        files.check_file(args.plot)
-        if args.plot.suffix.lower() not in PLOTS:
-            expected = ", ".join(PLOTS)
-            raise InputError(f"--plot {args.plot}: expected a name that ends in {expected}")
-        if args.plot.absolute() == args.out.absolute():
-            raise InputError(f"--plot {args.plot}: is --out too, expected another name")
+    _check_plot(args)
     names, mics = recordings.read_mics(args.mics)
     method = method_of(args)
     channels, rate = recordings.read_channels(args.audio, names)
@@ -83,6 +87,42 @@ def _locate(args: argparse.Namespace) -> None:
         from wavloc.reporting.figures.located import located
 
         located(table, names, mics, args.plot)
+
+
+def _check_plot(args: argparse.Namespace) -> None:
+    """Raise `InputError` if --plot cannot be written."""
+    from wavloc import files
+
+    if not args.plot:
+        return
+    files.check_file(args.plot)
+    if args.plot.suffix.lower() not in PLOTS:
+        expected = ", ".join(PLOTS)
+        raise InputError(f"--plot {args.plot}: expected a name that ends in {expected}")
+    if args.out and args.plot.absolute() == args.out.absolute():
+        raise InputError(f"--plot {args.plot}: is --out too, expected another name")
+
+
+def _check(args: argparse.Namespace) -> None:
+    from wavloc import checking, files, recordings
+    from wavloc.checking import report
+    from wavloc.geometry import check_speed
+
+    _check_plot(args)
+    check_speed(args.speed_of_sound, "speed of sound", args.other_medium)
+    names, mics = recordings.read_mics(args.mics)
+    channels, rate = recordings.read_channels(args.audio, names)
+    checked = checking.check(channels, rate, mics, names, args.speed_of_sound)
+    tell = say if args.out == files.STDOUT else print
+    tell(report.as_text(checked))
+    if args.out:
+        files.write_csv(args.out, checked.table, 4)
+    if args.plot:
+        from wavloc.reporting.figures.checked import checked as draw
+
+        draw(checked, args.plot)
+    if args.strict and checked.findings:
+        raise WorkError(f"--strict: {report.counted(checked)}")
 
 
 def _own_room(args: argparse.Namespace) -> None:
