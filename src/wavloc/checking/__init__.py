@@ -91,8 +91,9 @@ def _compare(table: pd.DataFrame, alive: np.ndarray, heard: windows.Correlations
     common = timing.crosstalk(heard, search.positions(heard))
     strongest = np.where(common.any(axis=1), common.max(axis=1), np.nan)
     table.loc[mine, "crosstalk"] = strongest
-    names = table["name"].to_numpy()[mine]
-    table.loc[mine, "crosstalk_with"] = [", ".join(names[row > 0]) for row in common]
+    table.loc[mine, "crosstalk_with"] = [
+        " ".join(map(str, np.sort(mine[row > 0]) + 1)) for row in common
+    ]
     late_ms = np.empty((len(heard.gcc), len(alive)))
     late_ms[:, order] = 1e3 * (step.late_s + far[order] / windows.RATE)
     return late_ms

@@ -63,7 +63,7 @@ def _alone(alive: pd.DataFrame) -> Iterator[Finding]:
             text = f"'{row.name}' has a constant offset of {100 * row.dc:+.2g} % of full scale; "
             text += "take it out, it makes pauses look loud"
             yield Finding("dc", name, row.dc, text)
-        if row.hum_db > row.floor_db + HUM_DB:
+        if row.hum_hz > 0 and row.hum_db > row.floor_db + HUM_DB:
             text = f"'{row.name}' hums at {row.hum_hz:.0f} Hz: {row.hum_db:.0f} dB, of a noise "
             text += f"floor of {row.floor_db:.0f} dB; check its ground and cable"
             yield Finding("hum", name, row.hum_db, text)
@@ -102,7 +102,7 @@ def _order(alive: pd.DataFrame) -> Iterator[Finding]:
 def _time(alive: pd.DataFrame, seconds: float) -> Iterator[Finding]:
     for row in alive.itertuples():
         start, rise = row.offset_ms, 1e-3 * row.drift_ppm * seconds
-        if rise:
+        if abs(rise) > 0:  # False for NaN
             text = f"'{row.name}' drifts by {row.drift_ppm:+.0f} ppm, {rise:+.1f} ms in the "
             text += "recording, against the others; use one clock, or resample the channel"
             yield Finding("drift", (row.name,), row.drift_ppm, text)
@@ -127,16 +127,16 @@ def _deaf(alive: pd.DataFrame) -> Iterator[Finding]:
 
 
 def _crosstalk(alive: pd.DataFrame) -> Iterator[Finding]:
-    pairs = dict(zip(alive["name"], alive["crosstalk_with"], strict=True))
-    size = dict(zip(alive["name"], alive["crosstalk"], strict=True))
-    left = {name: set(others.split(", ")) for name, others in pairs.items() if others}
+    with_whom = alive["crosstalk_with"]
+    left = {k: {int(other) - 1 for other in of.split()} for k, of in with_whom.items() if of}
     while left:
-        group, more = set(), {next(iter(left))}
+        group: set[int] = set()
+        more = {next(iter(left))}
         while more:  # all that are linked, directly or through others
             group |= more
-            more = set().union(*(left.pop(name, set()) for name in more)) - group
-        together = tuple(name for name in alive["name"] if name in group)
-        value = max(size[name] for name in together)
+            more = set().union(*(left.pop(k, set()) for k in more)) - group
+        together = tuple(alive.loc[sorted(group), "name"])
+        value = float(alive.loc[sorted(group), "crosstalk"].max())
         text = f"{', '.join(map(repr, together))} share a signal without delay ({value:.1f} times "
         text += "chance): crosstalk, or one channel twice; check cables and routing"
         yield Finding("crosstalk", together, value, text)
