@@ -82,13 +82,12 @@ def _compare(table: pd.DataFrame, alive: np.ndarray, heard: windows.Correlations
     mine = alive[order]  # the row of each microphone's channel
     table.loc[mine, "belongs_to"] = table["name"].to_numpy()[alive]
     table.loc[mine, "fit_gain"] = np.where(order == np.arange(len(order)), np.nan, gain)
+    common = timing.crosstalk(heard, search.positions(heard))
     step = timing.timing(heard, search)
     table.loc[mine, "polarity"] = (step.sign * sign[order]).astype(int)
-    heard = heard.turned(step.sign)
     table.loc[mine, "in_step"] = step.in_step
     table.loc[mine, "offset_ms"] = 1e3 * (step.offset_s + far[order] / windows.RATE)
     table.loc[mine, "drift_ppm"] = 1e6 * step.drift
-    common = timing.crosstalk(heard, search.positions(heard))
     strongest = np.where(common.any(axis=1), common.max(axis=1), np.nan)
     table.loc[mine, "crosstalk"] = strongest
     table.loc[mine, "crosstalk_with"] = [

@@ -13,7 +13,8 @@ from wavloc.checking.timing import IN_STEP_S
 
 DEAD_DB = 40.0  # below the median channel
 DC_SHARE = 0.1  # of the channel's level
-HUM_DB = -6.0  # against the noise floor, of which hum is a part
+HUM_DB = -6.0  # against the noise floor, of which hum is a part ...
+HUM_OF_LEVEL_DB = -30.0  # ... or against the level, where there are no pauses
 CLIPPED_SHARE = 2e-5
 DEAF_SHARE, HEARING_SHARE = 0.05, 0.5  # of windows in step: a deaf channel's, the others' median
 
@@ -63,7 +64,8 @@ def _alone(alive: pd.DataFrame) -> Iterator[Finding]:
             text = f"'{row.name}' has a constant offset of {100 * row.dc:+.2g} % of full scale; "
             text += "take it out, it makes pauses look loud"
             yield Finding("dc", name, row.dc, text)
-        if row.hum_hz > 0 and row.hum_db > row.floor_db + HUM_DB:
+        least = min(row.floor_db + HUM_DB, row.level_db + HUM_OF_LEVEL_DB)
+        if row.hum_hz > 0 and row.hum_db > least:
             text = f"'{row.name}' hums at {row.hum_hz:.0f} Hz: {row.hum_db:.0f} dB, of a noise "
             text += f"floor of {row.floor_db:.0f} dB; check its ground and cable"
             yield Finding("hum", name, row.hum_db, text)
