@@ -53,7 +53,7 @@ def check(
     sound = audio.resample(channels, rate, audio.SAMPLE_RATE)
     table["hum_hz"], table["hum_db"] = alone.hum(sound, audio.SAMPLE_RATE)
     table["polarity"], table["belongs_to"] = 1, table["name"]
-    table[["fit_gain", "in_step", "offset_ms", "drift_ppm", "crosstalk"]] = np.nan
+    table[["fit_gain", "in_step", "steady", "offset_ms", "drift_ppm", "crosstalk"]] = np.nan
     table["crosstalk_with"] = ""
     time_s, late_ms = np.empty(0), np.empty((0, len(table)))
     alive = np.flatnonzero(~findings.dead(table["level_db"].to_numpy()))
@@ -86,6 +86,7 @@ def _compare(table: pd.DataFrame, alive: np.ndarray, heard: windows.Correlations
     step = timing.timing(heard, search)
     table.loc[mine, "polarity"] = (step.sign * sign[order]).astype(int)
     table.loc[mine, "in_step"] = step.in_step
+    table.loc[mine, "steady"] = step.steady
     table.loc[mine, "offset_ms"] = 1e3 * (step.offset_s + far[order] / windows.RATE)
     table.loc[mine, "drift_ppm"] = 1e6 * step.drift
     strongest = np.where(common.any(axis=1), common.max(axis=1), np.nan)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,8 @@ HUM_OF_LEVEL_DB = -30.0  # ... or against the level, where there are no pauses
 CLIPPED_SHARE = 2e-5
 DEAF_SHARE, HEARING_SHARE = 0.05, 0.5  # of windows in step: a deaf channel's, the others' median
 
+STEADY_SHARE = 0.2  # of windows with one delay: a deaf channel has less
+
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
@@ -29,6 +32,10 @@ class Finding:
     channels: tuple[str, ...]
     value: float
     text: str
+
+
+def _rows(table: pd.DataFrame) -> Iterable[Any]:
+    return table.itertuples()
 
 
 def dead(level_db: np.ndarray) -> np.ndarray:
@@ -48,14 +55,14 @@ def of(table: pd.DataFrame, seconds: float) -> list[Finding]:
 
 def _dead(table: pd.DataFrame, mute: np.ndarray) -> Iterator[Finding]:
     usual = table["level_db"].median()
-    for row in table[mute].itertuples():
+    for row in _rows(table[mute]):
         level = "without any sound" if row.level_db <= LOWEST_DB else f"at {row.level_db:.0f} dB"
         text = f"'{row.name}' is dead: {level}, the median channel is at {usual:.0f} dB; check its "
         yield Finding("dead", (row.name,), row.level_db, text + "cable, power and gain")
 
 
 def _alone(alive: pd.DataFrame) -> Iterator[Finding]:
-    for row in alive.itertuples():
+    for row in _rows(alive):
         name = (row.name,)
         if row.clipped > CLIPPED_SHARE:
             text = f"'{row.name}' is clipped: {100 * row.clipped:.2g} % of its samples are at the "
@@ -102,7 +109,7 @@ def _order(alive: pd.DataFrame) -> Iterator[Finding]:
 
 
 def _time(alive: pd.DataFrame, seconds: float) -> Iterator[Finding]:
-    for row in alive.itertuples():
+    for row in _rows(alive):
         start, rise = row.offset_ms, 1e-3 * row.drift_ppm * seconds
         if abs(rise) > 0:  # False for NaN
             text = f"'{row.name}' drifts by {row.drift_ppm:+.0f} ppm, {rise:+.1f} ms in the "
@@ -121,7 +128,9 @@ def _deaf(alive: pd.DataFrame) -> Iterator[Finding]:
     share, late = alive["in_step"], (alive["offset_ms"] != 0) | (alive["drift_ppm"] != 0)
     if len(alive) < 4 or not share.median() >= HEARING_SHARE:
         return
-    for name, value in zip(alive["name"][~late], share[~late], strict=True):
+    # Where the source stays, echoes may put a sound channel off, always by the same.
+    changing = ~late & (alive["steady"] < STEADY_SHARE)
+    for name, value in zip(alive["name"][changing], share[changing], strict=True):
         if value <= DEAF_SHARE:
             text = f"'{name}' fits the others in {100 * value:.0f} % of the windows, these one "
             text += f"another in {100 * share.median():.0f} %: covered, noisy, elsewhere than "
@@ -130,7 +139,9 @@ def _deaf(alive: pd.DataFrame) -> Iterator[Finding]:
 
 def _crosstalk(alive: pd.DataFrame) -> Iterator[Finding]:
     with_whom = alive["crosstalk_with"]
-    left = {k: {int(other) - 1 for other in of.split()} for k, of in with_whom.items() if of}
+    left: dict[Any, set[int]] = {
+        k: {int(other) - 1 for other in of.split()} for k, of in with_whom.items() if of
+    }
     while left:
         group: set[int] = set()
         more = {next(iter(left))}

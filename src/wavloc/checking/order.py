@@ -59,7 +59,7 @@ def best_swap(
         swapped[list(swap)] = order[list(swap[::-1])]
         new_rows, new_turned = pair_rows(swapped)
         total = power.copy()
-        for k in np.flatnonzero((new_rows != rows) | (new_turned != turned)):
+        for k in np.flatnonzero((new_rows != rows) | (new_turned != turned)).tolist():
             total += search.row(seen, k, new_rows[k], new_turned[k])
             total -= search.row(seen, k, rows[k], turned[k])
         cells, best = search.path(total)

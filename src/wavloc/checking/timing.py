@@ -23,7 +23,8 @@ FAR_SHARE, TOGETHER = 0.8, 0.5  # windows: with impossible delays, within a rang
 INVERTED = 4.0  # deviations of a mean over windows
 LEAN = -0.2  # and its size, from 1 to -1
 MOVES_M = 0.3  # median distance of a source from its median place
-CROSSTALK = 3.0  # deviations of a correlation at delay zero
+CROSSTALK = 4.0  # deviations of a correlation at delay zero ...
+CROSSTALK_STAYING = 12.0  # ... of a source that stays, whose echoes may happen to be there
 SHARP = 0.5  # how much of a peak at zero is left one sample away
 SAME = 0.7  # of the largest correlation that there can be: no room leaves two channels so alike
 ELSEWHERE = 3  # samples between zero and the delay of the source
@@ -35,12 +36,14 @@ class Timing:
 
     sign (M,): -1 of inverted channels; late_s (n, M): by how much each channel is late in each
     window; in_step (M,): share of windows in which it is not, once those that are late were moved;
-    offset_s, drift (M,): of those, when the recording begins and in seconds a second, else 0.
+    steady (M,): largest share of windows with delays on one line; offset_s, drift (M,): of those
+    that are late, when the recording begins and in seconds a second, else 0.
     """
 
     sign: np.ndarray
     late_s: np.ndarray
     in_step: np.ndarray
+    steady: np.ndarray
     offset_s: np.ndarray
     drift: np.ndarray
 
@@ -125,7 +128,8 @@ def timing(heard: Correlations, search: Search) -> Timing:
             break  # an echo that stays is no delay: with it, the others fit no better
         offset[worst], drift[worst] = line if now.moves else (0.0, line[1])
         heard, now = moved, then
-    return Timing(sign, late_s, _in_step(now.late_s), offset, drift)
+    steady = np.array([_line(heard.time_s, late)[2] for late in late_s.T])
+    return Timing(sign, late_s, _in_step(now.late_s), steady, offset, drift)
 
 
 def _latest(
@@ -170,7 +174,9 @@ def _against_others(heard: Correlations, search: Search) -> _Compared:
     power = search.total(seen, *pair_rows(np.arange(len(heard.mics))))
     for channel in range(len(heard.mics)):
         own = np.flatnonzero((heard.first == channel) | (heard.second == channel))
-        others = power - sum(search.row(seen, pair, pair, turned=False) for pair in own)
+        others = power.copy()
+        for pair in own.tolist():
+            others -= search.row(seen, pair, pair, turned=False)
         position = search.refined(heard.without(own), search.path(others)[0])[0]
         distance = np.linalg.norm(position[:, None] - heard.mics, axis=-1) / heard.step
         total = np.zeros((len(late_s), len(late)), np.float32)
@@ -229,6 +235,8 @@ def crosstalk(heard: Correlations, position: np.ndarray) -> np.ndarray:
     )
     sharp = np.maximum(before, after) < SHARP * peak
     enough = away.sum(axis=0) >= max(FEWEST_WINDOWS, len(away) / 4)
+    moves = np.median(np.linalg.norm(position - np.median(position, axis=0), axis=1)) > MOVES_M
+    least = CROSSTALK if moves else CROSSTALK_STAYING
     common = np.zeros((len(heard.mics), len(heard.mics)))
-    common[heard.first, heard.second] = np.where(sharp & enough & (peak > CROSSTALK), peak, 0.0)
+    common[heard.first, heard.second] = np.where(sharp & enough & (peak > least), peak, 0.0)
     return common + common.T
