@@ -180,7 +180,7 @@ def _against_others(heard: Correlations, search: Search) -> _Compared:
         position = search.refined(heard.without(own), search.path(others)[0])[0]
         distance = np.linalg.norm(position[:, None] - heard.mics, axis=-1) / heard.step
         total = np.zeros((len(late_s), len(late)), np.float32)
-        for pair in own:
+        for pair in own.tolist():
             one, other = heard.first[pair], heard.second[pair]
             lag = np.rint(distance[:, one] - distance[:, other]).astype(int)
             row = np.take_along_axis(heard.gcc[:, pair], lag[:, None] + late + reach, 1)
