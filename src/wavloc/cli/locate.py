@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+    from wavloc.methods.base import Method
     from wavloc.recordings.events import Event
     from wavloc.recordings.microphones import Microphones
     from wavloc.recordings.positions import Locator
@@ -41,6 +43,8 @@ def register(command: Command) -> None:
     add.out(text, to_stdout=True)
     add.add_argument("--format", choices=FORMATS, help="of --out (by its name)")
     add.path("--plot", "also draw the track (.png, .pdf or .svg)")
+    text = "probability of being within 30 cm below which a position is `uncertain` (0.5)"
+    add.number("--min-confidence", text, 0, 1)
     _where(add)
     _when(add)
     _sound(add)
@@ -118,8 +122,6 @@ def _locate(args: argparse.Namespace) -> None:
 
 def _check_usage(args: argparse.Namespace) -> None:
     """What can be refused before anything is read."""
-    from wavloc import files
-
     apart = [("box", "room"), ("box", "corner"), ("temperature", "speed_of_sound")]
     for one, other in (*apart, ("events", "detect")):
         if getattr(args, one) is not None and getattr(args, other) is not None:
@@ -135,11 +137,20 @@ def _check_usage(args: argparse.Namespace) -> None:
         raise InputError(f"--format {args.format}: standard input gives csv alone")
     if args.pcm and not live:
         raise InputError("--pcm: is for standard input, expected --audio -")
-    if args.plot:
-        files.check_file(args.plot)
-        if args.plot.suffix.lower() not in PLOTS:
-            expected = ", ".join(PLOTS)
-            raise InputError(f"--plot {args.plot}: expected a name that ends in {expected}")
+    check_plot(args)
+
+
+def check_plot(args: argparse.Namespace) -> None:
+    """Raise `InputError` where --plot cannot be written."""
+    from wavloc import files
+
+    if not args.plot:
+        return
+    files.check_file(args.plot)
+    if args.plot.suffix.lower() not in PLOTS:
+        expected = ", ".join(PLOTS)
+        raise InputError(f"--plot {args.plot}: expected a name that ends in {expected}")
+    if args.out:
         plot, out = args.plot.absolute(), args.out.absolute()
         if plot in (out, *out.parents) or out in plot.parents:
             raise InputError(f"--plot {args.plot}: is --out too, expected another name")
@@ -159,7 +170,7 @@ def _locator(args: argparse.Namespace, array: Microphones) -> Locator:
     from wavloc.audio import SAMPLE_RATE
     from wavloc.recordings import positions, volume
 
-    method, speed, mics = method_of(args), _speed(args), array.positions
+    method, speed, mics = _method(args), _speed(args), array.positions
     box = volume.search_box(mics, args.room, args.corner, args.box, args.plane)
     given = [name for name in ("plane", "room", "box") if getattr(args, name) is not None]
     if given and not method.searches:
@@ -176,6 +187,19 @@ def _locator(args: argparse.Namespace, array: Microphones) -> Locator:
     size, learned = round(window_s * SAMPLE_RATE), args.model is not None
     meta = volume.meta(box) | ({"other_medium": True} if args.other_medium else {})
     return positions.Locator(method, mics, speed, meta, size, learned)
+
+
+def _method(args: argparse.Namespace) -> Method:
+    """The method, which may be asked for more confidence."""
+    method: Method = method_of(args)
+    if args.min_confidence is not None:
+        if not hasattr(method.options, "min_confidence"):
+            raise InputError(
+                f"--min-confidence: {method.name} states no confidence, expected steered or "
+                "another method that does"
+            )
+        method.options = dataclasses.replace(method.options, min_confidence=args.min_confidence)
+    return method
 
 
 def _speed(args: argparse.Namespace) -> float:
@@ -243,8 +267,11 @@ def _write(args: argparse.Namespace, table: pd.DataFrame, array: Microphones) ->
 def _sum_up(args: argparse.Namespace, table: pd.DataFrame) -> None:
     good, quiet = int(table["x"].notna().sum()), int((table["status"] == "silent").sum())
     what = "frames" if "time_s" in table else "events"
-    silent = f" ({quiet} silent)" if what == "frames" else ""
-    say(f"locate: {good} of {len(table)} {what} located{silent} -> {args.out}")
+    doubtful = int(table["status"].isin(["uncertain", "no_source"]).sum())
+    notes = [f"{quiet} silent"] * (what == "frames")
+    notes += [f"{doubtful} uncertain or without a source"] * bool(doubtful)
+    noted = f" ({', '.join(notes)})" if notes else ""
+    say(f"locate: {good} of {len(table)} {what} located{noted} -> {args.out}")
 
 
 def _warn_of(names: list[str], reliability: np.ndarray) -> None:

@@ -161,19 +161,9 @@ def open_files(paths: list[Path], names: list[str], start_s: np.ndarray) -> Reco
     Channels are in the order of mics.csv; single files are named ``<microphone>.wav`` or the like.
     start_s (M,): when each begins.
     """
-    if len(paths) > 1 or len(names) == 1:
-        paths = _in_order(paths, names)
-    described = [audio.describe_audio(path) for path in paths]
+    paths, described = _described(paths, names)
     counts = [channels for _, channels, _ in described]
-    if len(paths) == 1 and counts[0] != len(names):
-        raise InputError(f"{paths[0]}: {counts[0]} channels, expected {len(names)} as in mics.csv")
-    for path, count in zip(paths, counts, strict=True):
-        if len(paths) > 1 and count != 1:
-            raise InputError(f"{path}: {count} channels, expected 1")
     rates = [rate for *_, rate in described]
-    if len(set(rates)) > 1:
-        shown = dict(zip(names, rates, strict=True))
-        raise InputError(f"sample rates differ: {shown} Hz, expected one rate for all files")
 
     def opened() -> list[Iterator[np.ndarray]]:
         return [
@@ -193,6 +183,36 @@ def open_files(paths: list[Path], names: list[str], start_s: np.ndarray) -> Reco
             f"{recording.end_s} s"
         )
     return recording
+
+
+def read_whole(paths: list[Path], names: list[str]) -> tuple[np.ndarray, int]:
+    """All sound (M, n) as it was recorded, as long as the shortest file, and its rate in Hz; files
+    as for `open_files`.
+    """
+    paths, described = _described(paths, names)
+    sounds = [audio.read_audio(path)[0].T for path in paths]
+    shortest = min(sound.shape[1] for sound in sounds)
+    return np.concatenate([sound[:, :shortest] for sound in sounds]), described[0][2]
+
+
+def _described(
+    paths: list[Path], names: list[str]
+) -> tuple[list[Path], list[tuple[int, int, int]]]:
+    """Files in the order of the microphones; samples, channels and rate of each."""
+    if len(paths) > 1 or len(names) == 1:
+        paths = _in_order(paths, names)
+    described = [audio.describe_audio(path) for path in paths]
+    counts = [channels for _, channels, _ in described]
+    if len(paths) == 1 and counts[0] != len(names):
+        raise InputError(f"{paths[0]}: {counts[0]} channels, expected {len(names)} as in mics.csv")
+    for path, count in zip(paths, counts, strict=True):
+        if len(paths) > 1 and count != 1:
+            raise InputError(f"{path}: {count} channels, expected 1")
+    rates = [rate for *_, rate in described]
+    if len(set(rates)) > 1:
+        shown = dict(zip(names, rates, strict=True))
+        raise InputError(f"sample rates differ: {shown} Hz, expected one rate for all files")
+    return paths, described
 
 
 def _in_order(paths: list[Path], names: list[str]) -> list[Path]:
