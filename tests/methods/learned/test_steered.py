@@ -152,6 +152,22 @@ def test_noise_has_no_source() -> None:
     assert predictions.confidence.max() < 0.5
 
 
+def test_a_track_of_noise_has_no_source_either() -> None:
+    frames = anechoic_frames(24)
+    frames.table["time_s"] = np.arange(24) * 0.128
+    still = frames.select(np.zeros(24, int))  # a source that stays
+    still.table["time_s"] = frames.table["time_s"].to_numpy()
+    found = steered.Method({"track": True}).predict(still)
+    assert (found.status == "ok").all()
+    assert np.linalg.norm(found.position - still.source_position, axis=1).max() < 0.05
+    rng = np.random.default_rng(0)
+    frames.audio = rng.standard_normal(frames.audio.shape).astype(np.float32)
+    alone = steered.Method().predict(frames)
+    followed = steered.Method({"track": True}).predict(frames)
+    assert (followed.status == "no_source").all()
+    assert np.array_equal(followed.confidence, alone.confidence)
+
+
 def test_its_training_has_seen_nothing_of_what_is_tested(root, shared) -> None:
     recorded = {
         speaker

@@ -358,8 +358,10 @@ class Method(base.Method):
         for name in ("confidence", "reliability", "candidates", "posterior"):
             setattr(predictions, name, np.concatenate([part[name] for part in parts]))
         if self.options.track:
-            _follow(predictions, frames.table["time_s"].to_numpy(float))
-            predictions.status = self._verdict(predictions.confidence)
+            located = np.isin(predictions.status, ["ok", "uncertain"])
+            _follow(predictions, located, frames.table["time_s"].to_numpy(float))
+            verdict = self._verdict(predictions.confidence)
+            predictions.status = np.where(located, verdict, predictions.status)
         return predictions
 
     def _verdict(self, confidence: np.ndarray | None) -> np.ndarray:
@@ -449,25 +451,30 @@ class Method(base.Method):
         return {name: _joined([part[name] for part in alone]) for name in alone[0]}
 
 
-def _follow(predictions: Predictions, time_s: np.ndarray) -> None:
+def _follow(predictions: Predictions, located: np.ndarray, time_s: np.ndarray) -> None:
     """Replace positions, confidence and posterior by those given all frames (in place).
 
-    A position that was refined on the peaks stays where it is still the best.
+    A position that was refined on the peaks stays where it is still the best. Frames in which
+    nothing was ``located`` (F,) say nothing about a source: their confidence stays as it was, and
+    no position is made for those without one.
     """
     order = np.argsort(time_s, kind="stable")
     back = np.argsort(order, kind="stable")
     posterior, candidates = predictions.posterior, predictions.candidates
+    alone = predictions.confidence
     assert posterior is not None
     assert candidates is not None
+    assert alone is not None
     smoothed = tracking.smooth(candidates[order], posterior[order], time_s[order])
     points, shares = (array[back] for array in smoothed)
     place, _ = least_expected(torch.from_numpy(points), torch.from_numpy(shares))
     apart = np.linalg.norm(place.numpy() - predictions.position, axis=1)
-    moved = ~(apart < REFINED_M)  # where it failed too
+    moved = apart >= REFINED_M
     predictions.position[moved] = place.numpy()[moved]
     away = points - predictions.position[:, None]
     near = np.linalg.norm(away, axis=-1) < WITHIN_M
-    predictions.confidence = (shares * near).sum(axis=1)
+    within = (shares * near).sum(axis=1)
+    predictions.confidence = np.where(located, within, alone)
     predictions.covariance = np.einsum("bk,bki,bkj->bij", shares, away, away)
     predictions.candidates, predictions.posterior = points, shares
 
