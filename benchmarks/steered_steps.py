@@ -45,7 +45,7 @@ def steps_of(method: steered.Method, path: Path) -> pd.DataFrame:
         )
         real = torch.isfinite(powers[..., 0])
         place, _, _ = steered.decide(points, shares)
-        best = points.gather(1, shares.argmax(1)[:, None, None].expand(-1, 1, 3))[:, 0]
+        best = steered.select(shares.argmax(1)[:, None], points)[0][:, 0]
         given = (points - source[:, None]).norm(dim=-1).amin(1)
         away = (everything - source[:, None]).norm(dim=-1).masked_fill(~real, 9.0).amin(1)
         errors.append(

@@ -15,7 +15,8 @@ from scipy.ndimage import maximum_filter1d
 from wavloc import audio
 from wavloc.features.gcc import gcc_phat
 from wavloc.geometry import max_lag, pairs
-from wavloc.methods.classical.solvers import problem, tdoa_map
+from wavloc.methods.classical.solvers import problem
+from wavloc.methods.classical.solvers.shells import grid
 from wavloc.methods.classical.solvers.steered import SteeredPower
 
 RATE = audio.SAMPLE_RATE
@@ -194,7 +195,7 @@ class Search:
         low, high = heard.mics.min(axis=0), heard.mics.max(axis=0)
         self.low, self.high = low - AROUND_M, high + AROUND_M
         self.spacing = float((self.high - self.low).prod() / CELLS) ** (1 / 3)
-        self.points = tdoa_map.grid(self.low, self.high, self.spacing)
+        self.points = grid(self.low, self.high, self.spacing)
         self.shape = [len(np.unique(axis)) for axis in self.points.T]
         self.problem = problem.build(
             np.full((len(heard.gcc), len(heard.first)), np.nan),
@@ -253,13 +254,8 @@ class Search:
         """Where near a cell (n,) the correlations of each window add up to most: positions (n, 3)
         metres, and that sum (n,).
         """
-        points, spacing = self.points[cells][:, None], self.spacing
         field = SteeredPower(self.problem, heard.possible, heard.step)
-        while spacing > 2 * FINEST_M:
-            spacing /= 2
-            level = field.smoothed(spacing)
-            points, _ = level.climb(points, spacing)
-            points, _ = level.climb(points, spacing)
+        points = field.followed(self.points[cells][:, None], self.spacing, FINEST_M)
         points = field.maximum(points, FINEST_M)[:, None]
         return points[:, 0], field.power(points)[:, 0]
 

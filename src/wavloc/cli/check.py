@@ -2,8 +2,7 @@
 
 import argparse
 
-from wavloc.cli.common import Command, say
-from wavloc.cli.locate import check_plot
+from wavloc.cli.common import Command, check_plot, say
 from wavloc.errors import WorkError
 
 

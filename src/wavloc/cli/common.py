@@ -154,6 +154,7 @@ def number(
     return read
 
 
+PLOTS = (".png", ".pdf", ".svg")  # suffixes of --plot
 METRES = number(-1e6, 1e6, "m")
 COUNT = number(1, 1_000_000, whole=True)
 SEED = number(0, 2**63 - 1, whole=True)
@@ -184,6 +185,20 @@ def setting(args: argparse.Namespace, name: str, *keys: str, default: Any) -> An
     if args.plan is None:
         return default
     return functools.reduce(operator.getitem, keys, args.plan.config)
+
+
+def check_plot(args: argparse.Namespace) -> None:
+    """Raise `InputError` where --plot cannot be written."""
+    if not args.plot:
+        return
+    files.check_file(args.plot)
+    if args.plot.suffix.lower() not in PLOTS:
+        expected = ", ".join(PLOTS)
+        raise InputError(f"--plot {args.plot}: expected a name that ends in {expected}")
+    if args.out:
+        plot, out = args.plot.absolute(), args.out.absolute()
+        if plot in (out, *out.parents) or out in plot.parents:
+            raise InputError(f"--plot {args.plot}: is --out too, expected another name")
 
 
 def entry_of(args: argparse.Namespace) -> Entry:

@@ -7,7 +7,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wavloc.cli.common import METRES, Command, Parser, method_of, say
+from wavloc.cli.common import METRES, Command, Parser, check_plot, method_of, say
 from wavloc.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 FORMATS = ("csv", "audacity", "raven", "geojson")
 STDIN = Path("-")
-PLOTS = (".png", ".pdf", ".svg")
 
 
 def register(command: Command) -> None:
@@ -138,22 +137,6 @@ def _check_usage(args: argparse.Namespace) -> None:
     if args.pcm and not live:
         raise InputError("--pcm: is for standard input, expected --audio -")
     check_plot(args)
-
-
-def check_plot(args: argparse.Namespace) -> None:
-    """Raise `InputError` where --plot cannot be written."""
-    from wavloc import files
-
-    if not args.plot:
-        return
-    files.check_file(args.plot)
-    if args.plot.suffix.lower() not in PLOTS:
-        expected = ", ".join(PLOTS)
-        raise InputError(f"--plot {args.plot}: expected a name that ends in {expected}")
-    if args.out:
-        plot, out = args.plot.absolute(), args.out.absolute()
-        if plot in (out, *out.parents) or out in plot.parents:
-            raise InputError(f"--plot {args.plot}: is --out too, expected another name")
 
 
 def _microphones(args: argparse.Namespace) -> Microphones:

@@ -116,6 +116,14 @@ def test_other_weights_than_those_of_the_version_are_refused(tmp_path, monkeypat
         steered.Method().predict(anechoic_frames(1))
 
 
+def test_a_card_without_calibration_is_named(tmp_path) -> None:
+    weights = tmp_path / "steered.safetensors"
+    weights.write_bytes(steered.WEIGHTS.read_bytes())
+    weights.with_suffix(".json").write_text("{}")
+    with pytest.raises(InputError, match=r"steered\.json: calibration: .*expected three numbers"):
+        steered.Method({"weights": str(weights)}).predict(anechoic_frames(1))
+
+
 def test_frames_do_not_depend_on_those_beside_them(root, monkeypatch) -> None:
     frames = stored_frames(root, monkeypatch).select(np.arange(4))
     together = steered.Method().predict(frames)

@@ -15,6 +15,8 @@ from wavloc.setups import Setup
 
 @dataclasses.dataclass(frozen=True)
 class Options:
+    """How exact the delays are, and how long they are fitted."""
+
     round_samples: bool = False  # delays in whole samples, as peaks of a GCC
     steps: int = 30  # of least squares
 

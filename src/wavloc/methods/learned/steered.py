@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from wavloc import files
 from wavloc.audio import SAMPLE_RATE
+from wavloc.checks import number, shown
 from wavloc.errors import InputError
 from wavloc.features import steering
 from wavloc.frames import Frames
@@ -241,7 +242,7 @@ def least_expected(points: Tensor, posterior: Tensor, steps: int = 20) -> tuple[
     between = torch.cdist(points, points).clamp(max=CAP_M)
     cost = torch.einsum("bkl,bl->bk", between, posterior)
     least, first = cost.min(1)
-    start = points.gather(1, first[:, None, None].expand(-1, 1, 3))[:, 0]
+    start = select(first[:, None], points)[0][:, 0]
     place = start
     for _ in range(steps):
         away = (points - place[:, None]).norm(dim=-1)
@@ -294,7 +295,7 @@ def decide(points: Tensor, shares: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """
     place, _ = least_expected(points, shares)
     near = shares * ((points - place[:, None]).norm(dim=-1) < WITHIN_M)
-    best = points.gather(1, near.argmax(1)[:, None, None].expand(-1, 1, 3))[:, 0]
+    best = select(near.argmax(1)[:, None], points)[0][:, 0]
     return place, best, near.sum(1)
 
 
@@ -315,6 +316,14 @@ def trained(path: Path) -> SteeredNetwork:
     network = SteeredNetwork()
     load_into(network, read_weights(path), str(path))
     return network.eval().requires_grad_(False)
+
+
+def _calibration_of(card: Path) -> list[float]:
+    """Weights of `calibrated` in a model card as `wavloc train-steered` writes it."""
+    stated = files.read_json(card).get("calibration")
+    if not isinstance(stated, list) or len(stated) != 3:
+        raise InputError(f"{card}: calibration: {shown(stated)}, expected three numbers")
+    return [number(value, f"{card}: calibration") for value in stated]
 
 
 class Method(base.Method):
@@ -346,7 +355,7 @@ class Method(base.Method):
     def estimate(self, frames: Frames, setup: Setup) -> Predictions:
         weights = Path(self.options.weights or WEIGHTS)
         network = trained(weights).to(self.device)
-        self._calibration = files.read_json(weights.with_suffix(".json"))["calibration"]
+        self._calibration = _calibration_of(weights.with_suffix(".json"))
         parts: list[dict[str, np.ndarray]] = []
 
         def solve(block: slice) -> tuple[np.ndarray, ...]:

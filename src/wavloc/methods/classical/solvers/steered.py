@@ -66,14 +66,18 @@ class SteeredPower:
         return dataclasses.replace(self, gcc=gcc)
 
     def coarse_to_fine(self, spacing: float, count: int, finest: float) -> np.ndarray:
-        """Maxima (n, K, 3): ``count`` cells of a grid, followed through halved spacings.
-
-        Each level drops the weakest third.
-        """
+        """Maxima (n, K, 3): ``count`` cells of a grid, followed through halved spacings."""
         if self.problem.shells:
             spacing = self.problem.shells.spacing(spacing)
         scores = np.maximum(self.smoothed(spacing).gcc, 0)
         points = tdoa_map.starts_from_scores(self.problem, scores, self.step, spacing, count)
+        return self.followed(points, spacing, finest)
+
+    def followed(self, points: np.ndarray, spacing: float, finest: float) -> np.ndarray:
+        """Positions (n, K, 3) on a grid, followed through halved spacings down to ``finest``.
+
+        Each level drops the weakest third.
+        """
         while spacing > 2 * finest:
             spacing /= 2
             level = self.smoothed(spacing)
