@@ -14,6 +14,7 @@ from wavloc.reporting.style import COLOURS, MARKERS, entry, legend, panels, styl
 
 TRUTH = "#000000"  # which is also the colour of a method, so methods have those of the figure
 MARGIN_M = 1.0  # drawn around the microphones
+TITLE_IN = 0.35  # room for the title of a panel, inches
 
 
 def draw(inputs: Inputs) -> Figure:
@@ -36,7 +37,7 @@ def sets(frames: Frames, estimates: Mapping[str, np.ndarray]) -> Figure:
     mics, truth = frames.mics(), np.asarray(frames.source_position)
     number = frames.table["set"].to_numpy()
     low, high = mics[..., :2].min(axis=(0, 1)) - MARGIN_M, mics[..., :2].max(axis=(0, 1)) + MARGIN_M
-    height = 2.0 * (high[1] - low[1]) / (high[0] - low[0])
+    height = 2.0 * (high[1] - low[1]) / (high[0] - low[0]) + TITLE_IN
     shown = np.unique(number)
     figure, grid = panels(len(shown), 4, (2.0, height), (0.5, 0.8), ("x (m)", "y (m)"))
     for axes, one in zip(grid, shown, strict=True):
