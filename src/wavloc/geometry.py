@@ -83,11 +83,12 @@ def check_extent(points: np.ndarray, name: str) -> None:
         )
 
 
-def unusable(mics: np.ndarray) -> np.ndarray:
+def unusable(mics: np.ndarray, in_plane: bool = False) -> np.ndarray:
     """Why no source can be located with each array, empty where one can: mics (F, M, 3) -> (F,).
 
-    NaN = unknown position. Microphones on a line leave a circle of possible sources, and two at one
-    place are a mistake in the list. Arrays of one or two known microphones are not judged.
+    NaN = unknown position. Microphones on a line leave a circle of possible sources, of which two
+    are in_plane, and two at one place are a mistake in the list. Arrays of one or two known
+    microphones are not judged.
     """
     reasons = np.full(len(mics), "", dtype=object)
     known = np.isfinite(mics).all(axis=-1)
@@ -95,7 +96,7 @@ def unusable(mics: np.ndarray) -> np.ndarray:
     center = np.where(known[..., None], mics, 0).sum(axis=1) / np.maximum(count, 1)[:, None]
     around = np.where(known[..., None], mics - center[:, None], 0)
     spans = np.linalg.eigvalsh(np.einsum("fmi,fmj->fij", around, around))  # ascending, m^2
-    on_line = (spans[:, 1] < LINE**2 * spans[:, 2]) & (count > 2)
+    on_line = (spans[:, 1] < LINE**2 * spans[:, 2]) & (count > 2) & (not in_plane)
     reasons[on_line] = "the microphones are on a line, around which all positions are alike"
     first, second = pairs(mics.shape[1]).T
     apart = np.linalg.norm(mics[:, first] - mics[:, second], axis=-1)

@@ -57,14 +57,75 @@ def test_the_default_method_finds_them_too(tmp_path, source, within_m: float) ->
         (CEILING - 1, [1.2, 2.1, 0.2], "--room 6 5 2.7 --corner -1 -1 -1"),
     ],
 )
-def test_arrays_in_a_plane_need_to_know_the_side(tmp_path, capsys, mics, source, where) -> None:
+def test_arrays_in_a_plane_give_both_images(tmp_path, capsys, mics, source, where) -> None:
+    """One of the two where the side is not known, else one on the right side."""
     record(tmp_path, mics, np.array(source))
-    given = ["locate", "--method", "srp_phat", "--mics", str(tmp_path / "mics.csv")]
-    given += ["--audio", str(tmp_path / "r.wav"), "--out", str(tmp_path / "p.csv")]
-    assert cli.main(given) == 2
+    table = locate(tmp_path)
     assert "mirror image" in capsys.readouterr().err
+    assert (table["status"] == "ambiguous").all()
+    image = table[["mirror_x", "mirror_y", "mirror_z"]].set_axis(["x", "y", "z"], axis=1)
+    both = [errors_m(one, np.array(source)) for one in (table, image)]
+    assert np.minimum(*both).max() < 0.1
+    assert len(table) == len(both[1])
+    known = locate(tmp_path, *where.split())
+    assert "mirror image" not in capsys.readouterr().err
+    assert errors_m(known, np.array(source)).max() < 0.1
+    assert (known["status"] == "ok").all()
+    assert known["mirror_x"].isna().all()
+
+
+def test_a_slanting_plane_has_images_too(tmp_path) -> None:
+    """On a roof that rises along x and y; sources are above it or below."""
+    mics = CEILING.copy()
+    mics[:, 2] = 1 + 0.4 * mics[:, 0] + 0.3 * mics[:, 1]
+    normal = np.array([-0.4, -0.3, 1]) / np.sqrt(1.25)
+    for side in (-1.4, 1.4):
+        source = mics.mean(axis=0) + side * normal + [0.4, -0.3, 0.07]
+        record(tmp_path, mics, source)
+        table = locate(tmp_path)
+        image = table[["mirror_x", "mirror_y", "mirror_z"]].set_axis(["x", "y", "z"], axis=1)
+        errors = [errors_m(one, source).max() for one in (table, image)]
+        assert (table["status"] == "ambiguous").all()
+        assert min(errors) < 0.02
+        assert max(errors) > 2.5
+
+
+def test_microphones_on_a_line_need_a_height(tmp_path, capsys) -> None:
+    """At a height there are two places; which one is said by the room."""
+    line = np.array([[0.3, 0.0, 2], [1.1, 0, 2], [2.4, 0, 2], [3.9, 0, 2], [5.2, 0, 2]])
+    source = np.array([2.0, 2.2, 1.2])
+    record(tmp_path, line, source)
+    table = locate(tmp_path, "--plane", "z=1.2")
+    assert (table["status"] == "ambiguous").all()
+    assert errors_m(table.assign(y=table["y"].abs()), source).max() < 0.1
+    assert np.allclose(table["mirror_y"], -table["y"], atol=1e-3)
+    table = locate(tmp_path, "--plane", "z=1.2", "--room", *ROOM)
+    assert (table["status"] == "ok").all()
+    assert errors_m(table, source).max() < 0.1
+    capsys.readouterr()
+    given = f"locate --method srp_phat --mics {tmp_path}/mics.csv --audio {tmp_path}/r.wav"
+    assert cli.main([*given.split(), "--out", str(tmp_path / "p.csv")]) == 2
+    assert "on a line, around which all positions are alike (--plane" in capsys.readouterr().err
+    assert cli.main([*given.split(), "--out", str(tmp_path / "p.csv"), "--plane", "x=2"]) == 2
+    assert "on a line across the plane" in capsys.readouterr().err
     assert not (tmp_path / "p.csv").exists()
-    assert errors_m(locate(tmp_path, *where.split()), np.array(source)).max() < 0.1
+
+
+@pytest.mark.parametrize("method", ["srp_phat", "steered"])
+def test_a_source_at_the_border_is_at_the_edge(tmp_path, method: str) -> None:
+    """It may be beyond, where nothing was looked for."""
+    source = np.array([4.0, 2.5, 1.4])
+    record(tmp_path, MICS, source, 0.2)
+    for most, status in ((3.99, "edge"), (4.1, "ok")):
+        table = locate(tmp_path, "--box", 0, 0, 0, most, 5, 2.7, method=method)
+        assert (table["status"] == status).all()
+        assert errors_m(table, source).max() < 0.05
+
+
+def test_the_default_method_does_not_trust_what_is_outside_of_the_room(tmp_path) -> None:
+    record(tmp_path, MICS, np.array([6.9, 2.5, 1.4]), 0.2)
+    table = locate(tmp_path, "--room", *ROOM, method="steered")
+    assert table["status"].isin(["edge", "no_source", "uncertain"]).all()
 
 
 @pytest.mark.parametrize("method", ["srp_phat", "multilat_plus", "steered"])

@@ -151,7 +151,7 @@ def _microphones(args: argparse.Namespace) -> Microphones:
 def _locator(args: argparse.Namespace, array: Microphones) -> Locator:
     """The method, where it searches and how long its frames are; warnings about the geometry."""
     from wavloc.audio import SAMPLE_RATE
-    from wavloc.recordings import positions, volume
+    from wavloc.recordings import mirror, positions, volume
 
     method, speed, mics = _method(args), _speed(args), array.positions
     box = volume.search_box(mics, args.room, args.corner, args.box, args.plane)
@@ -164,12 +164,16 @@ def _locator(args: argparse.Namespace, array: Microphones) -> Locator:
     window_s = args.window
     if window_s is None:
         window_s = volume.window_s(mics, speed, fixed=args.model is not None)
+    plane = None
     if not method.any_array:
-        for warning in volume.look(array.names, mics, box, window_s, speed):
+        warnings = volume.look(array.names, mics, box, window_s, speed)
+        plane = mirror.of(mics, box)
+        for warning in warnings + (plane.doubts(box) if plane else []):
             say(f"locate: warning: {warning}")
     size, learned = round(window_s * SAMPLE_RATE), args.model is not None
-    meta = volume.meta(box) | ({"other_medium": True} if args.other_medium else {})
-    return positions.Locator(method, mics, speed, meta, size, learned)
+    meta = volume.meta(plane.search(box) if plane else box)
+    meta |= {"other_medium": True} if args.other_medium else {}
+    return positions.Locator(method, mics, speed, meta, size, learned, box=box, mirror=plane)
 
 
 def _method(args: argparse.Namespace) -> Method:
@@ -253,6 +257,9 @@ def _sum_up(args: argparse.Namespace, table: pd.DataFrame) -> None:
     doubtful = int(table["status"].isin(["uncertain", "no_source"]).sum())
     notes = [f"{quiet} silent"] * (what == "frames")
     notes += [f"{doubtful} uncertain or without a source"] * bool(doubtful)
+    for status, words in (("edge", "at the edge of the volume"), ("ambiguous", "or their images")):
+        count = int((table["status"] == status).sum())
+        notes += [f"{count} {words}"] * bool(count)
     noted = f" ({', '.join(notes)})" if notes else ""
     say(f"locate: {good} of {len(table)} {what} located{noted} -> {args.out}")
 

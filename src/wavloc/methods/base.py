@@ -87,7 +87,7 @@ class Method:
         known = int(np.isfinite(mics).all(axis=-1).sum(axis=1).max())
         if known < fewest:
             return f"{self.name} needs at least {fewest} known positions, got {known}"
-        reasons = unusable(mics)
+        reasons = unusable(mics, self.searches and frames.in_plane)
         return f"{self.name}: {reasons[0]}" if (reasons != "").all() else None
 
     def refused(self, frames: Frames, setup: Setup, reason: str) -> Predictions:
@@ -127,7 +127,9 @@ class Method:
     def _fail_unusable(self, found: Predictions, frames: Frames, setup: Setup) -> None:
         """Take back the positions of frames in which the array allows none."""
         if not self.any_array:
-            lost = np.broadcast_to(unusable(setup.known_mics(frames)) != "", len(frames))
+            mics = setup.known_mics(frames)
+            lost = unusable(mics, self.searches and frames.in_plane) != ""
+            lost = np.broadcast_to(lost, len(frames))
             found.position[lost], found.status[lost] = np.nan, "unusable_array"
 
     def in_blocks(

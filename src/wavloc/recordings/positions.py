@@ -19,9 +19,11 @@ from wavloc.checks import number
 from wavloc.errors import InputError
 from wavloc.methods.base import Method
 from wavloc.methods.predictions import Predictions
-from wavloc.recordings import events, gate
+from wavloc.recordings import events, gate, volume
 from wavloc.recordings.events import Event
+from wavloc.recordings.mirror import SAME_M, Mirror
 from wavloc.recordings.sound import Recording, frames_at_once, to_frames
+from wavloc.recordings.volume import Box
 
 SUSPICIOUS = 0.3  # median reliability below which a microphone is reported
 MOST_SECONDS = 30.0  # of an event that are looked at
@@ -41,6 +43,8 @@ class Locator:
     size: int
     fixed: bool = False  # every frame has this size
     band: tuple[float, float] | None = None  # of an event, Hz
+    box: Box | None = None  # whose border is no place to trust
+    mirror: Mirror | None = None  # of microphones in a plane, in whose coordinates meta is
 
     def span_of(self, event: Event, recording: Recording) -> tuple[float, int]:
         """Middle in seconds and samples of the sound of an event, as all microphones hear it."""
@@ -82,8 +86,33 @@ class Locator:
         """Positions in frames (M, n) of one size, with their middle at times (B,)."""
         if self.band and not hasattr(self.method.options, "low_hz"):
             sounds = [gate.filtered(sound, self.band) for sound in sounds]
-        frames = to_frames(np.stack(sounds), times_s, self.mics, self.speed, self.meta)
-        return self.method.predict(frames)
+        mics = self.mics @ self.mirror.turn.T if self.mirror else self.mics
+        found = self.method.predict(
+            to_frames(np.stack(sounds), times_s, mics, self.speed, self.meta)
+        )
+        return self.mirror.turned_back(found) if self.mirror else found
+
+    def judged(self, table: pd.DataFrame) -> pd.DataFrame:
+        """The table of positions with the statuses ``edge``, on the border of the search volume,
+        and ``ambiguous``, with a mirror image mirror_x, mirror_y, mirror_z in the volume.
+        """
+        place = table[[*"xyz"]].to_numpy(float, copy=True)
+        answered = table["status"].isin(["ok", "uncertain"]).to_numpy() & np.isfinite(place[:, 0])
+        status = table["status"].to_numpy(object)
+        if self.mirror and self.box:
+            behind = self.mirror.height(place) < 0
+            place[behind] = self.mirror.image(place[behind])
+            image = self.mirror.image(place)
+            low, high = self.box
+            apart = np.linalg.norm(image - place, axis=1) > SAME_M
+            both = answered & apart & ((image >= low) & (image <= high)).all(axis=1)
+            table[[*"xyz"]] = place
+            table[["mirror_x", "mirror_y", "mirror_z"]] = np.where(both[:, None], image, np.nan)
+            status = np.where(both & (status == "ok"), "ambiguous", status)
+        if self.box:
+            beyond = volume.on_border(place, self.box, self.mics)
+            status = np.where(answered & beyond, "edge", status)
+        return table.assign(status=status)
 
 
 def over_time(
@@ -111,7 +140,7 @@ def over_time(
     table = pd.DataFrame({"time_s": times}).join(located)
     table["status"] = table["status"].astype(object).where(table["status"].notna(), "silent")
     empty = np.empty((0, len(locator.mics)))
-    return table, np.concatenate(reliability) if reliability else empty
+    return locator.judged(table), np.concatenate(reliability) if reliability else empty
 
 
 def live(
@@ -136,7 +165,7 @@ def live(
         if silent(np.array(recent), silence_db)[-1]:
             unknown = [str(name) for name in row if name not in ("time_s", "status")]
             row = row.assign(**dict.fromkeys(unknown, np.nan), status="silent")
-        yield row
+        yield locator.judged(row)
 
 
 def of_events(
@@ -163,7 +192,8 @@ def of_events(
     table = pd.DataFrame([dataclasses.asdict(event) for event in found])
     table = table.dropna(axis="columns", how="all")
     empty = np.empty((0, len(locator.mics)))
-    return table.join(pd.concat(parts)), np.concatenate(reliability) if reliability else empty
+    table = locator.judged(table.join(pd.concat(parts)))
+    return table, np.concatenate(reliability) if reliability else empty
 
 
 def _batches(index: np.ndarray, size: int) -> Iterator[np.ndarray]:

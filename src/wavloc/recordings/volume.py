@@ -9,18 +9,17 @@ import numpy as np
 from wavloc.audio import SAMPLE_RATE
 from wavloc.errors import InputError
 from wavloc.frames import FRAME_SAMPLES
-from wavloc.geometry import pairs, unusable
+from wavloc.geometry import LINE, pairs, unusable
 
 Box = tuple[np.ndarray, np.ndarray]  # two corners, (3,) metres
 
 # The default box reaches this far beyond the microphones: metres, and shares of their extent.
 ACROSS_M, ACROSS = 10.0, 1.5
 UP_M, UP = 3.0, 0.5
-FLAT = 0.02  # thickness of an array in terms of its length below which it is a plane
-BEHIND_M = 0.5  # so much of the box may be behind the plane of the microphones
 CLOSE_M = 0.01  # microphones nearer than this are said
 WIDE_M = 100.0  # so is an array wider than this
 INSIDE_M = 0.05  # microphones may be in the walls
+BORDER_M, BORDER = 0.02, 0.01  # thickness of the border, and as a share of the distance
 SPANS = 4  # the default window is so many times as long as sound takes across the microphones
 
 
@@ -91,28 +90,25 @@ def look(names: list[str], mics: np.ndarray, box: Box, window_s: float, speed: f
             f"sound takes {span / speed:.3f} s from one microphone to another, {span:.1f} m away: "
             f"too long for a window of {window_s:g} s, expected at most half of it (--window)"
         )
-    reason = unusable(mics[None])[0]
-    if reason:
-        raise InputError(reason)
-    normal, center = _plane(mics)
-    if normal is not None and not _one_side(box, normal, center):
+    flat = box[0] == box[1]
+    if flat.any() and np.ptp(mics[:, ~flat], axis=0).max() < LINE * np.ptp(mics, axis=0).max():
         raise InputError(
-            "all microphones are in one plane, behind which every source has a mirror image that "
-            "fits as well: say with --room, --box or --plane on which side the sources are"
+            "the microphones are on a line across the plane, around which all positions are alike"
         )
+    reason = unusable(mics[None], in_plane=bool(flat.any()))[0]
+    if reason:
+        hint = " (--plane: the height of the sources)" if "line" in reason else ""
+        raise InputError(reason + hint)
     return said
 
 
-def _plane(mics: np.ndarray) -> tuple[np.ndarray | None, np.ndarray]:
-    """Normal vector of the plane in which microphones are, None where they are in no plane."""
-    center = mics.mean(axis=0)
-    _, sizes, axes = np.linalg.svd(mics - center, full_matrices=True)
-    thickness = sizes[2] if len(sizes) > 2 else 0.0
-    return (axes[2] if thickness < FLAT * sizes[0] else None), center
+def on_border(points: np.ndarray, box: Box, mics: np.ndarray) -> np.ndarray:
+    """Which points (n, 3) are on the border of a box or beyond it: something louder may be there.
 
-
-def _one_side(box: Box, normal: np.ndarray, center: np.ndarray) -> bool:
-    """Whether a box is on one side of a plane, or nearly so."""
-    corners = np.stack(np.meshgrid(*np.stack(box, axis=1)), axis=-1).reshape(-1, 3)
-    height = (corners - center) @ normal
-    return bool(min(-height.min(), height.max()) <= BEHIND_M)
+    Far from the microphones, where cells are larger, the border is thicker.
+    """
+    free = box[0] < box[1]
+    far = np.linalg.norm(points - mics.mean(axis=0), axis=1)
+    thick = np.maximum(BORDER_M, BORDER * far)[:, None]
+    beyond = (points < box[0] + thick) | (points > box[1] - thick)
+    return beyond[:, free].any(axis=1)
