@@ -12,7 +12,7 @@ import yaml
 # Left to right; a stage may import from its left and from the ground, never from its right.
 STAGES = [
     *("datasets", "simulation", "features", "training", "methods", "checkpoints"),
-    *("checking", "evaluation", "reporting", "plan", "jobs", "recordings", "own_room"),
+    *("checking", "evaluation", "reporting", "plan", "jobs", "recordings", "own_room", "api"),
 ]
 
 

@@ -47,6 +47,25 @@ def stream_audio(path: str | Path, size: int = 2**18) -> Iterator[np.ndarray]:
         _require_whole(path, sound, count, stated, handle.samplerate)
 
 
+def read_part(path: str | Path, first: int, count: int) -> np.ndarray:
+    """``count`` samples from number ``first`` on: (count, channels) float32, checked as far as they
+    go. Nothing else is decoded where the file allows it.
+    """
+    path = Path(path)
+    with _reading(path, seeking=True) as (_, handle, _):
+        if handle.seekable():
+            handle.seek(first)
+        else:
+            for start in range(0, first, _BLOCK):
+                handle.read(min(_BLOCK, first - start), dtype="float32")
+        samples: np.ndarray = handle.read(count, dtype="float32", always_2d=True)
+    if len(samples) < count:
+        raise InputError(f"{path}: truncated, {first + len(samples)} samples could be read")
+    if not np.isfinite(samples).all():
+        raise InputError(f"{path}: contains NaN or infinite samples")
+    return samples
+
+
 def describe_audio(path: str | Path) -> tuple[int, int, int]:
     """Samples, channels and rate in Hz of a file; of what it states, which is checked as far as
     that is possible without reading it all.
@@ -60,9 +79,12 @@ def describe_audio(path: str | Path) -> tuple[int, int, int]:
 
 @contextlib.contextmanager
 def _reading(
-    path: Path,
+    path: Path, seeking: bool = False
 ) -> Iterator[tuple[containers.Sound | None, soundfile.SoundFile, int | None]]:
-    """Where the sound of a file is, a decoder, and how many samples the header states."""
+    """Where the sound of a file is, a decoder, and how many samples the header states.
+
+    seeking: the decoder can seek, unless the length of a FLAC file is not known.
+    """
     if not path.is_file():
         raise InputError(f"{path}: no such audio file")
     sound = None
@@ -70,6 +92,8 @@ def _reading(
         sound = containers.sound_of(path)
         with path.open("rb") as begin:
             flac = begin.read(4) == b"fLaC"
+        if flac and seeking:
+            flac = _stated_flac(path) is None
         with _opened_flac(path) if flac else opened(path, sound) as handle:
             yield sound, handle, _stated_flac(path) if flac else handle.frames
     except OSError as error:

@@ -58,6 +58,20 @@ _TABLE = {
     Range(-1e6, 1e6, "m"): "corner shift",
 }
 RANGES = {name: limits for limits, names in _TABLE.items() for name in names.split()}
+
+# Of `wavloc locate` and of `wavloc.locate`.
+ASKED = {
+    "room": Range(0, 500, "m", True),
+    "corner": Range(-1e6, 1e6, "m"),
+    "box": Range(-1e6, 1e6, "m"),
+    "hop": Range(1e-3, 3600, "s"),
+    "window": Range(0.016, 60, "s"),
+    "detect": Range(0, 200, "dB"),
+    "speed_of_sound": Range(10, 20_000, "m/s"),
+    "temperature": Range(-50, 65, "degrees Celsius"),
+    "silence_db": Range(0, 200, "dB"),
+    "min_confidence": Range(0, 1),
+}
 LENGTHS = {"head_hidden": 2}
 VECTORS = {"corner", "room", "shift", "source_high", "source_low"}  # x, y, z
 _MOST_WHOLE = 1_000_000_000

@@ -21,23 +21,17 @@ def register(command: Command) -> None:
 
 
 def _check(args: argparse.Namespace) -> None:
-    from wavloc import checking, files
+    from wavloc import api, files
     from wavloc.checking import report
-    from wavloc.geometry import check_speed
-    from wavloc.recordings import microphones, sound
 
     check_plot(args)
-    check_speed(args.speed_of_sound, "speed of sound", args.other_medium)
-    array = microphones.read(args.mics, args.units)
-    channels, rate = sound.read_whole(args.audio, array.names)
-    checked = checking.check(channels, rate, array.positions, array.names, args.speed_of_sound)
+    how = {"units": args.units, "speed_of_sound": args.speed_of_sound}
+    checked = api.check(args.audio, args.mics, other_medium=args.other_medium, **how)
     tell = say if args.out == files.STDOUT else print
-    tell(report.as_text(checked))
+    tell(str(checked))
     if args.out:
         files.write_csv(args.out, checked.table, 4)
     if args.plot:
-        from wavloc.reporting.figures.checked import checked as draw
-
-        draw(checked, args.plot)
+        checked.plot(args.plot)
     if args.strict and checked.findings:
         raise WorkError(f"--strict: {report.counted(checked)}")

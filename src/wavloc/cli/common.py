@@ -215,12 +215,10 @@ def method_of(args: argparse.Namespace) -> Any:
     """The method that `Parser.method` asked for, ready to predict."""
     from wavloc.methods import registry
 
-    entry = entry_of(args)
-    method = registry.load(entry, args.model) if args.model else registry.create(entry, args.seed)
+    device = setting(args, "device", "training", "device", default="auto")
+    method = registry.ready(entry_of(args), args.model, args.seed, device)
     if hasattr(method, "to"):
         from wavloc import devices
 
         devices.set_threads(args.threads)
-        device = setting(args, "device", "training", "device", default="auto")
-        method.to(devices.choose_device(device))
     return method

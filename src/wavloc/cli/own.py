@@ -42,11 +42,8 @@ def _own_room(args: argparse.Namespace) -> None:
 def _methods(args: argparse.Namespace) -> None:
     from wavloc.methods import registry
 
-    entries = dict(args.plan.methods if args.plan else registry.shipped())
-    used = {entry.module for entry in entries.values()}
-    entries |= {name: registry.Entry(name) for name in registry.modules() if name not in used}
-    for entry in entries.values():
-        traits = "learned" if entry.learned else "control" if entry.control else "classical"
+    for entry in registry.listed(args.plan.methods if args.plan else registry.shipped()):
+        traits = entry.kind
         traits += ", variable mics" * entry.variable_mics
         traits += ", permutation invariant" * entry.permutation_invariant
         traits += ", from delays" * entry.from_delays

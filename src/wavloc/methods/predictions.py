@@ -211,13 +211,26 @@ def load(path: str | Path) -> Predictions:
             stored = pd.read_csv(path, skipinitialspace=True)
     except (OSError, ValueError, NotImplementedError, pa.ArrowException) as error:
         raise InputError(f"{path}: not readable as predictions, parquet or csv ({error})") from None
+    made = of_table(stored, str(path))
+    digests = meta.pop("arrays")
+    arrays: dict[str, Any] = {
+        name: _read_array(path, name, digests[name], len(stored)) for name in digests
+    }
+    seconds = meta.pop("seconds_per_frame", float("nan"))
+    return dataclasses.replace(made, **arrays, seconds_per_frame=seconds, meta=meta)
+
+
+def of_table(stored: pd.DataFrame, origin: str) -> Predictions:
+    """Predictions of a table with the columns x, y, z and perhaps others that `Predictions.save`
+    writes; origin: where it is from, for messages.
+    """
     missing = [axis for axis in "xyz" if axis not in stored]
     if missing:
         raise InputError(
-            f"{path}: column '{missing[0]}' is missing (found: {list(stored.columns)})"
+            f"{origin}: column '{missing[0]}' is missing (found: {list(stored.columns)})"
         )
-    position = np.stack([_numbers(path, stored, axis) for axis in "xyz"], axis=1)
-    status = np.where(np.isfinite(position).all(axis=1), "ok", "failed").astype(object)
+    position = np.stack([_numbers(origin, stored, axis) for axis in "xyz"], axis=1)
+    status: Any = np.where(np.isfinite(position).all(axis=1), "ok", "failed").astype(object)
     if "status" in stored:
         status = stored["status"].astype(object).where(stored["status"].notna(), status)
         status = np.array([str(value) for value in status], dtype=object)
@@ -225,21 +238,14 @@ def load(path: str | Path) -> Predictions:
     if "cov_xx" in stored:
         covariance = np.empty((len(stored), 3, 3))
         for name, i, j in _COVARIANCE:
-            covariance[:, i, j] = covariance[:, j, i] = _numbers(path, stored, name)
-    digests = meta.pop("arrays")
-    return Predictions(
-        position=position,
-        status=status,
-        covariance=covariance,
-        **{name: _read_array(path, name, digests[name], len(stored)) for name in digests},
-        **{name: _numbers(path, stored, name) for name in COLUMNS if name in stored},
-        seconds_per_frame=meta.pop("seconds_per_frame", float("nan")),
-        meta=meta,
-        origin=str(path),
-    )
+            covariance[:, i, j] = covariance[:, j, i] = _numbers(origin, stored, name)
+    more: dict[str, Any] = {
+        name: _numbers(origin, stored, name) for name in COLUMNS if name in stored
+    }
+    return Predictions(position, status, covariance, **more, origin=origin)
 
 
-def _numbers(path: Path, stored: pd.DataFrame, column: str) -> np.ndarray:
+def _numbers(path: str, stored: pd.DataFrame, column: str) -> np.ndarray:
     """A column as float64; a missing or another one is an `InputError`."""
     try:
         if stored[column].dtype.kind in "mM":

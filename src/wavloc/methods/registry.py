@@ -46,6 +46,11 @@ class Entry:
             object.__setattr__(self, key, getattr(self, key) or self.name)
 
     @property
+    def kind(self) -> str:
+        """``learned``, ``control`` or ``classical``."""
+        return "learned" if self.learned else "control" if self.control else "classical"
+
+    @property
     def trained_as(self) -> str:
         """Entry whose training makes the model that this one uses."""
         return self.model or self.name
@@ -86,6 +91,12 @@ def named(name: str, known: Mapping[str, Entry] | None = None) -> Entry:
     return Entry(one_of(name, sorted({*listed, *modules()}), "unknown method"))
 
 
+def listed(known: Mapping[str, Entry]) -> list[Entry]:
+    """Those entries, and one for each module that none of them uses."""
+    used = {entry.module for entry in known.values()}
+    return [*known.values(), *(Entry(name) for name in modules() if name not in used)]
+
+
 def modules() -> dict[str, str]:
     """Modules of all methods by name -> import path."""
     return plugins.modules("methods")
@@ -107,4 +118,14 @@ def load(entry: Entry, folder: str | Path) -> Method:
     """A method with its trained model, which brings the options of its training."""
     method = method_class(entry.module).load(folder, entry.options)
     method.name, method.from_delays = entry.name, entry.from_delays
+    return method
+
+
+def ready(entry: Entry, folder: Path | None, seed: int, device: str) -> Method:
+    """A method of its entry, or with the model of a folder, that computes on a device of torch."""
+    method: Any = load(entry, folder) if folder else create(entry, seed)
+    if hasattr(method, "to"):
+        from wavloc import devices
+
+        method.to(devices.choose_device(device))
     return method

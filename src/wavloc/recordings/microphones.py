@@ -6,12 +6,15 @@ import csv
 import dataclasses
 import re
 import unicodedata
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from wavloc import files
+from wavloc.checks import number
 from wavloc.errors import InputError
 from wavloc.geometry import check_extent
 
@@ -61,7 +64,37 @@ def read(path: str | Path, units: str = "m") -> Microphones:
     column, else 0. Further columns do not matter.
     """
     path = Path(path)
-    header, rows = _table(path)
+    return _made(*_table(path), str(path), units)
+
+
+def of_table(table: pd.DataFrame, units: str = "m") -> Microphones:
+    """As `read`, of a table with such columns; names may be its index."""
+    if "name" not in [_column(str(column)) for column in table]:
+        table = table.rename_axis("name").reset_index()
+    cells = [[str(cell) for cell in row] for row in table.itertuples(index=False)]
+    header = [_column(str(column)) for column in table]
+    return _made(header, list(enumerate(cells, start=2)), "table of microphones", units)
+
+
+def of_array(positions: np.ndarray, names: Sequence[str] = (), units: str = "m") -> Microphones:
+    """As `read`, of positions (M, 3); names: m1, m2 ... where they are not given."""
+    positions = np.asarray(positions)
+    if positions.ndim != 2 or positions.shape[1] != 3 or positions.dtype.kind not in "fiu":
+        raise InputError(
+            f"microphones: {positions.dtype} of shape {positions.shape}, expected numbers (M, 3): "
+            "x, y and z of each"
+        )
+    table = pd.DataFrame(positions, columns=list("xyz"))
+    table.insert(0, "name", list(names) or [f"m{k + 1}" for k in range(len(positions))])
+    return of_table(table, units)
+
+
+def _made(
+    header: list[str], rows: list[tuple[int, list[str]]], path: str, units: str
+) -> Microphones:
+    """Microphones of rows with the numbers of their lines; path: where from, for messages."""
+    if units not in METRES:
+        raise InputError(f"units: '{units}', expected one of {', '.join(METRES)}")
     globe = "lat" in header
     axes = ["lat", "lon", "alt"] if globe else ["x", "y", "z"]
     absent = {"name", *axes} - set(header)
@@ -93,8 +126,17 @@ def read(path: str | Path, units: str = "m") -> Microphones:
         positions = plane.metres(positions)
     else:
         positions = positions * METRES[units]
-    check_extent(positions, str(path))
+    check_extent(positions, path)
     return Microphones(names, positions, np.array(starts), plane)
+
+
+def starts_of(given: str | Path | Mapping[str, float], names: list[str]) -> np.ndarray:
+    """Seconds (M,) at which recordings begin, by name or in a file, see `read_starts`."""
+    if not isinstance(given, Mapping):
+        return read_starts(given, names)
+    if set(given) != set(names):
+        raise InputError(f"starts: of {sorted(given)}, expected one of each of {sorted(names)}")
+    return np.array([number(given[name], f"starts, {name}", unit="s") for name in names])
 
 
 def read_starts(path: str | Path, names: list[str]) -> np.ndarray:

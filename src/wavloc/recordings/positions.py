@@ -115,32 +115,38 @@ class Locator:
         return table.assign(status=status)
 
 
-def over_time(
-    locator: Locator, recording: Recording, hop_s: float, silence_db: float
-) -> tuple[pd.DataFrame, np.ndarray]:
-    """A row per frame, see `rows`, and reliability (F, M) of microphones in frames with sound.
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """What was located: a row per frame or event, see `rows`; reliability (F, M) of the microphones
+    in them, NaN where the method does not tell.
+    """
 
-    Frames with a power ``silence_db`` or more under the loud ones are ``silent``.
+    table: pd.DataFrame
+    reliability: np.ndarray
+
+
+def over_time(locator: Locator, recording: Recording, hop_s: float, silence_db: float) -> Found:
+    """A row per frame. Frames with a power ``silence_db`` or more under the loud ones are
+    ``silent``.
     """
     times = recording.hops(hop_s, locator.size)
     powers = levels(recording, times, locator)
     times = times[: len(powers)]
     loud = np.flatnonzero(~silent(powers, silence_db))
     sounds = recording.sounds(times[loud], locator.size)
-    parts, reliability = [], []
+    parts, reliability = [], np.full((len(times), len(locator.mics)), np.nan)
     at_once = frames_at_once(len(locator.mics), locator.size)
     with tqdm(total=len(loud), desc="locate", unit="frame", disable=None, leave=False) as bar:
         for index in _batches(loud, at_once):
             found = locator.predict(list(itertools.islice(sounds, len(index))), times[index])
             parts.append(rows(found).set_axis(index))
             if found.reliability is not None:
-                reliability.append(found.reliability)
+                reliability[index] = found.reliability
             bar.update(len(index))
     located = pd.concat(parts) if parts else pd.DataFrame(columns=[*"xyz", "status"], dtype=float)
     table = pd.DataFrame({"time_s": times}).join(located)
     table["status"] = table["status"].astype(object).where(table["status"].notna(), "silent")
-    empty = np.empty((0, len(locator.mics)))
-    return locator.judged(table), np.concatenate(reliability) if reliability else empty
+    return Found(locator.judged(table), reliability)
 
 
 def live(
@@ -168,9 +174,7 @@ def live(
         yield locator.judged(row)
 
 
-def of_events(
-    locator: Locator, recording: Recording, found: list[Event]
-) -> tuple[pd.DataFrame, np.ndarray]:
+def of_events(locator: Locator, recording: Recording, found: list[Event]) -> Found:
     """As `over_time`, one row per event, from its own sound in its own band."""
     for event in found:
         if event.end_s <= recording.begin_s or event.begin_s >= recording.end_s:
@@ -181,19 +185,18 @@ def of_events(
     spans = [locator.span_of(event, recording) for event in found]
     order = np.argsort([middle - size / 2 / SAMPLE_RATE for middle, size in spans], kind="stable")
     sounds = recording.cuts(spans[k] for k in order)
-    parts, reliability = [], []
+    parts, reliability = [], np.full((len(found), len(locator.mics)), np.nan)
     bar = tqdm(order, "locate", unit="event", disable=None, leave=False)
     for k, sound in zip(bar, sounds, strict=False):
         banded = locator.in_band(found[k])
         located = banded.predict([banded.loudest(sound)], np.array([spans[k][0]]))
         parts.append(rows(located).set_axis([k]))
         if located.reliability is not None:
-            reliability.append(located.reliability)
+            reliability[k] = located.reliability[0]
     table = pd.DataFrame([dataclasses.asdict(event) for event in found])
     table = table.dropna(axis="columns", how="all")
-    empty = np.empty((0, len(locator.mics)))
     table = locator.judged(table.join(pd.concat(parts)))
-    return table, np.concatenate(reliability) if reliability else empty
+    return Found(table, reliability)
 
 
 def _batches(index: np.ndarray, size: int) -> Iterator[np.ndarray]:

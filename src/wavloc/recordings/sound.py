@@ -6,6 +6,7 @@ Sample n of a microphone was taken at start_s + n / (rate (1 + drift)) of a time
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ import pandas as pd
 
 from wavloc import audio
 from wavloc.audio import SAMPLE_RATE
+from wavloc.checks import number
 from wavloc.errors import InputError
 from wavloc.frames import FRAME_SAMPLES, Frames
 from wavloc.recordings.microphones import stem
@@ -77,13 +79,16 @@ class Recording:
     """Sound of M microphones from files or a stream; counts: how many channels each has.
 
     opened: gives the blocks of each source at `SAMPLE_RATE`, anew each time; samples: None where
-    the end is not known yet.
+    the end is not known yet; read: of the source of a number so many samples from one on, as they
+    were recorded, (C, n) at ``rate``; None where they are gone.
     """
 
     opened: Callable[[], list[Iterator[np.ndarray]]]
     counts: list[int]
     clocks: Clocks
     samples: np.ndarray | None  # (M,) at `SAMPLE_RATE`
+    read: Callable[[int, int, int], np.ndarray] | None = None
+    rate: int = SAMPLE_RATE
 
     @property
     def begin_s(self) -> float:
@@ -110,6 +115,24 @@ class Recording:
             f"the recordings begin or end at different times, used: {self.begin_s:.3f} to "
             f"{self.end_s:.3f} s of {begins.min():.3f} to {ends.max():.3f} s"
         )
+
+    def stretch(self, begin_s: float, seconds: float) -> np.ndarray:
+        """Sound (M, n) between two times as it was recorded, to a sample."""
+        assert self.read is not None
+        assert self.samples is not None
+        first = np.rint((begin_s - self.clocks.start_s) * self.rate).astype(int)
+        there = np.floor(self.samples * (self.rate / SAMPLE_RATE) + 1e-6).astype(int) - first
+        count, bounds = min(round(seconds * self.rate), there.min()), np.cumsum([0, *self.counts])
+        channels: list[np.ndarray] = []
+        for source, (low, high) in enumerate(itertools.pairwise(bounds)):
+            begins = first[low:high] - first[low:high].min()
+            sound = self.read(source, int(first[low:high].min()), count + int(begins.max()))
+            channels += [row[at : at + count] for row, at in zip(sound, begins, strict=True)]
+        return np.stack(channels)
+
+    def whole(self) -> np.ndarray:
+        """All sound (M, n) that all microphones have, as it was recorded."""
+        return self.stretch(self.begin_s, self.end_s - self.begin_s)
 
     def hops(self, hop_s: float, size: int) -> np.ndarray:
         """Middle (F,) in seconds of frames of ``size`` samples, one every ``hop_s``."""
@@ -163,36 +186,67 @@ def open_files(paths: list[Path], names: list[str], start_s: np.ndarray) -> Reco
     """
     paths, described = _described(paths, names)
     counts = [channels for _, channels, _ in described]
-    rates = [rate for *_, rate in described]
+    rate = described[0][2]
 
     def opened() -> list[Iterator[np.ndarray]]:
         return [
             audio.resample_blocks(
                 (np.ascontiguousarray(block.T) for block in audio.stream_audio(path)),
-                rates[0],
+                rate,
                 SAMPLE_RATE,
             )
             for path in paths
         ]
 
-    samples = np.repeat([count * SAMPLE_RATE / rates[0] for count, *_ in described], counts)
-    recording = Recording(opened, counts, Clocks(start_s, np.zeros(len(names))), samples)
+    def read(source: int, first: int, count: int) -> np.ndarray:
+        return audio.read_part(paths[source], first, count).T
+
+    samples = np.repeat([count * SAMPLE_RATE / rate for count, *_ in described], counts)
+    clocks = Clocks(start_s, np.zeros(len(names)))
+    return _with_time(Recording(opened, counts, clocks, samples, read, rate))
+
+
+def open_array(
+    channels: np.ndarray, rate: int | None, names: list[str], start_s: np.ndarray
+) -> Recording:
+    """Sound in memory: channels (M, n) at a rate in Hz, integers as parts of full scale."""
+    if rate is None:
+        raise InputError("sample_rate: None, expected that of the array in Hz")
+    number(rate, "sample_rate", *audio.RATES_HZ, "Hz", whole=True)
+    channels = np.asarray(channels)
+    if channels.ndim != 2 or len(channels) != len(names) or channels.dtype.kind not in "fi":
+        raise InputError(
+            f"audio: {channels.dtype} of shape {channels.shape}, expected numbers (channels, "
+            f"samples) with {len(names)} channels, one per microphone"
+        )
+    scale = 2.0 ** (8 * channels.itemsize - 1) if channels.dtype.kind == "i" else 1.0
+    sound = (channels / np.float32(scale)).astype(np.float32)
+    if not np.isfinite(sound).all():
+        raise InputError("audio: contains NaN or infinite samples")
+    size = 2**18
+
+    def opened() -> list[Iterator[np.ndarray]]:
+        starts = range(0, sound.shape[1], size)
+        blocks = (sound[:, start : start + size] for start in starts)
+        return [audio.resample_blocks(blocks, rate, SAMPLE_RATE)]
+
+    samples = np.full(len(names), sound.shape[1] * SAMPLE_RATE / rate)
+    clocks = Clocks(start_s, np.zeros(len(names)))
+
+    def read(_: int, first: int, count: int) -> np.ndarray:
+        return sound[:, first : first + count]
+
+    return _with_time(Recording(opened, [len(names)], clocks, samples, read, rate))
+
+
+def _with_time(recording: Recording) -> Recording:
+    """The recording, which has a time at which all microphones are heard."""
     if recording.end_s <= recording.begin_s:
         raise InputError(
             f"no time at which all record: the last begins at {recording.begin_s} s, one ends at "
             f"{recording.end_s} s"
         )
     return recording
-
-
-def read_whole(paths: list[Path], names: list[str]) -> tuple[np.ndarray, int]:
-    """All sound (M, n) as it was recorded, as long as the shortest file, and its rate in Hz; files
-    as for `open_files`.
-    """
-    paths, described = _described(paths, names)
-    sounds = [audio.read_audio(path)[0].T for path in paths]
-    shortest = min(sound.shape[1] for sound in sounds)
-    return np.concatenate([sound[:, :shortest] for sound in sounds]), described[0][2]
 
 
 def _described(

@@ -13,10 +13,10 @@ SHOWN_MS = 20.0  # delays beyond are of other sound, unless a channel is so late
 
 
 @styled
-def checked(result: Checked, out: str | Path) -> None:
+def checked(result: Checked, out: str | Path | None = None) -> Figure:
     """Level and noise floor of each channel, and by how much it is late over time.
 
-    out: one picture, its format by its suffix.
+    out: one picture, its format by its suffix; or none.
     """
     table = result.table
     figure = Figure(figsize=(7.6, 4.0))
@@ -27,7 +27,7 @@ def checked(result: Checked, out: str | Path) -> None:
     levels.set_yticks(place, table["name"], fontsize=8)
     levels.invert_yaxis()
     levels.set(xlabel="noise floor to level, and peak (dB)")
-    most = max(SHOWN_MS, 1.5 * float(np.nanmax(np.abs(table["offset_ms"]), initial=0)))
+    most = max(SHOWN_MS, 1.5 * np.abs(np.nan_to_num(table["offset_ms"])).max(initial=0))
     delays.set(xlabel="time (s)", ylabel="late (ms)", ylim=(-most, most))
     for k, name in enumerate(table["name"] if len(result.time_s) else []):
         look = {"color": COLOURS[k % len(COLOURS)], "marker": MARKERS[k % len(MARKERS)]}
@@ -36,5 +36,7 @@ def checked(result: Checked, out: str | Path) -> None:
         delays.legend(loc="upper right", fontsize=7, ncols=2)
     else:
         say_empty(delays, "too little sound to compare the channels")
-    with files.replacing(out) as temporary:
-        figure.savefig(temporary, dpi=200, bbox_inches="tight")
+    if out is not None:
+        with files.replacing(out) as temporary:
+            figure.savefig(temporary, dpi=200, bbox_inches="tight")
+    return figure

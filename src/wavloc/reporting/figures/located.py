@@ -12,11 +12,13 @@ from wavloc.reporting.style import COLOURS, entry, legend, styled
 
 
 @styled
-def located(table: pd.DataFrame, names: Sequence[str], mics: np.ndarray, out: str | Path) -> None:
+def located(
+    table: pd.DataFrame, names: Sequence[str], mics: np.ndarray, out: str | Path | None = None
+) -> Figure:
     """Positions of a recording, over time and from above among its named microphones.
 
     table: columns time_s (seconds), x, y, z (metres, NaN where not located). mics: (M, 3) metres.
-    out: one picture, its format by its suffix.
+    out: one picture, its format by its suffix; or none.
     """
     figure = Figure(figsize=(7.6, 4.0))
     over_time, above = figure.subfigures(1, 2, squeeze=False, width_ratios=[1, 1])[0]
@@ -34,5 +36,7 @@ def located(table: pd.DataFrame, names: Sequence[str], mics: np.ndarray, out: st
     dot = {"marker": "o", "linestyle": "", "markersize": 5}
     labels = zip(("source", "microphone"), COLOURS, strict=False)
     legend(figure, [entry(label, color=colour, **dot) for label, colour in labels])
-    with files.replacing(out) as temporary:
-        figure.savefig(temporary, dpi=200, bbox_inches="tight")
+    if out is not None:
+        with files.replacing(out) as temporary:
+            figure.savefig(temporary, dpi=200, bbox_inches="tight")
+    return figure
