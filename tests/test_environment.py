@@ -59,7 +59,7 @@ def test_data_flows_one_way(root: Path) -> None:
     wrong = []
     for path in sorted(source.rglob("*.py")):
         place = path.relative_to(source).parts[0].removesuffix(".py")
-        if place == "cli":
+        if place in ("cli", "__init__"):  # the two doors
             continue
         allowed = STAGES.index(place) if place in STAGES else -1
         for node in ast.walk(ast.parse(path.read_text())):
