@@ -119,6 +119,23 @@ class Frames:
             arrivals=None if self.arrivals is None else self.arrivals[index],
         )
 
+    def at_speed(self, speed: float) -> "Frames":
+        """The same sound with all lengths scaled to another speed of sound (m/s).
+
+        Sound and delays stay what they are: 343 m in one medium are 350 m in one that is faster.
+        """
+        scale = speed / self.speed_of_sound
+        if scale == 1:
+            return self
+        lengths = {key: self.meta[key] for key in ("room", "origin") if key in self.meta}
+        return replace(
+            self,
+            mic_positions=np.asarray(self.mic_positions) * scale,
+            source_position=np.asarray(self.source_position) * scale,
+            speed_of_sound=speed,
+            meta=self.meta | {key: (np.array(v) * scale).tolist() for key, v in lengths.items()},
+        )
+
     def hold_out(self, fraction: float) -> tuple["Frames", "Frames"]:
         """Split the frames into a training and a validation part.
 
@@ -325,6 +342,19 @@ def load(path: str | Path) -> Frames:
         raise InputError(f"{path}: no such Frames folder or .npz file")
     frames.check(str(path))
     return frames
+
+
+def load_together(paths: Sequence[str | Path], speed: float | None = None) -> Frames:
+    """Frames of several folders or files as one, see `concatenate`.
+
+    Takes recorded at other temperatures have other speeds of sound: all are brought to ``speed``
+    (m/s), or that of the first. Other media stay what they are and go with none but their own.
+    """
+    parts = [load(path) for path in paths]
+    common = parts[0].speed_of_sound if speed is None else speed
+    return concatenate(
+        [part if part.meta.get("other_medium") else part.at_speed(common) for part in parts]
+    )
 
 
 def _load_folder(path: Path) -> Frames:

@@ -130,8 +130,8 @@ def test_audio_is_that_of_the_tracks_at_16_khz(recorded: Path) -> None:
 def test_audio_and_label_agree(recorded: Path) -> None:
     """The delays between microphones agree with the positions: nothing is shifted."""
     take = reader.read_take(recorded / "raw", "music1", ReadOptions())
-    offsets = np.array([-0.1, 0.0, 0.1])
-    fit = alignment.coherence(take.audio, take.mics, take.time_s, take.track, offsets)
+    heard = alignment.Sound(take.audio, take.mics, take.time_s, take.track, 343.0)
+    fit = heard.fit(np.array([-0.1, 0.0, 0.1])).coherence
     assert fit[1] > 0.7
     assert max(fit[0], fit[2]) < 0.4
 
@@ -243,14 +243,8 @@ def test_microphone_is_a_median_and_one_marker_suffices() -> None:
 # Errors in the audio
 
 
-@pytest.mark.parametrize("number", [4, 12])
-def test_missing_track(raw: Path, number: int) -> None:
-    path = track_file(raw, number)
-    path.unlink()
-    if number == 4:
-        with pytest.raises(InputError, match=r"Track 4\.wav: this track is missing"):
-            dataset(raw).recorded("music1")
-        return
+def test_missing_track_of_the_loudspeaker(raw: Path) -> None:
+    track_file(raw, 12).unlink()
     read = dataset(raw).recorded("music1")  # eleven of twelve: the source signal is unknown
     assert np.isnan(read.source_audio).all()
     assert "sound at the source is unknown" in read.meta["warnings"][0]
@@ -272,9 +266,6 @@ def test_tracks_of_other_length_or_rate(raw: Path) -> None:
         dataset(raw).recorded("music1")
     rewrite(path, np.stack([samples, samples], axis=1))
     with pytest.raises(InputError, match=r"Track 7\.wav: 2 channels, expected 1"):
-        dataset(raw).recorded("music1")
-    rewrite(path, 0 * samples)
-    with pytest.raises(InputError, match=r"Track 7\.wav: silent from end to end"):
         dataset(raw).recorded("music1")
 
 
@@ -301,7 +292,7 @@ def test_clipped_track(raw: Path) -> None:
 
 
 def test_missing_and_duplicate_takes(raw: Path) -> None:
-    with pytest.raises(InputError, match=r"no folder of take 'speech2' .*speech0002/Track 1"):
+    with pytest.raises(InputError, match=r"no folder of take 'speech2' .*speech2/Track 1"):
         dataset(raw).recorded("speech2")
     hidden = raw / "__MACOSX" / RAW / "._Track 1.wav"  # some archives have such
     hidden.parent.mkdir(parents=True)
@@ -320,20 +311,26 @@ def test_missing_and_duplicate_takes(raw: Path) -> None:
 def test_missing_sync_is_a_warning_and_can_be_given_or_searched(raw: Path) -> None:
     (raw / "Audio_only" / RAW / "Sync.wav").unlink()
     blind = reader.read_take(raw, "music1", ReadOptions())
-    assert "Sync.wav: missing" in blind.warnings[0]
-    assert "fit better at 0.37" in blind.warnings[1]
+    assert re.search(r"no start signal; by the sound, .* begins at 0\.37\d s", blind.warnings[0])
     given = {"music0001": miniature.OFFSET_S}
-    for options in (ReadOptions(sync_offset_s=given), ReadOptions("search")):
+    for options in (ReadOptions(), ReadOptions(sync_offset_s=given), ReadOptions("search")):
         take = reader.read_take(raw, "music1", options)
-        assert take.warnings == []
+        assert take.warnings == (blind.warnings if options == ReadOptions() else [])
         assert take.meta["sync_offset_s"] == pytest.approx(miniature.OFFSET_S, abs=0.006)
+
+
+@pytest.mark.parametrize("options", [ReadOptions("none"), ReadOptions(sync_offset_s={"music1": 0})])
+def test_what_the_user_says_stands_with_a_warning(raw: Path, options: ReadOptions) -> None:
+    take = reader.read_take(raw, "music1", options)
+    assert take.meta["sync_offset_s"] == 0
+    assert re.search(r"begin at 0\.000 s .*fit better at 0\.37", take.warnings[0])
 
 
 def test_sync_without_a_pulse_is_a_warning(raw: Path) -> None:
     rewrite(raw / "Audio_only" / RAW / "Sync.wav", np.zeros(2 * miniature.RATE))
     take = reader.read_take(raw, "music1", ReadOptions())
     assert "no start signal" in take.warnings[0]
-    assert take.meta["sync"] == "none"
+    assert take.meta["sync"] == "search"
 
 
 def test_pulse_of_either_sign_on_any_level() -> None:
@@ -359,6 +356,15 @@ def to_metres(lines: list[list[str]]) -> None:
         for k in range(3, len(line)):
             if line[k] != "Measured":
                 line[k] = f"{float(line[k]) / 1000:.6f}"
+
+
+def no_names(lines: list[list[str]]) -> None:
+    del lines[12], lines[10]
+
+
+def in_milliseconds(lines: list[list[str]]) -> None:
+    for line in lines[HEAD:]:
+        line[1] = f"{float(line[1]) * 10_000:.3f}"
 
 
 def without(name: str):
@@ -389,7 +395,8 @@ def mostly_lost(lines: list[list[str]]) -> None:
         (without("speaker2"), "3 markers of the loudspeaker, expected speaker1..speaker4"),
         (cut_in_two, "60 moments, but NO_OF_FRAMES is 163"),
         (mostly_lost, r"missing in \d+% of the moments, expected 50 % at most"),
-        (lambda lines: lines.pop(10), "no MARKER_NAMES above the data"),
+        (no_names, "neither MARKER_NAMES nor columns such as 'mic01R X' above the data"),
+        (in_milliseconds, r"positions over 16\d\d\d s, expected 3600 s at most"),
         (lambda lines: lines[12].__setitem__(7, "mic1 X"), r"no column 'mic01L X'"),
         (
             lambda lines: lines[HEAD + 9].__delitem__(slice(40, None)),
@@ -528,6 +535,9 @@ def test_info_of_the_converted_layout(converted: Path) -> None:
         ({"sync": "guess"}, "options.sync: 'guess', expected one of pulse, search, none"),
         ({"sync_offset_s": {"music1": float("nan")}}, "sync_offset_s.music1: nan, expected"),
         ({"sync_offset_s": 0.3}, "sync_offset_s: 0.3, expected seconds by take"),
+        ({"sync_offset_s": {"music9": 1.0}}, "sync_offset_s: no take 'music9' in luvira"),
+        ({"temperature_c": {"all": 400}}, "temperature_c.all: 400, expected a number from 0 to 40"),
+        ({"temperature_log": "nowhere.csv"}, r"nowhere\.csv: no such temperature log, here or in"),
         ({"max_gap_s": 0}, "max_gap_s: 0, expected a number above 0"),
         ({"margin": -1}, "margin: -1, expected a number from 0 to 1,000,000 samples"),
         ({"margin": 20000}, "take 'music1': 2.000 s, shorter than one frame"),

@@ -11,7 +11,11 @@ from wavloc.simulation import mixtures
 
 
 def anechoic_frames(
-    count: int = 8, seed: int = 0, mics: np.ndarray = LUVIRA_MICS, margin: int = 0
+    count: int = 8,
+    seed: int = 0,
+    mics: np.ndarray = LUVIRA_MICS,
+    margin: int = 0,
+    speed: float = 343.0,
 ) -> Frames:
     """White noise delayed exactly (in the frequency domain) to every microphone; no reflections."""
     rng = np.random.default_rng(seed)
@@ -21,7 +25,7 @@ def anechoic_frames(
     size = 2 * samples
     dry = rng.standard_normal((count, size))
     distance = distances(source, mics)
-    phase = np.exp(-2j * np.pi * np.fft.rfftfreq(size) * (distance * 16000 / 343)[..., None])
+    phase = np.exp(-2j * np.pi * np.fft.rfftfreq(size) * (distance * 16000 / speed)[..., None])
     wet = np.fft.irfft(np.fft.rfft(dry)[:, None] * phase, size) / distance[..., None]
     start = size // 4
     return Frames(
@@ -31,6 +35,7 @@ def anechoic_frames(
         source_position=source,
         table=pd.DataFrame({"frame": np.arange(count), "time_s": 0.064 * np.arange(count)}),
         sample_rate=16000,
+        speed_of_sound=speed,
     )
 
 

@@ -41,7 +41,7 @@ def path_of(take: str, time_s: np.ndarray) -> np.ndarray:
     )
 
 
-def sound(take: str, seconds: float, rate: int = RATE) -> np.ndarray:
+def sound(take: str, seconds: float, rate: int = RATE, speed: float = SPEED) -> np.ndarray:
     """Channels (12, n) of microphones 1..11 and of the one that rides 12 cm above the source."""
     rng = np.random.default_rng(sum(map(ord, take)))
     size = int(seconds * rate)
@@ -52,17 +52,21 @@ def sound(take: str, seconds: float, rate: int = RATE) -> np.ndarray:
     dry[: int(LEAD_S * rate) + rate // 2] = 0
     time_s = np.arange(size) / rate
     source = path_of(take, time_s)
-    places = [*LUVIRA_MICS, source + np.array([0, 0, 0.12])]
+    above = np.array([0, 0, 0.12])
     channels = []
-    for place in places:
+    for place in [*LUVIRA_MICS, source + above]:
         distance = np.linalg.norm(source - place, axis=1)
-        heard = np.interp((time_s - distance / SPEED) * rate + rate // 2, np.arange(len(dry)), dry)
+        # What is heard at a time was sent from where the source was then.
+        sent_s = time_s - distance / speed
+        at = place if place.ndim == 1 else path_of(take, sent_s) + above
+        distance = np.linalg.norm(path_of(take, sent_s) - at, axis=1)
+        heard = np.interp((time_s - distance / speed) * rate + rate // 2, np.arange(len(dry)), dry)
         channels.append(heard / distance)
     channels = np.array(channels)
     return 0.4 * channels / np.abs(channels).max()
 
 
-def markers(take: str, time_s: np.ndarray) -> dict[str, np.ndarray]:
+def markers(take: str, time_s: np.ndarray, offset_s: float = OFFSET_S) -> dict[str, np.ndarray]:
     """What motion capture sees (T, 3) in metres at its own times; nothing is lost yet."""
     found = {}
     for k, mic in enumerate(LUVIRA_MICS):
@@ -73,29 +77,66 @@ def markers(take: str, time_s: np.ndarray) -> dict[str, np.ndarray]:
     turned[:, 0, 0] = turned[:, 1, 1] = np.cos(angle)
     turned[:, 0, 1], turned[:, 1, 0] = -np.sin(angle), np.sin(angle)
     turned[:, 2, 2] = 1
-    centre = path_of(take, time_s + OFFSET_S)
+    centre = path_of(take, time_s + offset_s)
     for k, corner in enumerate(BODY):
         found[f"speaker{k + 1}"] = centre + turned @ corner
     return found
 
 
-def write_tracks(folder: Path, take: str, seconds: float, subtype: str = "PCM_16") -> None:
+def write_tracks(
+    folder: Path,
+    take: str,
+    seconds: float,
+    subtype: str = "PCM_16",
+    rate: int = RATE,
+    name: str = "Track {}.wav",
+    speed: float = SPEED,
+) -> None:
     """``Track 1.wav`` ... ``Track 12.wav``."""
     folder.mkdir(parents=True, exist_ok=True)
-    for k, channel in enumerate(sound(take, seconds)):
-        soundfile.write(folder / f"Track {k + 1}.wav", channel, RATE, subtype=subtype)
+    for k, channel in enumerate(sound(take, seconds, rate, speed)):
+        soundfile.write(folder / name.format(k + 1), channel, rate, subtype=subtype)
 
 
-def write_raw(root: Path, take: str, seconds: float = 2.0, subtype: str = "PCM_16") -> None:
-    """A take as in the archives: ``Audio_only/<take>/`` and ``raw/3D/<take>.tsv``."""
-    folder = root / "Audio_only" / take
-    write_tracks(folder, take, seconds, subtype)
-    sync = np.zeros(int(seconds * RATE))
-    sync[int(OFFSET_S * RATE) : int((OFFSET_S + 0.005) * RATE)] = 0.5
-    soundfile.write(folder / "Sync.wav", sync, RATE, subtype=subtype)
+def start_signal(kind: str, seconds: float, offset_s: float, rate: int) -> np.ndarray:
+    """A channel in which motion capture begins at an offset: ``pulse``, ``train`` or ``step``."""
+    time_s = np.arange(int(seconds * rate)) / rate - offset_s
+    length_s = {"pulse": 0.005, "train": 0.001, "step": np.inf}[kind]
+    if kind == "train":
+        time_s = np.where(time_s >= 0, time_s % (1 / CAPTURE_HZ), -1.0)
+    return np.where((time_s >= 0) & (time_s < length_s), 0.5, 0.0)
+
+
+def write_raw(
+    root: Path,
+    take: str,
+    seconds: float = 2.0,
+    subtype: str = "PCM_16",
+    *,
+    rate: int = RATE,
+    offset_s: float = OFFSET_S,
+    sync: str = "Sync.wav",
+    kind: str = "pulse",
+    part: str = "Audio_only",
+    speed: float = SPEED,
+) -> None:
+    """A take as in the archives: ``Audio_only/<take>/`` and ``raw/3D/<take>.tsv``.
+
+    offset_s: audio time at which motion capture begins, negative if that was before.
+    """
+    folder = root / part / take
+    write_tracks(folder, take, seconds, subtype, rate, speed=speed)
+    if sync:
+        signal = start_signal(kind, seconds, offset_s, rate)
+        soundfile.write(folder / sync, signal, rate, subtype=subtype)
+    write_capture(root, take, seconds, offset_s)
+
+
+def write_capture(root: Path, take: str, seconds: float, offset_s: float = OFFSET_S) -> None:
+    """``raw/3D/<take>.tsv``: motion capture from an audio time on, to the end of the audio."""
     rng = np.random.default_rng(len(take))
-    time_s = np.arange(int((seconds - OFFSET_S) * CAPTURE_HZ)) / CAPTURE_HZ
-    seen = markers(take, time_s)
+    time_s = np.arange(int((seconds - offset_s) * CAPTURE_HZ)) / CAPTURE_HZ
+    seen = markers(take, time_s, offset_s)
     lost = rng.random(len(time_s)) < 0.12
     lost[[0, 1, -1]] = False
     which = rng.integers(0, 5, len(time_s))  # one of the four, or all of them
@@ -138,19 +179,22 @@ def write_tsv(path: Path, time_s: np.ndarray, seen: dict[str, np.ndarray]) -> No
     path.write_bytes(("\r\n".join(lines) + "\r\n").encode())
 
 
-def write_converted(root: Path, take: str, seconds: float = 2.0) -> None:
-    """A take in the converted layout; its ``time`` begins with the audio."""
+def write_converted(
+    root: Path, take: str, seconds: float = 2.0, begin_s: float = 0.0, info: dict | None = None
+) -> None:
+    """A take in the converted layout; its ``time`` is 0 at ``begin_s`` of the audio."""
     folder = root / take
     write_tracks(folder, take, seconds)
-    (folder / "info.json").write_text(json.dumps({"sampling_rate": RATE, "number_of_mics": 12}))
-    time_s = np.arange(int(seconds * CAPTURE_HZ)) / CAPTURE_HZ
+    info = info or {"sampling_rate": RATE, "number_of_mics": 12}
+    (folder / "info.json").write_text(json.dumps(info))
+    time_s = begin_s + np.arange(int((seconds - begin_s) * CAPTURE_HZ)) / CAPTURE_HZ
     source = path_of(take, time_s)
     source[(time_s >= OFFSET_S + GAP[0]) & (time_s < OFFSET_S + GAP[1])] = np.nan
     header = ["time", *(f"mic{k}_{a}" for k in range(1, 12) for a in "xyz")]
     header += [f"speaker_{axis}" for axis in "xyz"]
     mics = ",".join(f"{value:.6f}" for value in LUVIRA_MICS.ravel())
     lines = [
-        f"{t:.3f},{mics}," + ",".join("NaN" if np.isnan(x) else f"{x:.6f}" for x in place)
+        f"{t - begin_s:.3f},{mics}," + ",".join("NaN" if np.isnan(x) else f"{x:.6f}" for x in place)
         for t, place in zip(time_s, source, strict=True)
     ]
     (folder / "gt_positions.csv").write_text("\n".join([",".join(header), *lines]) + "\n")

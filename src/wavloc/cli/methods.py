@@ -85,11 +85,11 @@ def _train(args: argparse.Namespace) -> None:
     precision = setting(args, "precision", "training", "precision", default="float32")
     compiled = args.compile or bool(args.plan and args.plan.config["training"]["compile"])
     devices.set_threads(args.threads)
-    train = frames.concatenate([frames.load(path) for path in args.train])
+    train = frames.load_together(args.train)
     if not train.has_sound:
         raise InputError(f"--train: method '{args.method}' {frames.NO_SOUND}")
     if args.valid:
-        valid = frames.concatenate([frames.load(path) for path in args.valid])
+        valid = frames.load_together(args.valid, train.speed_of_sound)
     else:
         if "time_s" not in train.table:
             raise InputError("--train: frames without times, none can be held out; name --valid")
@@ -148,7 +148,7 @@ def _import_checkpoint(args: argparse.Namespace) -> None:
     from wavloc.methods.learned.base import MODEL, MORE
 
     files.check_folder(args.out, MODEL, MORE)
-    train = frames.concatenate([frames.load(path) for path in args.train]) if args.train else None
+    train = frames.load_together(args.train) if args.train else None
     method = imported.model(args.file, train, args.out)
     say(f"import-checkpoint: {method.name}, {method.parameters:,} parameters -> {args.out}")
 

@@ -12,14 +12,20 @@ import numpy as np
 
 from wavloc import audio
 from wavloc.audio import SAMPLE_RATE
-from wavloc.checks import number
+from wavloc.checks import number, shown
 from wavloc.datasets.base import Scenes
 from wavloc.datasets.sound.corpus import RUMBLE_HZ, Corpus
-from wavloc.datasets.takes import trajectory
+from wavloc.datasets.takes import names, temperature, trajectory
 from wavloc.datasets.takes.eight import SIM, EightTakes, TakeOptions
 from wavloc.datasets.takes.reader import ReadOptions, Take, read_take
 from wavloc.errors import InputError
 from wavloc.frames import FRAME_SAMPLES, Frames
+
+# Options that have a number for each take: from, to, unit.
+BY_TAKE = {
+    "sync_offset_s": (-1e6, 1e6, "seconds"),
+    "temperature_c": (*temperature.POSSIBLE_C, "degrees Celsius"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +54,9 @@ class Dataset(EightTakes):
         source = trajectory.at(time_s, take.time_s, take.track, self.options.max_gap_s)
         labelled = np.isfinite(source).all(axis=1)
         inner = _cut(take.audio, start + self.options.margin, FRAME_SAMPLES)
-        silent = audio.silent(np.square(inner).mean(axis=(1, 2)), self.options.silence_db)
+        heard = ~np.isnan(take.audio[:, 0])
+        power = np.square(inner[:, heard]).mean(axis=(1, 2))
+        silent = audio.silent(power, self.options.silence_db)
         keep = np.flatnonzero(labelled & ~silent)
         if len(keep) == 0:
             raise InputError(
@@ -68,6 +76,7 @@ class Dataset(EightTakes):
             source_position=source[keep],
             table=table.iloc[keep].reset_index(drop=True),
             sample_rate=SAMPLE_RATE,
+            speed_of_sound=take.speed_of_sound,
             meta=counts | {"take": take.meta, "warnings": take.warnings},
         )
 
@@ -78,13 +87,14 @@ class Dataset(EightTakes):
         if take.source_audio is None:
             raise InputError(
                 f"track '{track}' is simulated from Track {len(take.mics) + 1}.wav of its take, "
-                f"which is missing ({take.warnings[0]})"
+                "which is missing or silent"
             )
         dry = audio.highpass(take.source_audio, RUMBLE_HZ, SAMPLE_RATE)
         start, table = self.grid(track, len(dry))
         table["speaker"] = take.name
         mics = take.mics + self.options.shift
-        scenes = self.scenes_of(dry, mics, self.extension(track, start, table, mics))
+        speed = {"speed_of_sound": take.speed_of_sound}
+        scenes = self.scenes_of(dry, mics, self.extension(track, start, table, mics) | speed)
         scenes.meta |= {"take": take.meta, "warnings": take.warnings}
         return scenes
 
@@ -92,12 +102,16 @@ class Dataset(EightTakes):
         """Raise `InputError` for options that cannot give frames."""
         options = self.options
         super().check_options()
-        given = options.sync_offset_s
-        where = f"datasets.{self.name}.options.sync_offset_s"
-        if not isinstance(given, Mapping):
-            raise InputError(f"{where}: {given}, expected seconds by take")
-        for take, seconds in given.items():
-            number(seconds, f"{where}.{take}", -1e6, 1e6, "s")
+        where = f"datasets.{self.name}.options"
+        for option, (low, high, unit) in BY_TAKE.items():
+            given = getattr(options, option)
+            if not isinstance(given, Mapping):
+                raise InputError(f"{where}.{option}: {shown(given)}, expected {unit} by take")
+            takes = {names.key(take) for take in self.takes()}
+            for take, value in given.items():
+                number(value, f"{where}.{option}.{take}", low, high, unit)
+                if names.key(take) not in takes and (take != "all" or option != "temperature_c"):
+                    raise InputError(f"{where}.{option}: no take '{take}' in {self.name}")
 
     def _take(self, name: str) -> Take:
         """Read a take; one shorter than a frame is an `InputError`."""

@@ -1,87 +1,181 @@
-"""The offset between audio and motion capture, and whether audio and positions agree."""
+"""When motion capture begins in the audio: what a start signal says, and what the sound says.
+
+The shape of the start signal is not documented, and it can be missing or belong to another take. So
+the delays between the microphones, which the positions predict, decide.
+"""
+
+import dataclasses
 
 import numpy as np
 
+from wavloc import audio
 from wavloc.audio import SAMPLE_RATE
 from wavloc.datasets.takes import trajectory
-from wavloc.geometry import SPEED_OF_SOUND, distances
+from wavloc.geometry import distances, max_lag, pairs
 
-STEP_S = 0.05
+STEP_S, FINE_S = 0.02, 0.001  # between offsets that are tried, and near the best of them
+NEAR_S = 0.05  # offsets this close are not told apart: the sound is no better clock than a signal
 BAND_HZ = (300.0, 4000.0)
-MOMENTS, WINDOW = 80, 2048
-CLEARLY = 1.1  # a better offset is at least this many times as coherent
+MOMENTS, WINDOW, OVERSAMPLE = 200, 2048, 4
+FEWEST = 8  # moments that an offset is judged by, at least
+QUIET_DB = 30.0  # moments this far below the loud ones say nothing
+CLEARLY, SURE = 1.1, 4.0  # a better offset: so many times as coherent, and by so many deviations
+MOVED_M = 0.1  # an offset that moves the labels by less on average is no other answer
 
 
 def pulse(sync: np.ndarray, rate: int) -> float | None:
     """Time in seconds of the start signal in a sync channel (n,); None if there is none.
 
-    The signal begins where the deviation from the median first exceeds half of its maximum.
+    That is where the channel first leaves its level, its median, by half of its largest deviation:
+    a pulse, or the first of a train. A channel that begins away from that level is a step.
     """
     deviation = np.abs(sync - np.median(sync))
     if not deviation.max() > 0:
         return None
-    return int(np.argmax(deviation > deviation.max() / 2)) / rate
+    high = deviation > deviation.max() / 2
+    return int(np.argmax(high != high[0])) / rate
 
 
-def coherence(
-    audio: np.ndarray,
-    mics: np.ndarray,
-    time_s: np.ndarray,
-    track: np.ndarray,
-    offsets_s: np.ndarray,
-) -> np.ndarray:
-    """How well the audio (M, n) fits the track (T, 3) for each offset of the capture: (K,).
+@dataclasses.dataclass
+class Fit:
+    """How well offsets (K,) of the capture fit the sound.
 
-    The GCC-PHAT of all pairs at the delays that the track predicts, averaged over pairs,
-    frequencies and the loudest moments: 1 = perfectly coherent, 0 = unrelated. NaN where too few
-    moments have a position.
+    coherence: mean GCC-PHAT of all pairs at the delays that the track predicts, averaged over the
+    loud moments that have a position; 1 = perfectly coherent, 0 = unrelated. score: the same in
+    standard deviations of the mean of so many unrelated moments. NaN where too few have a position.
+    rows: (K, N) moment -> row of the positions, -1 = none.
     """
-    located = np.isfinite(mics).all(axis=1)
-    mics, audio = mics[located], audio[located]
-    start = np.arange(0, audio.shape[1] - WINDOW + 1, WINDOW)
-    windows = np.lib.stride_tricks.sliding_window_view(audio, WINDOW, axis=1)[:, start]
+
+    offsets_s: np.ndarray
+    coherence: np.ndarray
+    score: np.ndarray
+    rows: np.ndarray
+
+
+class Sound:
+    """The sound of the loudest moments of a take beside the positions of its track.
+
+    audio: (M, n), mics: (M, 3); a microphone with NaN in either is left out. time_s: (T,) and
+    track: (T, 3) of the capture, NaN = not seen. speed: of sound, m/s.
+    """
+
+    def __init__(
+        self,
+        sound: np.ndarray,
+        mics: np.ndarray,
+        time_s: np.ndarray,
+        track: np.ndarray,
+        speed: float,
+    ):
+        usable = np.isfinite(mics).all(axis=1) & np.isfinite(sound[:, 0])
+        mics, sound = mics[usable], sound[usable]
+        self.begin_s = float(time_s[0])
+        grid = np.arange(self.begin_s, time_s[-1] + FINE_S / 2, FINE_S)
+        self.place = trajectory.at(grid, time_s, track, max_gap_s=0.5)
+        self.known = np.isfinite(self.place).all(axis=1)
+        distance = distances(self.place, mics)
+        # What is heard at a time was sent when sound had not yet travelled the way.
+        self.travel_s = float(distance[self.known].mean()) / speed if self.known.any() else 0.0
+        self.arrival = (distance * (SAMPLE_RATE * OVERSAMPLE / speed)).astype(np.float32)
+        self.first, self.second = pairs(len(mics)).T
+        self.reach = (max_lag(mics, SAMPLE_RATE, speed) + 1) * OVERSAMPLE
+        self.middle_s, self.gcc = _correlations(sound, self.first, self.second, self.reach)
+
+    def fit(self, offsets_s: np.ndarray) -> Fit:
+        """Compare the delays in the sound with those of each offset (K,) of the capture."""
+        moments, pair = len(self.middle_s), np.arange(len(self.first))
+        rows = np.full((len(offsets_s), moments), -1)
+        values = np.full(rows.shape, np.nan)
+        for k, offset in enumerate(offsets_s):
+            sent_s = self.middle_s - self.travel_s - offset
+            row = np.rint((sent_s - self.begin_s) / FINE_S).astype(int)
+            inside = (row >= 0) & (row < len(self.place))
+            seen = np.flatnonzero(inside & self.known[np.where(inside, row, 0)])
+            rows[k, seen] = row[seen]
+            lags = self._lags(row[seen])
+            values[k, seen] = self.gcc[seen[:, None], pair, lags].mean(axis=1)
+        count = np.isfinite(values).sum(axis=1)
+        judged = count >= max(FEWEST, moments // 8)
+        coherence = np.full(len(offsets_s), np.nan)
+        coherence[judged] = np.nanmean(values[judged], axis=1)
+        return Fit(offsets_s, coherence, coherence * np.sqrt(count) / self._spread(), rows)
+
+    def _lags(self, rows: np.ndarray) -> np.ndarray:
+        """Where among the lags of `gcc` rows (n,) of the positions put each pair: (n, P)."""
+        arrival = self.arrival[rows]
+        return np.rint(arrival[:, self.first] - arrival[:, self.second]).astype(int) + self.reach
+
+    def _spread(self) -> float:
+        """Standard deviation of a moment's coherence where sound and delays are unrelated."""
+        rows = np.flatnonzero(self.known)
+        lags = self._lags(rows[:: max(1, len(rows) // 97)])
+        moment, pair = np.arange(len(self.gcc))[:, None, None], np.arange(len(self.first))
+        return max(float(self.gcc[moment, pair, lags].mean(axis=-1).std()), 1e-6)
+
+    def best(self, middle_s: float, reach_s: float) -> tuple[float, bool] | None:
+        """The offset within ``reach_s`` of ``middle_s`` that fits best, and whether clearly.
+
+        Clearly: every offset that would move the labels is beaten (`beats`), and there is one. None
+        where no offset can be judged.
+        """
+        steps = max(1, round(reach_s / STEP_S))
+        fit = self.fit(middle_s + STEP_S * np.arange(-steps, steps + 1))
+        if not np.isfinite(fit.score).any():
+            return None
+        top = int(np.nanargmax(fit.score))
+        both = (fit.rows >= 0) & (fit.rows[top] >= 0)
+        moved = np.linalg.norm(self.place[fit.rows] - self.place[fit.rows[top]], axis=-1)
+        shared = np.maximum(both.sum(axis=1), 1)
+        rival = (np.where(both, moved, 0).sum(axis=1) / shared > MOVED_M) | ~both.any(axis=1)
+        rival &= np.isfinite(fit.score)
+        beaten = _beats(fit.score[top], fit.coherence[top], fit.score, fit.coherence)
+        near = fit.offsets_s[top] + np.arange(-2 * STEP_S, 2 * STEP_S + FINE_S / 2, FINE_S)
+        fine = self.fit(near)
+        offset_s = near[np.nanargmax(fine.coherence)]
+        return float(offset_s), bool(rival.any() and beaten[rival].all())
+
+    def contradicts(self, offset_s: float, better_s: float) -> bool:
+        """Whether another offset fits so much better that this one is wrong."""
+        if abs(offset_s - better_s) <= NEAR_S:
+            return False
+        fit = self.fit(np.array([offset_s, better_s]))
+        if not np.isfinite(fit.score[0]):
+            return True
+        return bool(_beats(fit.score[1], fit.coherence[1], fit.score[0], fit.coherence[0]))
+
+    def confirms(self, offset_s: float) -> bool:
+        """Whether sound and positions belong together at an offset, be it the best or not."""
+        return bool(self.fit(np.array([offset_s])).score[0] >= SURE)
+
+
+def _beats(
+    score: float, coherence: float, others: np.ndarray, other_coherence: np.ndarray
+) -> np.ndarray:
+    """Whether one offset fits clearly better than each of the others."""
+    more = coherence > CLEARLY * np.maximum(other_coherence, 0)
+    return more & (score - others >= SURE)
+
+
+def _correlations(
+    sound: np.ndarray, first: np.ndarray, second: np.ndarray, reach: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Middle in seconds (N,) and GCC-PHAT (N, P, lags) of the loudest moments of (M, n).
+
+    ``reach`` lags on both sides of 0, in steps of 1 / `OVERSAMPLE` of a sample.
+    """
+    start = np.arange(0, sound.shape[1] - WINDOW + 1, WINDOW // 2)
+    windows = np.lib.stride_tricks.sliding_window_view(sound, WINDOW, axis=1)[:, start]
     power = np.square(windows).mean(axis=(0, 2))
-    loud = np.sort(np.argsort(power)[::-1][:MOMENTS])
+    loud = np.flatnonzero(~audio.silent(power, QUIET_DB))
+    loud = np.sort(loud[np.argsort(power[loud])[::-1][:MOMENTS]])
     hz = np.fft.rfftfreq(WINDOW, 1 / SAMPLE_RATE)
     band = (hz >= BAND_HZ[0]) & (hz <= BAND_HZ[1])
-    spectra = np.fft.rfft(windows[:, loud] * np.hanning(WINDOW))[..., band]  # (M, F, B)
+    spectra = np.fft.rfft(windows[:, loud] * np.hanning(WINDOW)) * band  # (M, N, B)
     spectra /= np.maximum(np.abs(spectra), 1e-12)
-    middle_s = (start[loud] + WINDOW / 2) / SAMPLE_RATE
-    turn = 2j * np.pi * hz[band] / SPEED_OF_SOUND
-    fit = np.full(len(offsets_s), np.nan)
-    for k, offset in enumerate(offsets_s):
-        source = trajectory.at(middle_s - offset, time_s, track, max_gap_s=0.5)
-        known = np.isfinite(source).all(axis=1)
-        if known.sum() < max(3, len(loud) // 4):
-            continue
-        phase = np.exp(turn * distances(source[known], mics).T[..., None])
-        beam = np.square(np.abs((spectra[:, known] * phase).sum(axis=0))).mean()
-        count = len(mics)
-        fit[k] = (beam - count) / (count * (count - 1))
-    return fit
-
-
-def better_offset(
-    audio: np.ndarray,
-    mics: np.ndarray,
-    time_s: np.ndarray,
-    track: np.ndarray,
-    offset_s: float,
-    reach_s: float,
-) -> float | None:
-    """An offset within ``reach_s`` that fits clearly better than ``offset_s``, or None.
-
-    Clearly better: more than `STEP_S` away and `CLEARLY` times as coherent, because a loudspeaker
-    at rest fits any offset.
-    """
-    steps = round(reach_s / STEP_S)
-    offsets = offset_s + STEP_S * np.arange(-steps, steps + 1)
-    fit = coherence(audio, mics, time_s, track, offsets)
-    if not np.isfinite(fit[steps]):
-        return None
-    best = int(np.nanargmax(fit))
-    if abs(best - steps) <= 1 or fit[best] <= CLEARLY * max(fit[steps - 1 : steps + 2].max(), 0):
-        return None
-    nearby = offsets[best] + STEP_S / 10 * np.arange(-10, 11)
-    fit = coherence(audio, mics, time_s, track, nearby)
-    return float(nearby[np.nanargmax(fit)])
+    size = WINDOW * OVERSAMPLE
+    gcc = np.empty((len(loud), len(first), 2 * reach + 1), np.float32)
+    for k in range(len(loud)):
+        cross = spectra[first, k] * spectra[second, k].conj()
+        whole = np.fft.irfft(cross, size) * (size / (2 * band.sum()))
+        gcc[k] = np.concatenate([whole[:, -reach:], whole[:, : reach + 1]], axis=1)
+    return (start[loud] + WINDOW / 2) / SAMPLE_RATE, gcc

@@ -13,6 +13,7 @@ from wavloc.geometry import LUVIRA_MICS
 
 FAR_M = 6.0  # no position in the hall is farther from the origin
 CLOSE_M = 0.5  # no array of this kind is smaller
+LONGEST_S = 3600.0  # a take is a minute or so
 MOVED_M = 0.3  # the microphones are fixed; between takes they moved by millimetres
 
 
@@ -47,6 +48,12 @@ class Positions:
                 f"{self.path}: microphones {span:.4g} m apart, positions up to {farthest:.4g} m "
                 f"from the origin; expected {CLOSE_M} m or more and {FAR_M:g} m or less "
                 "(millimetres taken for metres, or the other way round?)"
+            )
+        span_s = float(self.time_s[-1] - self.time_s[0])
+        if span_s > LONGEST_S:
+            raise InputError(
+                f"{self.path}: positions over {span_s:.6g} s, expected {LONGEST_S:g} s at most "
+                "(milliseconds taken for seconds?)"
             )
         outside = (np.abs(self.track) > FAR_M).any(axis=1)
         if outside.any():

@@ -32,11 +32,16 @@ def read(path: Path) -> Capture:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not readable as text ({error})") from None
     keys, first = _header(lines)
-    names = [name for name in keys.get("MARKER_NAMES", []) if name]
-    if not names:
-        raise InputError(f"{path}, line {first}: no MARKER_NAMES above the data")
     if first >= len(lines):
         raise InputError(f"{path}: no data below line {first}")
+    titles = (cell.strip() for cell in lines[first].split("\t"))
+    names = [name for name in keys.get("MARKER_NAMES", []) if name]
+    names = names or [title[:-2] for title in titles if title.endswith(" X")]
+    if not names:
+        raise InputError(
+            f"{path}, line {first + 1}: neither MARKER_NAMES nor columns such as 'mic01R X' above "
+            "the data"
+        )
     columns, first = _columns(path, lines, first, names)
     warnings: list[str] = []
     cells = _cells(path, lines[first:], first, max(columns.values()) + 1, warnings)

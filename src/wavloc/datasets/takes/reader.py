@@ -1,12 +1,11 @@
 """One recorded take: audio at 16 kHz and the positions of microphones and loudspeaker, in sync.
 
 Two layouts. Raw: a folder named after the take with ``Track 1.wav`` ... ``Track 12.wav`` and
-optionally ``Sync.wav``; the motion capture is ``<take>.tsv``, anywhere below the root. Converted: a
+perhaps ``Sync.wav``; the motion capture is ``<take>.tsv``, anywhere below the root. Converted: a
 folder with the tracks, ``info.json`` and ``gt_positions.csv``.
 """
 
 import dataclasses
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -14,17 +13,19 @@ from typing import Any, Literal
 import numpy as np
 
 from wavloc import audio
-from wavloc.datasets.takes import alignment, positions, tracks
+from wavloc.datasets.takes import alignment, names, positions, temperature, tracks
 from wavloc.errors import InputError
+from wavloc.geometry import SPEED_OF_SOUND, speed_in_air
 
 
 @dataclasses.dataclass
 class Take:
     """A recorded take of M microphones; times are in seconds of the audio.
 
-    audio: (M, n) float32 at 16 kHz. source_audio: (n,) of the microphone on the loudspeaker, or
-    None. mics: (M, 3) metres. time_s: (T,) and track: (T, 3), the position of the loudspeaker in
-    metres at these times; NaN = missing. warnings: problems that did not prevent reading.
+    audio: (M, n) float32 at 16 kHz; NaN for a microphone without sound. source_audio: (n,) of the
+    microphone on the loudspeaker, or None. mics: (M, 3) metres. time_s: (T,) and track: (T, 3), the
+    position of the loudspeaker in metres at these times; NaN = missing. speed_of_sound: m/s.
+    warnings: problems that did not prevent reading.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Take:
     mics: np.ndarray
     time_s: np.ndarray
     track: np.ndarray
+    speed_of_sound: float
     meta: dict[str, Any]
     warnings: list[str]
 
@@ -41,21 +43,18 @@ class Take:
 class ReadOptions:
     """How takes are read.
 
-    sync: ``pulse`` (start signal in Sync.wav), ``search`` (the offset at which audio and positions
-    fit best) or ``none`` (both begin together). sync_offset_s: take -> audio time of the first
-    captured moment, where the user sets it.
+    sync: ``pulse`` (a start signal that the sound confirms, else as ``search``), ``search`` (the
+    offset at which sound and positions fit best) or ``none`` (both begin together). sync_offset_s:
+    take -> audio time of the first captured moment, where the user sets it. temperature_c: take, or
+    ``all`` -> degrees Celsius, where no log has it; temperature_log: a file.
     """
 
     sync: Literal["pulse", "search", "none"] = "pulse"
     sync_offset_s: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    sync_reach_s: float = 2.0  # range of the search, and of the check in the other modes
+    sync_reach_s: float = 30.0  # range of the search, and of the check of what is given
     max_clipped_share: float = 0.01  # largest fraction of clipped samples in a track
-
-
-def take_name(text: str) -> str:
-    """Common name of a take: ``music0001``, ``music_0001`` and ``music1`` are all ``music1``."""
-    match = re.fullmatch(r"([A-Za-z]+)[_ ]?0*(\d+)", text)
-    return f"{match[1].lower()}{match[2]}" if match else text
+    temperature_c: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    temperature_log: str = ""
 
 
 def read_take(root: Path, name: str, options: ReadOptions) -> Take:
@@ -66,7 +65,7 @@ def read_take(root: Path, name: str, options: ReadOptions) -> Take:
     """
     folder = _folder(root, name)
     warnings: list[str] = []
-    converted = (folder / "info.json").is_file()
+    converted = any((folder / file).is_file() for file in ("info.json", "gt_positions.csv"))
     if converted:
         stated = positions.read_csv(folder / "gt_positions.csv")
     else:
@@ -74,43 +73,43 @@ def read_take(root: Path, name: str, options: ReadOptions) -> Take:
     stated.check(warnings)
     n_mics = len(stated.mics)
     sound, rate, meta = tracks.read(folder, n_mics, options.max_clipped_share, warnings)
-    if converted:
+    if converted and (folder / "info.json").is_file():
         tracks.check_info(folder, rate, n_mics, warnings)
-    offset_s, method = _offset(folder, name, options, converted, warnings)
-    fit = (sound[:n_mics], stated.mics, stated.time_s, stated.track)
-    better_s = alignment.better_offset(*fit, offset_s, options.sync_reach_s)
-    if better_s is not None and options.sync == "search" and method != "given":
-        offset_s, method = better_s, "search"
-    elif better_s is not None:
-        warnings.append(
-            f"{folder}: motion capture is taken to begin at {offset_s:.3f} s of the audio "
-            f"({method}), but sound and positions fit better at {better_s:.3f} s; see option "
-            "sync_offset_s"
-        )
+    celsius = _temperature(root, folder, name, options, warnings)
+    speed = SPEED_OF_SOUND if celsius is None else speed_in_air(celsius)
+    heard = alignment.Sound(sound[:n_mics], stated.mics, stated.time_s, stated.track, speed)
+    sync = tracks.sync_file(folder, n_mics)
+    offset_s, method = _offset(folder, name, options, converted, sync, heard, warnings)
     meta |= {
         "layout": "converted" if converted else "raw",
         "sync_offset_s": round(offset_s, 6),
         "sync": method,
         "rate_hz": rate,
+        "temperature_c": celsius,
     }
-    at_source = sound[n_mics] if len(sound) > n_mics else None
+    at_source = None if np.isnan(sound[n_mics, 0]) else sound[n_mics]
     captured = (stated.mics, stated.time_s + offset_s, stated.track)
-    return Take(name, sound[:n_mics], at_source, *captured, meta, warnings)
+    return Take(name, sound[:n_mics], at_source, *captured, speed, meta, warnings)
 
 
 def _folder(root: Path, name: str) -> Path:
-    """The folder below ``root`` with the tracks of a take; none or two are an `InputError`."""
+    """The folder below ``root`` with the tracks of a take; none or two are an `InputError`.
+
+    It, or one that it lies in, is named after the take.
+    """
     if not root.is_dir():
         raise InputError(f"{root}: no such folder with recordings")
     folders = sorted(
         path
         for path in root.rglob("*")
-        if path.is_dir() and take_name(path.name) == name and any(path.glob("Track *.wav"))
+        if path.is_dir()
+        and names.key(name) in map(names.key, path.relative_to(root).parts)
+        and tracks.has_tracks(path)
     )
     if not folders:
         raise InputError(
             f"{root}: no folder of take '{name}' with tracks in it, expected e.g. "
-            f"{name[:-1]}{int(name[-1]):04d}/Track 1.wav"
+            f"{name}/Track 1.wav"
         )
     if len(folders) > 1:
         raise InputError(f"{root}: take '{name}' is there twice: {folders[0]} and {folders[1]}")
@@ -119,33 +118,91 @@ def _folder(root: Path, name: str) -> Path:
 
 def _capture(root: Path, folder: Path, name: str) -> Path:
     """The motion capture of a raw take: one .tsv below ``root``, preferably in a folder 3D."""
-    paths = sorted(path for path in root.rglob("*.tsv") if take_name(path.stem) == name)
-    paths = [path for path in paths if path.parent.name == "3D"] or paths
+    paths = sorted(
+        path
+        for path in root.rglob("*")
+        if path.suffix.lower() == ".tsv" and names.key(path.stem) == names.key(name)
+    )
+    paths = [path for path in paths if path.parent.name.upper() == "3D"] or paths
     if len(paths) != 1:
         reason = f"found {paths[0]} and {paths[1]}" if paths else "there is none"
         raise InputError(f"{root}: expected one ground truth {folder.name}.tsv below, {reason}")
     return paths[0]
 
 
+def _temperature(
+    root: Path, folder: Path, name: str, options: ReadOptions, warnings: list[str]
+) -> float | None:
+    """Degrees Celsius of a take: the option, else a log; None where nothing says it."""
+    given = {names.key(key): value for key, value in options.temperature_c.items()}
+    for key in (names.key(name), "all"):
+        if key in given:
+            return float(given[key])
+    logs = temperature.find(root, folder, options.temperature_log)
+    return temperature.read(logs, folder, name, warnings)
+
+
 def _offset(
-    folder: Path, name: str, options: ReadOptions, converted: bool, warnings: list[str]
+    folder: Path,
+    name: str,
+    options: ReadOptions,
+    converted: bool,
+    sync: Path | None,
+    heard: alignment.Sound,
+    warnings: list[str],
 ) -> tuple[float, str]:
-    """Audio time of the first captured moment in seconds, and the method that gave it."""
-    given = {take_name(key): value for key, value in options.sync_offset_s.items()}
-    if name in given:
-        return float(given[name]), "given"
-    if converted:
-        return 0.0, "converted"
-    path = folder / "Sync.wav"
-    if options.sync == "pulse" and path.is_file():
-        samples, rate = audio.read_audio(path)
+    """Audio time of the first captured moment in seconds, and the method that gave it.
+
+    What the user sets stands, with a warning where sound and positions fit clearly better at
+    another offset. All else must be confirmed by the sound.
+    """
+    given = {names.key(key): value for key, value in options.sync_offset_s.items()}
+    if names.key(name) in given or options.sync == "none":
+        offset_s = float(given.get(names.key(name), 0.0))
+        method = "given" if names.key(name) in given else "none"
+        best = heard.best(offset_s, options.sync_reach_s)
+        if best and best[1] and heard.contradicts(offset_s, best[0]):
+            warnings.append(
+                f"{folder}: motion capture is taken to begin at {offset_s:.3f} s of the audio "
+                f"({method}), but sound and positions fit better at {best[0]:.3f} s"
+            )
+        return offset_s, method
+    best = heard.best(0.0, options.sync_reach_s)
+    doubts = []
+    for offset_s, method, source in _signals(folder, options, converted, sync):
+        if best is None or not heard.contradicts(offset_s, best[0]):
+            if heard.confirms(offset_s):
+                return offset_s, method
+            if converted:
+                warnings.append(f"{folder}: the sound does not confirm the times of {source}")
+                return offset_s, method
+        doubts.append(f"{source} says {offset_s:.3f} s, which the sound does not confirm")
+    if options.sync == "pulse":
+        doubts = doubts or ["there is no start signal"]
+    if best is None or not best[1]:
+        raise InputError(
+            f"{folder}: when motion capture begins is unknown; "
+            f"{'; '.join([*doubts, ''])}no offset within {options.sync_reach_s:g} s fits the sound "
+            f"clearly best (option sync_offset_s.{name} says it)"
+        )
+    if doubts:
+        warnings.append(
+            f"{folder}: {'; '.join(doubts)}; by the sound, motion capture begins at "
+            f"{best[0]:.3f} s of the audio"
+        )
+    return best[0], "search"
+
+
+def _signals(
+    folder: Path, options: ReadOptions, converted: bool, sync: Path | None
+) -> list[tuple[float, str, str]]:
+    """Offsets that the files of a take state: seconds, method, and what states them."""
+    if options.sync == "search":
+        return []
+    stated = [(0.0, "converted", "gt_positions.csv")] if converted else []
+    if sync is not None:
+        samples, rate = audio.read_audio(sync)
         pulse_s = alignment.pulse(samples[:, 0], rate)
         if pulse_s is not None:
-            return pulse_s, "pulse"
-        warnings.append(f"{path}: no start signal in it; both are taken to begin together")
-    elif options.sync == "pulse":
-        warnings.append(
-            f"{path}: missing; sound and motion capture are taken to begin together "
-            "(see options sync and sync_offset_s)"
-        )
-    return 0.0, "none"
+            stated.append((pulse_s, "pulse", sync.name))
+    return stated

@@ -270,12 +270,21 @@ class LearnedMethod(base.Method, Generic[Network]):
             speed_of_sound=train.speed_of_sound,
             max_lag=self.lag(train),
             position_mean=tuple(source.mean(axis=0).tolist()),
-            # A trained network relates delays to its unit of length: keep it.
-            position_std=self.start.stats.position_std if self.start else std,
+            position_std=self._unit(self.start.stats, train) if self.start else std,
         )
         seed = seeds.sequence(self.seed, self.seed_name, "init").generate_state(1)[0]
         torch.manual_seed(int(seed))
         self.network = self.build(self.stats)
+
+    @staticmethod
+    def _unit(started: DataStats, train: Frames) -> tuple[float, ...]:
+        """Unit of length (3,) in metres of a network that goes on with other training data.
+
+        A trained network relates delays to its unit of length: a delay must stay as many of them.
+        """
+        return tuple(
+            unit * train.speed_of_sound / started.speed_of_sound for unit in started.position_std
+        )
 
     def lag(self, train: Frames) -> int:
         """Largest lag in samples: the option, or what the training array allows.
@@ -331,7 +340,12 @@ class LearnedMethod(base.Method, Generic[Network]):
         return None
 
     def estimate(self, frames: Frames, setup: Setup) -> Predictions:
+        """As `estimate_batch`. The network knows the speed of sound of its training alone, so the
+        array is shown to it at the size at which that speed gives the same delays.
+        """
         self.require_model()
+        center = np.array(self.stats.position_mean)
+        scale = self.stats.speed_of_sound / frames.speed_of_sound
         device = next(self.network.parameters()).device
         for part in self.parts().values():
             part.eval()
@@ -339,7 +353,10 @@ class LearnedMethod(base.Method, Generic[Network]):
         with torch.inference_mode():
             for block in blocks(len(frames), self.options.predict_batch, self.name):
                 sound = [frames.source_window(block)[:, None], frames.window(block)]
-                arrays = np.concatenate(sound, axis=1), frames.mics(block)
+                places = frames.mics(block)
+                if scale != 1:
+                    places = center + (places - center) * scale
+                arrays = np.concatenate(sound, axis=1), places
                 tensors = (torch.from_numpy(np.array(array, np.float32)) for array in arrays)
                 audio, mics = (tensor.to(device) for tensor in tensors)
                 audio = self.normalise(audio)
@@ -349,6 +366,8 @@ class LearnedMethod(base.Method, Generic[Network]):
         joined: dict[str, Any] = {name: np.concatenate(part) for name, part in parts.items()}
         for name in joined.keys() & {"position", "mic_positions", "positions"}:
             joined[name] = joined[name].astype(np.float64)
+            if scale != 1:
+                joined[name] = center + (joined[name] - center) / scale
         located = np.isfinite(joined["position"]).all(axis=1)
         return Predictions(status=np.where(located, "ok", "failed").astype(object), **joined)
 
