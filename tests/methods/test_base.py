@@ -43,6 +43,18 @@ def test_contract(name: str, tmp_path) -> None:
     assert np.array_equal(predictions.position, again.position, equal_nan=True)
 
 
+@pytest.mark.parametrize("name", ALL)
+def test_a_microphone_without_sound_is_left_out(name: str) -> None:
+    """Its signal is unknown (NaN), as of a recorded take in which its track is missing."""
+    frames = anechoic_frames(3)
+    method = with_model(registry.create(registry.Entry(name, options=SMALL.get(name, {}))), frames)
+    frames.audio[:, 3] = np.nan
+    position = method.predict(frames).position
+    assert np.isfinite(position).all()
+    if name in [*UNTRAINED, "oracle"]:
+        assert np.linalg.norm(position - frames.source_position, axis=1).max() < 0.5
+
+
 def test_ngcc_phat_locates_nothing_itself() -> None:
     frames = anechoic_frames(5)
     method = with_model(
