@@ -5,7 +5,8 @@ CORES  ?= all
 BIN    := $(VENV)/bin
 RUN    := PATH="$(abspath $(BIN)):$$PATH"
 
-.PHONY: help env results smoke published benchmarks test test-slurm pull lint format lock clean
+.PHONY: help env results smoke published benchmarks tools docs dist sbom test test-slurm pull lint \
+  format lock clean
 help:                            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/'
 
@@ -36,6 +37,22 @@ benchmarks: env                  ## csv and plots of all comparisons, at a modes
 	$(BENCH)/training.py --batch 1 --rounds 3 --out results/benchmarks
 	$(BENCH)/inference.py --mics 5 8 16 --counts 4 8 16 --frames 2 --out results/benchmarks
 
+tools: $(VENV)/.tools            ## what docs, dist and sbom need more
+$(VENV)/.tools: $(VENV)/.stamp requirements-tools.txt
+	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar on -r requirements-tools.txt
+	@touch $@
+
+docs: tools                      ## the documentation site in build/site; a warning is an error
+	$(RUN) python -m mkdocs build --strict -q
+
+dist: tools                      ## wheel and sdist in dist/
+	$(RUN) python -m build --no-isolation --outdir dist .
+
+sbom: tools                      ## bill of materials (CycloneDX) of the lock, dist/wavloc.cdx.json
+	@mkdir -p dist
+	$(RUN) cyclonedx-py requirements --output-reproducible --pyproject pyproject.toml \
+	  --mc-type library -o dist/wavloc.cdx.json requirements.txt
+
 test: env                        ## all tests
 	$(RUN) python -m pytest -q -n 2 --dist worksteal tests
 
@@ -54,11 +71,16 @@ lint: env                        ## formatting, style and types of Python, forma
 format: env                      ## reformat
 	$(RUN) ruff format . && $(RUN) ruff check --fix . && $(RUN) snakefmt Snakefile workflow
 
-lock: env                        ## requirements.txt anew from requirements.in
+lock: env                        ## both locks anew from requirements.in and requirements-tools.in
 	$(PYTHON) -m venv .lock && .lock/bin/python -m pip install -q -r requirements.in
 	{ sed -n 's/^# lock: /# /p' requirements.in; .lock/bin/python -m pip freeze --all | \
 	  sed -E 's/\+cpu$$//; /^(pip|wheel)==/d'; } > requirements.txt.new
-	mv requirements.txt.new requirements.txt && rm -rf .lock
+	mv requirements.txt.new requirements.txt
+	.lock/bin/python -m pip install -q -r requirements-tools.in -c requirements.txt
+	{ echo "# The lock of requirements-tools.in (make lock): what goes over requirements.txt."; \
+	  echo "-r requirements.txt"; .lock/bin/python -m pip freeze --all | sed -E 's/\+cpu$$//; /^(pip|wheel)==/d' | \
+	  grep -vixF -f requirements.txt; } > requirements-tools.txt.new
+	mv requirements-tools.txt.new requirements-tools.txt && rm -rf .lock
 
 clean:                           ## remove results of the default run (not downloads, not published)
 	rm -rf results/data results/predictions results/metrics results/tables results/figures \

@@ -76,6 +76,9 @@ COMMANDS = [
     *((f"{command} --out -", "standard output") for command in (
         "subset --frames f --mics 4", "fault --frames f --kind dead --level 1", f"{T} {SMALL}",
         "report", "own-room --mics mics.csv --room 9 9 3", "publish --config seed.yaml")),
+    *((f"example birds --out {out}", "cannot write")
+      for out in ("thesis", "..", "file", "/proc/x")),
+    ("example whales", "whales"),
     (f"{P} center --out -", "expected a name that ends in .parquet or .csv"),
     (f"{L} --plot -", "standard output"),
     ("predict --method wav2pos --frames f --audio --out p.csv", "expected --out NAME.parquet"),

@@ -9,11 +9,11 @@ from typing import Any
 import jsonschema
 import yaml
 
-from wavloc import files, plugins
+from wavloc import files, plugins, shipped
 from wavloc.checks import number, shown
 from wavloc.errors import InputError
 
-FOLDER = Path(__file__).parents[2] / "config"  # of the checkout
+FOLDER = shipped.folder("config")
 PARTS = ("methods", "datasets", "tables", "figures", "sets", "roles", "pathvars", "evaluation")
 # What an entry takes from the one it is `like`, where it does not say otherwise itself.
 INHERITED = (
@@ -52,7 +52,7 @@ def load(*paths: str | Path) -> dict[str, Any]:
 
     paths: a plan file (.json), which a run has written; or config files of differences from
     ``config.yaml``, the later over the earlier. The first one's folder has the shipped entries, or
-    else the checkout's.
+    else wavloc's own.
     """
     first = Path(paths[0])
     if first.suffix == ".json":

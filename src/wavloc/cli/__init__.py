@@ -17,14 +17,16 @@ from typing import Any
 
 from wavloc import __version__
 from wavloc.allocator import keep_freed
-from wavloc.cli import check, data, evaluation, locate, methods, own, reporting
+from wavloc.cli import check, data, evaluation, example, locate, methods, own, reporting
 from wavloc.cli.common import SEED, Parser, check_out, logging
 from wavloc.errors import WavlocError
 from wavloc.reading import READING
 
 # Commands as `wavloc --help` lists them.
 GROUPS = {
-    "locate and check": ("locate", "check", "own-room", "methods", "datasets", "parity"),
+    "locate and check": (
+        *("example", "locate", "check", "own-room", "methods", "datasets", "parity"),
+    ),
     "benchmark": ("predict", "evaluate", "rank", "costs", "counts", "properties"),
     "train": ("train", "train-steered", "import-checkpoint"),
     "data": ("download", "prepare", "simulate", "fault", "mix", "subset"),
@@ -124,7 +126,7 @@ def _parser() -> argparse.ArgumentParser:
         made.set_defaults(run=run)
         return made
 
-    for group in (data, methods, evaluation, reporting, locate, check, own):
+    for group in (data, methods, evaluation, reporting, locate, check, own, example):
         group.register(command)
     listed = [
         "\n".join([f"{title}:", *(f"  {name:18s} {helps.pop(name)}" for name in names)])

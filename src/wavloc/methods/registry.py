@@ -79,8 +79,8 @@ def entries(config: Mapping[str, Any]) -> dict[str, Entry]:
 
 @functools.cache
 def shipped() -> dict[str, Entry]:
-    """The entries of the checkout's config folder, with networks of full size."""
-    return entries(configuration.resolve({})) if configuration.FOLDER.is_dir() else {}
+    """The entries of wavloc's own config folder, with networks of full size."""
+    return entries(configuration.resolve({}))
 
 
 def named(name: str, known: Mapping[str, Entry] | None = None) -> Entry:
