@@ -1,0 +1,92 @@
+"""The documentation: commands that are shown exist, the page on methods agrees, the site builds."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from wavloc import cli
+from wavloc.methods import registry
+
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+COMMAND = re.compile(r"(?:^|[|] )(wavloc .*)")
+ELSEWHERE = re.compile(
+    r"<(?:script|link|img)\b[^>]*\b(?:src|href)=\"?(?:https?:)?//", re.IGNORECASE
+)
+
+
+def pages(root: Path) -> list[Path]:
+    return [root / "README.md", *sorted((root / "docs").glob("*.md"))]
+
+
+def shown(page: Path) -> list[list[str]]:
+    """Arguments of the commands of wavloc in the code blocks of a page."""
+    found = []
+    for language, block in BLOCK.findall(page.read_text(encoding="utf-8")):
+        for line in block.replace("\\\n", " ").splitlines() if language in ("", "sh") else ():
+            if command := COMMAND.search(line):
+                words = shlex.split(command[1], comments=True)[1:]
+                found.append([name for word in words if (name := word.removesuffix("..."))])
+    return found
+
+
+def test_commands_that_pages_show_are_accepted(root: Path) -> None:
+    count = 0
+    for page in pages(root):
+        for words in shown(page):
+            elided = words[:1] == ["locate"] and "--mics" not in words
+            given = [*words, "--mics", "m", "--audio", "a"] if elided else words
+            cli._parser().parse_args(given)  # an `InputError` names what it does not know
+            count += 1
+    assert count > 25
+
+
+def test_page_on_methods_says_what_their_entries_say(root: Path) -> None:
+    text = (root / "docs" / "methods.md").read_text(encoding="utf-8")
+    row = re.compile(r"^\| `(\w+)` \|" + r" (.*?) \|" * 5, re.MULTILINE)
+    rows = {name: cells for name, *cells in row.findall(text)}
+    entries = registry.shipped()
+    ours = {
+        name
+        for name, entry in entries.items()
+        if entry.localizes and not entry.name.startswith(("fault_tolerant_", "wav2pos_"))
+    } | {"wav2pos_m"}
+    assert rows.keys() == ours
+    for name, (reference, inputs, learned, counts, delays) in rows.items():
+        entry = entries[name]
+        assert reference.partition(" ([")[0] == entry.reference, name
+        assert inputs == entry.input_types, name
+        assert (learned == "yes") == entry.learned, name
+        assert (counts == "yes") == entry.variable_mics, name
+        assert (delays == "yes") == entry.from_delays, name
+        assert f"`{name}`" in text.partition("## When they fail")[2], name
+
+
+def test_site_is_built_without_a_warning(root: Path, tmp_path: Path) -> None:
+    if importlib.util.find_spec("mkdocs") is None:
+        pytest.skip("the tools for the site are not installed (make tools)")
+    build = [
+        sys.executable,
+        "-m",
+        "mkdocs",
+        "build",
+        "--strict",
+        "-q",
+        "-d",
+        str(tmp_path / "site"),
+    ]
+    done = subprocess.run(build, cwd=root, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    commands = (tmp_path / "site" / "cli.html").read_text(encoding="utf-8")
+    for names in cli.GROUPS.values():
+        for name in names:
+            assert f">wavloc {name}<" in commands
+    assert "wavloc.api.locate" in (tmp_path / "site" / "python.html").read_text(encoding="utf-8")
+    for page in (tmp_path / "site").glob("*.html"):
+        assert not ELSEWHERE.search(page.read_text(encoding="utf-8")), page.name
