@@ -17,7 +17,7 @@ from typing import Any
 
 from wavloc import __version__
 from wavloc.allocator import keep_freed
-from wavloc.cli import check, data, evaluation, example, locate, methods, own, reporting
+from wavloc.cli import check, data, evaluation, example, locate, methods, own, reporting, submission
 from wavloc.cli.common import SEED, Parser, check_out, logging
 from wavloc.errors import WavlocError
 from wavloc.reading import READING
@@ -28,6 +28,7 @@ GROUPS = {
         *("example", "locate", "check", "own-room", "methods", "datasets", "parity"),
     ),
     "benchmark": ("predict", "evaluate", "rank", "costs", "counts", "properties"),
+    "join": ("submit-check", "leaderboard"),
     "train": ("train", "train-steered", "import-checkpoint"),
     "data": ("download", "prepare", "simulate", "fault", "mix", "subset"),
     "report": ("tables", "figures", "reproduction", "summary", "croissant", "report", "publish"),
@@ -126,7 +127,7 @@ def _parser() -> argparse.ArgumentParser:
         made.set_defaults(run=run)
         return made
 
-    for group in (data, methods, evaluation, reporting, locate, check, own, example):
+    for group in (data, methods, evaluation, reporting, locate, check, own, example, submission):
         group.register(command)
     listed = [
         "\n".join([f"{title}:", *(f"  {name:18s} {helps.pop(name)}" for name in names)])

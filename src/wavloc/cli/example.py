@@ -1,4 +1,4 @@
-"""The command that writes an example to try the other ones on."""
+"""The command that writes an example: a recording to try the others on, or a package."""
 
 import argparse
 from pathlib import Path
@@ -18,12 +18,13 @@ EXAMPLES = {
         "--events {0}/songs.selections.txt --temperature 15 --box -20 -20 -2 100 100 28 "
         "--out songs.csv --plot map.png",
     ),
+    "method-package": ("a package with a method of your own, to begin with", "pip install ./{0}"),
 }
 
 
 def register(command: Command) -> None:
     """Add the command and its arguments."""
-    add = command("example", _example, "write a small recording to try `locate` on")
+    add = command("example", _example, "write a small recording to try `locate` on, or a template")
     text = "; ".join(f"{name}: {what}" for name, (what, _) in EXAMPLES.items())
     add.add_argument("name", nargs="?", default="room", choices=EXAMPLES, help=f"{text} (room)")
     add.path("--out", "folder to write (the name of the example)")
@@ -36,12 +37,11 @@ def _example(args: argparse.Namespace) -> None:
 
     out = args.out or Path(args.name)
     source = shipped.folder("examples") / args.name
-    kept = sorted(path for path in source.iterdir() if path.suffix != ".py")
-    names = [path.name for path in kept]
+    left = shutil.ignore_patterns("make.py", "__pycache__", "*.egg-info", "build")
+    every = [path.name for path in source.iterdir()]
+    names = sorted(set(every) - left(str(source), every))
     files.check_folder(out, names)
     with files.replacing_folder(out, names) as temporary:
-        temporary.mkdir()
-        for path in kept:
-            shutil.copyfile(path, temporary / path.name)
+        shutil.copytree(source, temporary, ignore=left)
     say(f"example: {EXAMPLES[args.name][0]} -> {out}; next:")
     print(EXAMPLES[args.name][1].format(out))
