@@ -1,5 +1,6 @@
 """The data container: audio frames with the positions of microphones and source."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -123,15 +124,18 @@ class Frames:
         """The same sound with all lengths scaled to another speed of sound (m/s).
 
         Sound and delays stay what they are: 343 m in one medium are 350 m in one that is faster.
+        The columns ``x_2`` ... of the table are positions too, of further sources.
         """
         scale = speed / self.speed_of_sound
         if scale == 1:
             return self
         lengths = {key: self.meta[key] for key in ("room", "origin") if key in self.meta}
+        places = [name for name in map(str, self.table) if re.fullmatch(r"[xyz]_\d+", name)]
         return replace(
             self,
             mic_positions=np.asarray(self.mic_positions) * scale,
             source_position=np.asarray(self.source_position) * scale,
+            table=self.table.assign(**{name: self.table[name] * scale for name in places}),
             speed_of_sound=speed,
             meta=self.meta | {key: (np.array(v) * scale).tolist() for key, v in lengths.items()},
         )

@@ -113,6 +113,8 @@ def test_signal_of_another_take_is_not_believed(take: Path) -> None:
     words = "Sync.wav says 1.200 s, which the sound does not confirm; by the sound, motion capture"
     assert words in read.meta["warnings"][0]
     assert label_error(read) < 0.02
+    again = recorded(take, sync_reach_s=1e6)  # what cannot be is not tried
+    np.testing.assert_array_equal(again.source_position, read.source_position)
 
 
 def test_capture_that_began_before_the_sound(tmp_path: Path) -> None:

@@ -75,10 +75,23 @@ def test_sound_made_in_one_array_at_two_speeds(name: str) -> None:
         assert np.median(errors(method.predict(untold).position, warm.source_position)) > 0.02
 
 
+def test_a_training_that_goes_on_at_another_speed_keeps_delays_per_unit(tmp_path) -> None:
+    usual = anechoic_frames(4)
+    entry = registry.Entry("wav2pos", options=SMALL_OPTIONS["wav2pos"])
+    started = with_model(registry.create(entry), usual)
+    started.save(tmp_path)
+    again = registry.create(entry)
+    again.start_from(tmp_path)
+    again.prepare(usual.at_speed(WARM))
+    grown = np.array(started.stats.position_std) * WARM / 343
+    np.testing.assert_allclose(again.stats.position_std, grown)
+
+
 def test_frames_of_several_temperatures_are_trained_on_together(tmp_path) -> None:
     """They come to the speed of the first: the delays stay those of the sound."""
     parts = [anechoic_frames(3), anechoic_frames(2, seed=1, speed=WARM)]
     for k, part in enumerate(parts):
+        part.table = part.table.assign(x_2=1.0, y_2=np.nan)
         part.meta = {"room": [7.0, 8.0, 2.0], "origin": [3.6, 4.5, 0.0]}
         part.save(tmp_path / str(k))
     paths = [tmp_path / "0", tmp_path / "1"]
@@ -88,6 +101,7 @@ def test_frames_of_several_temperatures_are_trained_on_together(tmp_path) -> Non
     travel = np.linalg.norm(both.source_position[3:, None] - both.mics()[3:], axis=-1) / 343.0
     truth = np.linalg.norm(parts[1].source_position[:, None] - LUVIRA_MICS, axis=-1) / WARM
     np.testing.assert_allclose(travel, truth)
+    np.testing.assert_allclose(both.table["x_2"], [1, 1, 1, 343 / WARM, 343 / WARM])
     warm = frames.load_together(paths[:1], WARM)
     np.testing.assert_allclose(warm.meta["room"], np.array([7.0, 8.0, 2.0]) * WARM / 343)
     np.testing.assert_allclose(warm.room_bounds[0] * 343 / WARM, [-3.6, -4.5, 0.0])

@@ -53,6 +53,16 @@ def test_sources_are_apart_and_have_the_given_number() -> None:
     assert np.isfinite(mixed.source_audio[alone]).all()
 
 
+def test_a_microphone_without_sound_leaves_the_others_as_loud() -> None:
+    frames, partners = anechoic_frames(6), anechoic_frames(40, seed=99)
+    frames.audio[:, 4] = np.nan
+    mixed = mixtures.mixed(frames, partners, np.full(6, 2))
+    heard = np.arange(11) != 4
+    assert np.isnan(mixed.audio[:, 4]).all()
+    added, own = (np.square(a[:, heard]).mean() for a in (mixed.audio - frames.audio, frames.audio))
+    assert added == pytest.approx(own, rel=0.3)
+
+
 def test_mixtures_are_seeded() -> None:
     again, other = mixture(), mixture(seed=0)
     np.testing.assert_array_equal(again.audio, other.audio)

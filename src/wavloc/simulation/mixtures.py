@@ -80,8 +80,9 @@ def mixed(
 
 
 def _level(audio: np.ndarray) -> np.ndarray:
-    """RMS over microphones and time of each frame: (F, M, L) -> (F,)."""
-    return np.sqrt(np.square(audio, dtype=np.float64).mean(axis=(1, 2))).astype(np.float32)
+    """RMS over the microphones with sound and time of each frame: (F, M, L) -> (F,)."""
+    power = np.nanmean(np.square(audio, dtype=np.float64), axis=(1, 2))
+    return np.sqrt(power).astype(np.float32)
 
 
 def positions(frames: Frames) -> np.ndarray:

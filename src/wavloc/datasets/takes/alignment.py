@@ -69,8 +69,8 @@ class Sound:
     ):
         usable = np.isfinite(mics).all(axis=1) & np.isfinite(sound[:, 0])
         mics, sound = mics[usable], sound[usable]
-        self.begin_s = float(time_s[0])
-        grid = np.arange(self.begin_s, time_s[-1] + FINE_S / 2, FINE_S)
+        self.begin_s, self.end_s = float(time_s[0]), float(time_s[-1])
+        grid = np.arange(self.begin_s, self.end_s + FINE_S / 2, FINE_S)
         self.place = trajectory.at(grid, time_s, track, max_gap_s=0.5)
         self.known = np.isfinite(self.place).all(axis=1)
         distance = distances(self.place, mics)
@@ -118,8 +118,11 @@ class Sound:
         Clearly: every offset that would move the labels is beaten (`beats`), and there is one. None
         where no offset can be judged.
         """
-        steps = max(1, round(reach_s / STEP_S))
-        fit = self.fit(middle_s + STEP_S * np.arange(-steps, steps + 1))
+        # Others put all moments before or after the capture.
+        first = max(middle_s - reach_s, self.middle_s[0] - self.travel_s - self.end_s)
+        last = min(middle_s + reach_s, self.middle_s[-1] - self.travel_s - self.begin_s)
+        steps = np.arange(np.ceil((first - middle_s) / STEP_S), (last - middle_s) // STEP_S + 1)
+        fit = self.fit(middle_s + STEP_S * steps)
         if not np.isfinite(fit.score).any():
             return None
         top = int(np.nanargmax(fit.score))
