@@ -34,6 +34,7 @@ from wavloc.weights import load_into, read_weights
 WEIGHTS = Path(__file__).parent / "weights" / "steered.safetensors"
 WEIGHTS_SHA256 = "8e8dc56d92a80ed17093a9c3057866ab72e0487a20be19a18bb5558b3ace266a"
 CAP_M = 3.0
+LOWEST = -1e3  # logits below are of candidates that do not count
 REFINED_M = 0.1  # most that the refined position is from its candidate
 WITHIN_M = 0.3  # of what `confidence` is the probability
 
@@ -44,9 +45,9 @@ class Options:
 
     weights: str = ""  # file of other weights; empty: those of the package
     tops: tuple[int, ...] = (48, 24, 20, 20, 16)  # of each row's coarse map that are climbed
-    budget: int = 264  # candidates times microphones that the maps are made of ...
-    fewest: int = 16  # ... candidates, at least
-    most: int = 48  # and at most
+    kept: float = 0.99  # candidates that hold this share of the sieve's posterior go on ...
+    fewest: int = 8  # ... at least this many
+    most: int = 64  # and at most
     sure: float = 0.5  # posterior of one place above which it is refined on the peaks
     inlier_m: float = 0.025  # how far the peak of a pair may be from that place
     min_confidence: float = 0.5  # below it a position is `uncertain`
@@ -68,13 +69,11 @@ class MapReader(nn.Module):
         self.out = nn.Linear(2 * third, width)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """maps (..., C, T, F) -> (..., width)."""
-        flat = maps.flatten(0, -4)
+        """maps (n, C, T, F) -> (n, width)."""
         place = torch.linspace(-1, 1, maps.shape[-1], device=maps.device)
-        place = place.expand(len(flat), 1, *maps.shape[-2:])
-        hidden = self.layers(torch.cat([flat, place], dim=1))
-        pooled = torch.cat([hidden.mean((2, 3)), hidden.amax((2, 3))], dim=1)
-        return self.out(pooled).view(*maps.shape[:-3], -1)
+        place = place.expand(len(maps), 1, *maps.shape[-2:])
+        hidden = self.layers(torch.cat([maps, place], dim=1))
+        return self.out(torch.cat([hidden.mean((2, 3)), hidden.amax((2, 3))], dim=1))
 
 
 class MicReader(nn.Module):
@@ -157,7 +156,7 @@ class SteeredNetwork(nn.Module):
 
     def forward(self, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """inputs of `describe` -> logits (B, K + 1), the last "no source", and trust (B, K, M)."""
-        seen = self.maps(inputs["maps"])
+        seen = spread(self.maps(inputs["maps"]), inputs["real"])
         heard, trust = self.mics(inputs["per_mic"], inputs["present"])
         hidden = self.mix(torch.cat([seen, heard, inputs["scalars"]], dim=-1))
         hidden = hidden + self.place(inputs["place"])
@@ -181,19 +180,22 @@ def describe(
     rate: int,
     speed: float,
 ) -> dict[str, Tensor]:
-    """What the network is given of candidates (B, K, 3).
+    """What the network is given of candidates (K, 3) of a frame.
 
-    audio (B, M, N); mics (B, M, 3) metres; sieved (B, K, n): of `Sieve.describe`, with its logit
-    (B, K), low where a candidate does not count.
+    audio (M, N); mics (M, 3) metres; sieved (K, n): of `Sieve.describe`, with its logit (K,).
     """
-    spot = torch.where(present[..., None], mics, 0.0)
-    unit, magnitude = steering.short_spectra(audio * present[..., None])
-    apart = steering.distances(points, spot).clamp(min=0.05)
-    maps, agree = steering.aligned_maps(unit, magnitude, apart * (rate / speed), present)
-    counted = present[:, None].to(apart.dtype)
-    number = counted.sum(-1, keepdim=True).clamp(min=1)
-    level = torch.log(audio.square().mean(-1).clamp(min=1e-14))[:, None] * 0.5
-    level = level - (level * counted).sum(-1, keepdim=True) / number
+    spot = torch.where(present[:, None], mics, 0.0)
+    unit, magnitude = steering.short_spectra(audio * present[:, None])
+    apart = steering.distances(points[None], spot[None])[0].clamp(min=0.05)
+    delay = apart * (rate / speed)
+    maps, agree = (
+        found[0]
+        for found in steering.aligned_maps(unit[None], magnitude[None], delay[None], present[None])
+    )
+    counted = present.to(apart.dtype)
+    number = counted.sum().clamp(min=1)
+    level = torch.log(audio.square().mean(-1).clamp(min=1e-14)) * 0.5
+    level = level - (level * counted).sum() / number
     near = torch.log(apart)
     near_mean = (near * counted).sum(-1, keepdim=True) / number
     expected = level + (near - near_mean)  # 0 where levels fall as 1 / distance
@@ -202,28 +204,50 @@ def describe(
         [expected.clamp(-3, 3), level.expand_as(apart).clamp(-3, 3), near, near - near_mean,
          agree.mean(-1) - mean_agree], dim=-1,
     )  # fmt: skip
-    per_mic = torch.cat([per_mic, 2 * agree], dim=-1) * counted[..., None]
-    centre = (spot * present[..., None]).sum(1) / number[:, 0]
-    spread = ((spot - centre[:, None]).square().sum(-1) * present).sum(1, keepdim=True)
-    spread = (spread / number[:, 0]).sqrt().clamp(min=0.1)
-    place = (points - centre[:, None]) / 3
-    far = place.norm(dim=-1) * 3 / spread
-    scalars = torch.stack([far, spread.log().expand_as(far), logit.clamp(-20, 20)], dim=-1)
+    per_mic = torch.cat([per_mic, 2 * agree], dim=-1) * counted[:, None]
+    centre = spot.sum(0) / number
+    extent = (((spot - centre).square().sum(-1) * counted).sum() / number).sqrt().clamp(min=0.1)
+    place = (points - centre) / 3
+    far = place.norm(dim=-1) * 3 / extent
+    scalars = torch.stack([far, extent.log().expand_as(far), logit.clamp(-20, 20)], dim=-1)
     return {
         "maps": maps,
         "per_mic": per_mic,
         "scalars": torch.cat([sieved, scalars], dim=-1),
         "place": place,
-        "present": present,
-        "real": logit > -1e3,
     }
 
 
-def describe_each(batch: tuple[Tensor, ...], rate: int, speed: float) -> dict[str, Tensor]:
-    """`describe` of the tensors of a batch frame by frame: the cache holds one."""
-    frames = zip(*(value.split(1) for value in batch), strict=True)
-    parts = [describe(*frame, rate, speed) for frame in frames]  # type: ignore[call-arg]
-    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+def describe_each(
+    audio: Tensor,
+    mics: Tensor,
+    present: Tensor,
+    points: Tensor,
+    sieved: Tensor,
+    logit: Tensor,
+    rate: int,
+    speed: float,
+) -> dict[str, Tensor]:
+    """`describe` frame by frame, as the cache holds one, of the candidates that count.
+
+    ``maps`` (n, C, T, F) are of these alone, ``real`` (B, K) tells which they are.
+    """
+    real = logit > LOWEST
+    parts = [
+        describe(audio[k], mics[k], present[k], points[k, own], sieved[k, own], logit[k, own],
+                 rate, speed)
+        for k, own in enumerate(real)
+    ]  # fmt: skip
+    flat = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    inputs = {name: spread(value, real) for name, value in flat.items() if name != "maps"}
+    return {"maps": flat["maps"], **inputs, "present": present, "real": real}
+
+
+def spread(values: Tensor, real: Tensor) -> Tensor:
+    """Values (n, ...) at the n places that are real (B, K), 0 elsewhere: (B, K, ...)."""
+    places = values.new_zeros(*real.shape, *values.shape[1:])
+    places[real] = values
+    return places
 
 
 def select(chosen: Tensor, *values: Tensor) -> list[Tensor]:
@@ -277,10 +301,13 @@ def posterior(
     points, powers = steering.candidates(gcc, mics, present, *box, per_m, options.tops, inner)
     described = Sieve.describe(powers, present)
     logit = network.sieve(described, torch.isfinite(powers[..., 0]))
-    kept = int(np.clip(options.budget // audio.shape[1], options.fewest, options.most))
-    logit, chosen = logit.topk(min(kept, logit.shape[1]), 1)
+    logit, chosen = logit.topk(min(options.most, logit.shape[1]), 1)
     points, described = select(chosen, points, described)
-    inputs = describe_each((audio, mics, present, points, described, logit), rate, speed)
+    shares = logit.softmax(1)
+    left = shares.cumsum(1) - shares > options.kept  # the better ones hold enough
+    left[:, : options.fewest] = False
+    logit = logit.masked_fill(left, -1e4)
+    inputs = describe_each(audio, mics, present, points, described, logit, rate, speed)
     logits, good = network(inputs)
     shares = logits.softmax(1)
     inside = shares[:, :-1] / shares[:, :-1].sum(1, keepdim=True).clamp(min=1e-9)

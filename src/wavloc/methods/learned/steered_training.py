@@ -158,7 +158,7 @@ def loss_of(
     chosen = draw.topk(SHOWN, 1).indices
     points, described, logit, apart = select(chosen, batch["points"], described, logit, apart)
     given = batch["audio"], batch["mics"], present, points, described, logit
-    inputs = describe_each(given, RATE, SPEED_OF_SOUND)
+    inputs = describe_each(*given, RATE, SPEED_OF_SOUND)
     with torch.autocast("cpu", torch.bfloat16):  # twice as fast where the processor has it
         logits, trust = network(inputs)
     loss, terms = objective(logits.float(), trust.float(), apart, batch["faulty"], present)
@@ -221,6 +221,70 @@ def varied(audio: Tensor, generator: torch.Generator) -> Tensor:
     return torch.fft.irfft(spectrum / (1 - pole * circle) * 10 ** (gain_db / 20), samples)
 
 
+def stream(
+    sounds: Corpora, seed: int, done: int, steps: int
+) -> Iterator[tuple[Batch, torch.Generator]]:
+    """Batches of the steps from ``done`` on, made by another process, each with the generator of
+    what is drawn in its step.
+    """
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue(AHEAD)
+    first = number_at(done | 1)  # what will be repeated is made again
+    producer = context.Process(target=_produce, args=(queue, sounds, seed, first), daemon=True)
+    producer.start()
+    kept: dict[int, Batch] = {}
+    try:
+        for step in range(done, steps):
+            number = number_at(step)
+            while number not in kept:
+                kept[first] = {key: torch.from_numpy(value) for key, value in queue.get().items()}
+                first += 1
+            batch = dict(kept[number])
+            kept.pop(number_at(step | 1) - 1, None)
+            draw = torch.Generator().manual_seed(
+                int(seeds.rng(seed, "steered training", step).integers(2**31))
+            )
+            if step % 2:
+                batch["audio"] = varied(batch["audio"], draw)
+            yield batch, draw
+    finally:
+        producer.terminate()
+
+
+class Learner:
+    """A network in training, and the means of the terms of its loss since they were last shown."""
+
+    def __init__(self, network: SteeredNetwork, peak: float = 1.5e-3):
+        self.network, self.peak = network, peak
+        decayed = [p for p in network.parameters() if p.ndim > 1]
+        free = [p for p in network.parameters() if p.ndim <= 1]
+        groups = [{"params": decayed, "weight_decay": 0.02}, {"params": free, "weight_decay": 0.0}]
+        self.optimizer = torch.optim.AdamW(groups, peak)
+        self._totals: dict[str, float] = {}
+        self._count = 0
+
+    def learn(self, batch: Batch, draw: torch.Generator, step: int, steps: int) -> None:
+        """One step of ``steps``: warm-up, then a cosine."""
+        warm = min(1.0, (step + 1) / 300)
+        rate = self.peak * warm * (0.5 * (1 + math.cos(math.pi * step / steps)) + 0.01)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        loss, terms = loss_of(self.network, batch, draw)
+        self.optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self.optimizer.step()
+        self._count += 1
+        for name, value in {"loss": loss.detach(), **terms}.items():
+            self._totals[name] = self._totals.get(name, 0.0) + float(value)
+
+    def means(self) -> str:
+        """Means of the terms, for people; they begin anew."""
+        text = ", ".join(f"{name} {v / self._count:.3f}" for name, v in self._totals.items())
+        self._totals, self._count = {}, 0
+        return text
+
+
 def train(out: Path, sounds: Corpora, steps: int, seed: int) -> SteeredNetwork:
     """Train for ``steps`` batches; the state in ``out`` is written every 200 and gone on from.
 
@@ -229,55 +293,18 @@ def train(out: Path, sounds: Corpora, steps: int, seed: int) -> SteeredNetwork:
     torch.set_num_threads(1)
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
-    network = SteeredNetwork()
-    decayed = [p for p in network.parameters() if p.ndim > 1]
-    free = [p for p in network.parameters() if p.ndim <= 1]
-    groups = [{"params": decayed, "weight_decay": 0.02}, {"params": free, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, 1e-3)
-    done = _resume(out, network, optimizer)
-    context = multiprocessing.get_context("spawn")
-    queue = context.Queue(AHEAD)
-    first = number_at(done | 1)  # what will be repeated is made again
-    producer = context.Process(target=_produce, args=(queue, sounds, seed, first), daemon=True)
-    producer.start()
-    kept: dict[int, Batch] = {}
+    learner = Learner(SteeredNetwork())
+    done = _resume(out, learner)
     started = time.monotonic()
-    totals: dict[str, float] = {}
-    for step in range(done, steps):
-        number = number_at(step)
-        while number not in kept:
-            made = {key: torch.from_numpy(value) for key, value in queue.get().items()}
-            kept[first] = made
-            first += 1
-        batch = dict(kept[number])
-        kept.pop(number_at(step | 1) - 1, None)
-        draw = torch.Generator().manual_seed(
-            int(seeds.rng(seed, "steered training", step).integers(2**31))
-        )
-        if step % 2:
-            batch["audio"] = varied(batch["audio"], draw)
-        warm = min(1.0, (step + 1) / 300)
-        rate = 1.5e-3 * warm * (0.5 * (1 + math.cos(math.pi * step / steps)) + 0.01)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        loss, terms = loss_of(network, batch, draw)
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
-        for name, value in {"loss": loss.detach(), **terms}.items():
-            totals[name] = totals.get(name, 0.0) + float(value)
-        if (step + 1) % 200 == 0 or step + 1 == steps:
-            count = (step % 200) + 1
-            speed = BATCH * (step + 1 - done) / (time.monotonic() - started)
-            means = ", ".join(f"{name} {value / count:.3f}" for name, value in totals.items())
-            print(f"step {step + 1} of {steps}: {means}, {speed:.0f} frames/s", flush=True)
-            totals = {}
-            _keep(out, network, optimizer, step + 1)
-    producer.terminate()
+    for step, (batch, draw) in enumerate(stream(sounds, seed, done, steps), done + 1):
+        learner.learn(batch, draw, step - 1, steps)
+        if step % 200 == 0 or step == steps:
+            speed = BATCH * (step - done) / (time.monotonic() - started)
+            print(f"step {step} of {steps}: {learner.means()}, {speed:.0f} frames/s", flush=True)
+            _keep(out, learner, step)
     if done >= steps:  # it had ended before
-        _keep(out, network, optimizer, done)
-    return network
+        _keep(out, learner, done)
+    return learner.network
 
 
 @torch.inference_mode()
@@ -313,11 +340,12 @@ def _produce(queue, sounds: Corpora, seed: int, first: int) -> None:  # type: ig
         queue.put({key: value.numpy() for key, value in batch.items()})
 
 
-def _keep(out: Path, network: SteeredNetwork, optimizer: torch.optim.Optimizer, step: int) -> None:
+def _keep(out: Path, learner: Learner, step: int) -> None:
     """Write the state after a step: weights for use, and what is needed to go on."""
+    network = learner.network
     moments = {
         f"optimizer.{index}.{key}": torch.as_tensor(value)
-        for index, values in optimizer.state_dict()["state"].items()
+        for index, values in learner.optimizer.state_dict()["state"].items()
         for key, value in values.items()
     }
     weights = {f"network.{key}": value for key, value in network.state_dict().items()}
@@ -327,7 +355,7 @@ def _keep(out: Path, network: SteeredNetwork, optimizer: torch.optim.Optimizer, 
         save_file(dict(network.state_dict()), temporary)
 
 
-def _resume(out: Path, network: SteeredNetwork, optimizer: torch.optim.Optimizer) -> int:
+def _resume(out: Path, learner: Learner) -> int:
     """Fill network and optimizer from the last state and return its step, or 0."""
     if not (out / "state.safetensors").is_file():
         return 0
@@ -335,13 +363,13 @@ def _resume(out: Path, network: SteeredNetwork, optimizer: torch.optim.Optimizer
         step = int(state.metadata()["step"])  # of the same file, so that a kill parts nothing
         stored = {name: state.get_tensor(name) for name in state.keys()}  # noqa: SIM118
     weights = {k.removeprefix("network."): v for k, v in stored.items() if k.startswith("network.")}
-    network.load_state_dict(weights)
+    learner.network.load_state_dict(weights)
     moments: dict[int, dict[str, Tensor]] = {}
     for name, value in stored.items():
         part, _, rest = name.partition(".")
         if part == "optimizer":
             index, _, key = rest.partition(".")
             moments.setdefault(int(index), {})[key] = value
-    described_groups = optimizer.state_dict()["param_groups"]
-    optimizer.load_state_dict({"state": moments, "param_groups": described_groups})
+    described_groups = learner.optimizer.state_dict()["param_groups"]
+    learner.optimizer.load_state_dict({"state": moments, "param_groups": described_groups})
     return step
