@@ -295,8 +295,9 @@ def short_spectra(audio: Tensor) -> tuple[Tensor, Tensor]:
     audio = audio / audio.square().mean(-1, keepdim=True).sqrt().clamp(min=1e-12)
     window = torch.hann_window(WINDOW, device=audio.device)
     spectrum = torch.fft.rfft(audio.unfold(-1, WINDOW, GRAIN) * window)
-    magnitude = spectrum.abs()
-    return spectrum / magnitude.clamp(min=1e-9), magnitude
+    power = _square(spectrum)
+    inverse = power.clamp(min=1e-18).rsqrt()
+    return spectrum * inverse, power * inverse
 
 
 @functools.cache

@@ -34,6 +34,7 @@ from wavloc.weights import load_into, read_weights
 WEIGHTS = Path(__file__).parent / "weights" / "steered.safetensors"
 WEIGHTS_SHA256 = "8e8dc56d92a80ed17093a9c3057866ab72e0487a20be19a18bb5558b3ace266a"
 CAP_M = 3.0
+CACHED = 12  # candidates whose maps are made at once: more do not fit into the cache
 LOWEST = -1e3  # logits below are of candidates that do not count
 REFINED_M = 0.1  # most that the refined position is from its candidate
 WITHIN_M = 0.3  # of what `confidence` is the probability
@@ -45,9 +46,9 @@ class Options:
 
     weights: str = ""  # file of other weights; empty: those of the package
     tops: tuple[int, ...] = (48, 24, 20, 20, 16)  # of each row's coarse map that are climbed
-    kept: float = 0.99  # candidates that hold this share of the sieve's posterior go on ...
-    fewest: int = 8  # ... at least this many
-    most: int = 64  # and at most
+    kept: float = 0.97  # candidates that hold this share of the sieve's posterior go on ...
+    fewest: int = 6  # ... at least this many
+    most: int = 96  # and at most
     sure: float = 0.5  # posterior of one place above which it is refined on the peaks
     inlier_m: float = 0.025  # how far the peak of a pair may be from that place
     min_confidence: float = 0.5  # below it a position is `uncertain`
@@ -70,6 +71,9 @@ class MapReader(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """maps (n, C, T, F) -> (n, width)."""
+        return torch.cat([self._read(part) for part in maps.split(2 * CACHED)])
+
+    def _read(self, maps: Tensor) -> Tensor:
         place = torch.linspace(-1, 1, maps.shape[-1], device=maps.device)
         place = place.expand(len(maps), 1, *maps.shape[-2:])
         hidden = self.layers(torch.cat([maps, place], dim=1))
@@ -187,11 +191,12 @@ def describe(
     spot = torch.where(present[:, None], mics, 0.0)
     unit, magnitude = steering.short_spectra(audio * present[:, None])
     apart = steering.distances(points[None], spot[None])[0].clamp(min=0.05)
-    delay = apart * (rate / speed)
-    maps, agree = (
-        found[0]
-        for found in steering.aligned_maps(unit[None], magnitude[None], delay[None], present[None])
-    )
+    given = unit[None], magnitude[None]
+    parts = [
+        steering.aligned_maps(*given, delay[None], present[None])
+        for delay in (apart * (rate / speed)).split(CACHED)
+    ]
+    maps, agree = (torch.cat(part, dim=1)[0] for part in zip(*parts, strict=True))
     counted = present.to(apart.dtype)
     number = counted.sum().clamp(min=1)
     level = torch.log(audio.square().mean(-1).clamp(min=1e-14)) * 0.5
