@@ -20,3 +20,14 @@ def test_digest_follows_other_files_of_a_package(tmp_path: Path, file: str) -> N
         texts.append(provenance._parsed(package)[0])
     assert texts[0] == texts[1]  # docstrings and comments do not count
     assert texts[0] != texts[2]
+
+
+def test_digest_follows_the_card_of_the_weights_of_a_module(tmp_path: Path) -> None:
+    texts = []
+    for name, card in (("a", "{}"), ("b", "{}"), ("c", '{"calibration": [1, 0, 0]}')):
+        module = tmp_path / name / "located.py"
+        (module.parent / "weights").mkdir(parents=True)
+        module.write_text("x = 1\n")
+        (module.parent / "weights/located.json").write_text(card)
+        texts.append(provenance._parsed(module)[0])
+    assert texts[0] == texts[1] != texts[2]

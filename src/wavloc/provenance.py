@@ -90,12 +90,13 @@ def _parsed(path: Path) -> tuple[str, frozenset[str]]:
             case [ast.Expr(value=ast.Constant(value=str())), *_] as body:
                 del body[0]
     text = ast.dump(tree)
-    if (
-        path.name == "__init__.py"
-    ):  # style sheets, scripts and templates that lie in a package are its code
-        kinds = ("*.css", "*.js", "*.html")
-        others = [other for kind in kinds for other in sorted(path.parent.glob(kind))]
-        text += "".join(other.read_text(encoding="utf-8") for other in others)
+    # The card of a module's weights is its code; so are style sheets, scripts and templates of a
+    # package.
+    kinds = [f"weights/{path.stem}.json"]
+    if path.name == "__init__.py":
+        kinds = ["*.css", "*.js", "*.html"]
+    others = [other for kind in kinds for other in sorted(path.parent.glob(kind))]
+    text += "".join(other.read_text(encoding="utf-8") for other in others)
     return text, frozenset(name for name in imported if name.split(".")[0] == "wavloc")
 
 

@@ -57,13 +57,9 @@ def test_training_learns_and_goes_on(tmp_path) -> None:
     rng = np.random.default_rng(0)
     sounds = {"speech": [[rng.standard_normal(30_000).astype(np.float32)]]}
     steered_training.train(tmp_path, sounds, 2, 0)
-    network = steered.SteeredNetwork()
-    groups = [
-        {"params": [p for p in network.parameters() if p.ndim > 1]},
-        {"params": [p for p in network.parameters() if p.ndim <= 1]},
-    ]
-    optimizer = torch.optim.AdamW(groups, 1e-3)
-    assert steered_training._resume(tmp_path, network, optimizer) == 2
+    learner = steered_training.Learner(steered.SteeredNetwork())
+    assert steered_training._resume(tmp_path, learner) == 2
+    network, optimizer = learner.network, learner.optimizer
     one, other = (next(steered_training.batches(sounds, 0, 1)) for _ in range(2))
     assert all(torch.equal(one[key], other[key]) for key in one)  # same seed, same frames
     losses = []
@@ -122,6 +118,16 @@ def test_a_card_without_calibration_is_named(tmp_path) -> None:
     weights.with_suffix(".json").write_text("{}")
     with pytest.raises(InputError, match=r"steered\.json: calibration: .*expected three numbers"):
         steered.Method({"weights": str(weights)}).predict(anechoic_frames(1))
+
+
+def test_as_many_candidates_are_read_as_the_sieve_is_unsure_of(root, monkeypatch) -> None:
+    frames = stored_frames(root, monkeypatch).select(np.arange(8))
+    few = steered.Method({"kept": 0.5, "fewest": 2}).predict(frames)
+    many = steered.Method({"kept": 1.0}).predict(frames)
+    counts = [(predictions.posterior > 0).sum(1) for predictions in (few, many)]
+    assert counts[0].min() >= 2
+    assert (counts[0] < counts[1]).all()
+    assert len(set(counts[0])) > 1
 
 
 def test_frames_do_not_depend_on_those_beside_them(root, monkeypatch) -> None:
