@@ -22,12 +22,12 @@ class Range(NamedTuple):
 _TABLE = {
     Range(): "copies fewest_mics mask_most mask_shared max_lag mics min_entries min_inliers steps "
     "tops utterances_per_voice",
-    Range(above=True): "batch block budget draws draws_single epochs fewest finalists kept most "
+    Range(above=True): "batch block draws draws_single epochs fewest finalists kept most "
     "mixtures oversample peaks power_starts predict_batch sources starts",
     Range(0, 1): "dropout final_rate mask_source max_clipped_share milestones min_confidence "
     "rank_priors sure "
     "test_fraction threshold unlabelled valid_fraction valid_share warmup",
-    Range(0, 1, "", True): "top_t",
+    Range(0, 1, "", True): "kept_share top_t",
     Range(0, 4): "alpha",
     Range(0, 10): "exponent",
     Range(0, 1e30, "", True): "learning_rate",

@@ -122,8 +122,8 @@ def test_a_card_without_calibration_is_named(tmp_path) -> None:
 
 def test_as_many_candidates_are_read_as_the_sieve_is_unsure_of(root, monkeypatch) -> None:
     frames = stored_frames(root, monkeypatch).select(np.arange(8))
-    few = steered.Method({"kept": 0.5, "fewest": 2}).predict(frames)
-    many = steered.Method({"kept": 1.0}).predict(frames)
+    few = steered.Method({"kept_share": 0.5, "fewest": 2}).predict(frames)
+    many = steered.Method({"kept_share": 1.0}).predict(frames)
     counts = [(predictions.posterior > 0).sum(1) for predictions in (few, many)]
     assert counts[0].min() >= 2
     assert (counts[0] < counts[1]).all()

@@ -46,7 +46,7 @@ class Options:
 
     weights: str = ""  # file of other weights; empty: those of the package
     tops: tuple[int, ...] = (48, 24, 20, 20, 16)  # of each row's coarse map that are climbed
-    kept: float = 0.97  # candidates that hold this share of the sieve's posterior go on ...
+    kept_share: float = 0.97  # candidates that hold this share of the sieve's posterior go on ...
     fewest: int = 6  # ... at least this many
     most: int = 96  # and at most
     sure: float = 0.5  # posterior of one place above which it is refined on the peaks
@@ -309,7 +309,7 @@ def posterior(
     logit, chosen = logit.topk(min(options.most, logit.shape[1]), 1)
     points, described = select(chosen, points, described)
     shares = logit.softmax(1)
-    left = shares.cumsum(1) - shares > options.kept  # the better ones hold enough
+    left = shares.cumsum(1) - shares > options.kept_share  # the better ones hold enough
     left[:, : options.fewest] = False
     logit = logit.masked_fill(left, -1e4)
     inputs = describe_each(audio, mics, present, points, described, logit, rate, speed)
