@@ -100,6 +100,8 @@ def locate(
     window: float | None = None,
     events: str | Path | None = None,
     detect: float | None = None,
+    estimate_offsets: bool = False,
+    estimate_drift: bool = False,
     speed_of_sound: float | None = None,
     temperature: float | None = None,
     other_medium: bool = False,
@@ -116,7 +118,8 @@ def locate(
     """
     asked = locating.Asked(
         room=room, corner=corner, box=box, plane=plane, hop=hop, window=window, events=events,
-        detect=detect, speed_of_sound=speed_of_sound, temperature=temperature,
+        detect=detect, estimate_offsets=estimate_offsets, estimate_drift=estimate_drift,
+        speed_of_sound=speed_of_sound, temperature=temperature,
         other_medium=other_medium, silence_db=silence_db, min_confidence=min_confidence,
     )  # fmt: skip
     said: list[str] = []

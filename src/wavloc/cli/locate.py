@@ -69,6 +69,10 @@ def _when(add: Parser) -> None:
     text = "events are what is so many dB over the floor (10)"
     add.number("--detect", text, _asked("detect"), nargs="?", const=10.0)
     add.path("--starts", "csv: name,start_s, seconds at which each recording begins")
+    text = "find out by how much recordings begin apart, from a source that moves"
+    add.add_argument("--estimate-offsets", action="store_true", help=text)
+    text = "as --estimate-offsets, and how much faster or slower each clock runs"
+    add.add_argument("--estimate-drift", action="store_true", help=text)
 
 
 def _sound(add: Parser) -> None:
@@ -126,9 +130,9 @@ def _what(args: argparse.Namespace) -> Asked:
 def _check_usage(args: argparse.Namespace) -> None:
     """What can be refused before anything is read."""
     live, later = args.audio == [STDIN], ("events", "detect", "starts", "plot")
-    for name in later:
-        if live and getattr(args, name) is not None:
-            raise InputError(f"--{name}: needs files, not standard input")
+    for name in (*later, "estimate_offsets", "estimate_drift"):
+        if live and getattr(args, name) not in (None, False):
+            raise InputError(f"--{name.replace('_', '-')}: needs files, not standard input")
     if live and args.format not in (None, "csv"):
         raise InputError(f"--format {args.format}: standard input gives csv alone")
     if args.pcm and not live:

@@ -16,7 +16,7 @@ from wavloc.checks import number
 from wavloc.errors import InputError
 from wavloc.geometry import SPEED_OF_SOUND, check_speed, speed_in_air
 from wavloc.methods.base import Method
-from wavloc.recordings import events, mirror, positions, volume
+from wavloc.recordings import events, mirror, offsets, positions, volume
 from wavloc.recordings.events import Event
 from wavloc.recordings.microphones import Microphones
 from wavloc.recordings.positions import Found, Locator
@@ -42,6 +42,8 @@ class Asked:
     window: float | None = None
     events: str | Path | None = None
     detect: float | None = None
+    estimate_offsets: bool = False
+    estimate_drift: bool = False
     speed_of_sound: float | None = None
     temperature: float | None = None
     other_medium: bool = False
@@ -136,6 +138,8 @@ def locate(
     locator: Locator, recording: Recording, array: Microphones, asked: Asked, tell: Tell
 ) -> Found:
     """Positions over time, or of the events that are asked for."""
+    if asked.estimate_offsets or asked.estimate_drift:
+        recording = _synchronised(locator, recording, array, asked.estimate_drift, tell)
     if unused := recording.unused():
         tell(unused)
     wanted = _events(locator, recording, asked)
@@ -144,6 +148,21 @@ def locate(
     else:
         found = positions.of_events(locator, recording, wanted)
     return dataclasses.replace(found, table=globe(found.table, array))
+
+
+def _synchronised(
+    locator: Locator, recording: Recording, array: Microphones, drift: bool, tell: Tell
+) -> Recording:
+    """The recording with clocks that are estimated from it, which are said."""
+    found = offsets.estimate(locator, recording, array.names, drift, locator.method.seed)
+    for k, name in enumerate(array.names):
+        line = f"'{name}' begins at {found.clocks.start_s[k]:.6f} s"
+        line += f" (+- {1e3 * found.offset_deviation_s[k]:.3f} ms)"
+        if drift:
+            ppm, deviation = found.clocks.drift_ppm[k], found.drift_deviation_ppm[k]
+            line += f", its clock is {ppm:+.2f} ppm fast (+- {deviation:.2f})"
+        tell(line)
+    return dataclasses.replace(recording, clocks=found.clocks)
 
 
 def _events(locator: Locator, recording: Recording, asked: Asked) -> list[Event] | None:
