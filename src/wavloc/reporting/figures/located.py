@@ -17,9 +17,11 @@ def located(
 ) -> Figure:
     """Positions of a recording, over time and from above among its named microphones.
 
-    table: columns time_s (seconds), x, y, z (metres, NaN where not located). mics: (M, 3) metres.
+    table: columns time_s (seconds; begin_s of events), x, y, z (metres, NaN where not located).
+    mics: (M, 3) metres.
     out: one picture, its format by its suffix; or none.
     """
+    table = table.rename(columns={"begin_s": "time_s"})
     figure = Figure(figsize=(7.6, 4.0))
     over_time, above = figure.subfigures(1, 2, squeeze=False, width_ratios=[1, 1])[0]
     for axis, axes in zip("xyz", over_time.subplots(3, 1, sharex=True), strict=True):
