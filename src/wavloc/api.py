@@ -107,6 +107,7 @@ def locate(
     other_medium: bool = False,
     silence_db: float = 30.0,
     min_confidence: float | None = None,
+    check: bool = True,
 ) -> Located:
     """Locate sources in a recording: what `wavloc locate` does, see docs/locate.md.
 
@@ -121,6 +122,7 @@ def locate(
         detect=detect, estimate_offsets=estimate_offsets, estimate_drift=estimate_drift,
         speed_of_sound=speed_of_sound, temperature=temperature,
         other_medium=other_medium, silence_db=silence_db, min_confidence=min_confidence,
+        check=check,
     )  # fmt: skip
     said: list[str] = []
     array = given.array_of(mics, audio, units)

@@ -42,11 +42,13 @@ def check(
     mics: np.ndarray,
     names: Sequence[str],
     speed_of_sound: float = SPEED_OF_SOUND,
+    most_windows: int = windows.MOST_WINDOWS,
 ) -> Checked:
     """Look for faults of a recording: channels (M, n) of microphones at mics (M, 3) metres.
 
     rate: Hz, any; names: of the microphones, in the order of ``mics``, which is that of the
-    channels unless the check says otherwise; speed_of_sound: m/s. No finding: all is well.
+    channels unless the check says otherwise; speed_of_sound: m/s; most_windows: of sound in which
+    channels are compared, 0: they are not. No finding: all is well.
     """
     table = pd.DataFrame({"name": list(names)} | alone.levels(channels, rate))
     table["clipped"] = alone.clipped_shares(channels)
@@ -57,10 +59,10 @@ def check(
     table["crosstalk_with"] = ""
     time_s, late_ms = np.empty(0), np.empty((0, len(table)))
     alive = np.flatnonzero(~findings.dead(table["level_db"].to_numpy()))
-    if len(alive) >= LEAST_MICS:
+    if len(alive) >= LEAST_MICS and most_windows:
         # A recorder's own filter may have cut what its rate could hold.
         band = min(rate, audio.SAMPLE_RATE)
-        heard = windows.correlate(sound[alive], mics[alive], speed_of_sound, band)
+        heard = windows.correlate(sound[alive], mics[alive], speed_of_sound, band, most_windows)
         if len(heard.gcc) >= windows.FEWEST_WINDOWS:
             time_s, late_ms = heard.time_s, np.full((len(heard.gcc), len(table)), np.nan)
             late_ms[:, alive] = _compare(table, alive, heard)

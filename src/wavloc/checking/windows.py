@@ -105,10 +105,14 @@ def pair_rows(order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def correlate(
-    channels: np.ndarray, mics: np.ndarray, speed: float, band_hz: float = RATE
+    channels: np.ndarray,
+    mics: np.ndarray,
+    speed: float,
+    band_hz: float = RATE,
+    most_windows: int = MOST_WINDOWS,
 ) -> Correlations:
     """Correlations of the windows of channels (M, n) at `RATE` in which most is heard, spread over
-    the recording.
+    the recording, at most so many.
 
     mics: (M, 3) metres; speed: of sound, m/s; band_hz: twice the highest frequency that there is.
     """
@@ -116,7 +120,7 @@ def correlate(
     size = max(SAMPLES, 2 ** math.ceil(math.log2(2 * lag + 1)))
     reach = min(lag + round(REACH_S * RATE), size - 2)
     number = len(pairs(len(mics)))
-    most = max(8, min(MOST_WINDOWS, MOST_VALUES // (number * (2 * reach + 1))))
+    most = max(8, min(most_windows, MOST_VALUES // (number * (2 * reach + 1))))
     start = _loud_windows(channels, size, most)
     noise = _noise(channels)
     high = min(BAND_HZ[1], 0.45 * band_hz)

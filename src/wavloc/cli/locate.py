@@ -42,6 +42,8 @@ def register(command: Command) -> None:
     add.path("--plot", "also draw the track (.png, .pdf or .svg)")
     text = "probability of being within 30 cm below which a position is `uncertain` (0.5)"
     add.number("--min-confidence", text, _asked("min_confidence"))
+    text = "do not look for faults of the recording first (see `wavloc check`)"
+    add.add_argument("--no-check", dest="check", action="store_false", help=text)
     _where(add)
     _when(add)
     _sound(add)

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from wavloc import ranges
+from wavloc import checking, ranges
 from wavloc.audio import SAMPLE_RATE
+from wavloc.checking import Finding
 from wavloc.checks import number
 from wavloc.errors import InputError
 from wavloc.geometry import SPEED_OF_SOUND, check_speed, speed_in_air
@@ -23,6 +24,10 @@ from wavloc.recordings.positions import Found, Locator
 from wavloc.recordings.sound import Recording
 
 Tell = Callable[[str], None]  # is given what a person should know, a line at a time
+
+CHECKED_S = 20.0  # of a recording, and ...
+CHECKED_WINDOWS = 40  # ... so many windows of it, in which ...
+CHECKED_MICS = 16  # ... so many channels are compared: more take as long as locating does
 
 _APART = [("box", "room"), ("box", "corner"), ("temperature", "speed_of_sound")]
 _APART += [("events", "detect")]
@@ -49,6 +54,7 @@ class Asked:
     other_medium: bool = False
     silence_db: float = 30.0
     min_confidence: float | None = None
+    check: bool = True
 
     def __post_init__(self) -> None:
         for name, counts in (("room", 3), ("corner", 3), ("box", 6)):
@@ -142,6 +148,9 @@ def locate(
         recording = _synchronised(locator, recording, array, asked.estimate_drift, tell)
     if unused := recording.unused():
         tell(unused)
+    if asked.check:
+        for finding in _check(locator, recording, array):
+            tell(f"warning: {finding.text}")
     wanted = _events(locator, recording, asked)
     if wanted is None:
         found = positions.over_time(locator, recording, asked.hop, asked.silence_db)
@@ -163,6 +172,13 @@ def _synchronised(
             line += f", its clock is {ppm:+.2f} ppm fast (+- {deviation:.2f})"
         tell(line)
     return dataclasses.replace(recording, clocks=found.clocks)
+
+
+def _check(locator: Locator, recording: Recording, array: Microphones) -> list[Finding]:
+    """What is wrong with an excerpt of a recording."""
+    channels, few = recording.excerpt(CHECKED_S), len(array.names) <= CHECKED_MICS
+    about = array.positions, array.names, locator.speed, CHECKED_WINDOWS if few else 0
+    return checking.check(channels, recording.rate, *about).findings
 
 
 def _events(locator: Locator, recording: Recording, asked: Asked) -> list[Event] | None:

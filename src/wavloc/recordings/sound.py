@@ -23,6 +23,7 @@ from wavloc.frames import FRAME_SAMPLES, Frames
 from wavloc.recordings.microphones import stem
 
 MOST_VALUES = 2**25  # correlations of a block of frames that are in memory at once
+MOMENTS, MOMENT_S = 16, 1.0  # that are listened to for the loudest
 PAD = 16  # samples on each side of a frame while it is moved by a part of a sample
 
 
@@ -120,7 +121,7 @@ class Recording:
         """Sound (M, n) between two times as it was recorded, to a sample."""
         assert self.read is not None
         assert self.samples is not None
-        first = np.rint((begin_s - self.clocks.start_s) * self.rate).astype(int)
+        first = np.rint(self.clocks.samples(begin_s) * (self.rate / SAMPLE_RATE)).astype(int)
         there = np.floor(self.samples * (self.rate / SAMPLE_RATE) + 1e-6).astype(int) - first
         count, bounds = min(round(seconds * self.rate), there.min()), np.cumsum([0, *self.counts])
         channels: list[np.ndarray] = []
@@ -129,6 +130,16 @@ class Recording:
             sound = self.read(source, int(first[low:high].min()), count + int(begins.max()))
             channels += [row[at : at + count] for row, at in zip(sound, begins, strict=True)]
         return np.stack(channels)
+
+    def excerpt(self, seconds: float) -> np.ndarray:
+        """A stretch of about so many seconds, around the loudest of some moments."""
+        length = self.end_s - self.begin_s
+        if length <= seconds:
+            return self.whole()
+        moments = self.begin_s + length * (np.arange(MOMENTS) + 0.5) / MOMENTS - MOMENT_S / 2
+        power = [np.median(self.stretch(at, MOMENT_S).var(axis=1)) for at in moments]
+        begin = moments[int(np.argmax(power))] + (MOMENT_S - seconds) / 2
+        return self.stretch(float(np.clip(begin, self.begin_s, self.end_s - seconds)), seconds)
 
     def whole(self) -> np.ndarray:
         """All sound (M, n) that all microphones have, as it was recorded."""

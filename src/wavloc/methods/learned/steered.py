@@ -399,11 +399,15 @@ class Method(base.Method):
         for name in ("confidence", "reliability", "candidates", "posterior"):
             setattr(predictions, name, np.concatenate([part[name] for part in parts]))
         if self.options.track:
-            located = np.isin(predictions.status, ["ok", "uncertain"])
-            _follow(predictions, located, frames.table["time_s"].to_numpy(float))
-            verdict = self._verdict(predictions.confidence)
-            predictions.status = np.where(located, verdict, predictions.status)
+            self.follow(predictions, frames.table["time_s"].to_numpy(float))
         return predictions
+
+    def follow(self, predictions: Predictions, time_s: np.ndarray) -> None:
+        """Replace what is said of single frames, at times (F,), by what all say together."""
+        located = np.isin(predictions.status, ["ok", "uncertain"])
+        _follow(predictions, located, time_s)
+        verdict = self._verdict(predictions.confidence)
+        predictions.status = np.where(located, verdict, predictions.status)
 
     def _verdict(self, confidence: np.ndarray | None) -> np.ndarray:
         """``ok`` or ``uncertain`` (F,)."""
