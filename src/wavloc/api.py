@@ -108,6 +108,8 @@ def locate(
     silence_db: float = 30.0,
     min_confidence: float | None = None,
     check: bool = True,
+    track: bool = False,
+    bridge: float = 0.0,
 ) -> Located:
     """Locate sources in a recording: what `wavloc locate` does, see docs/locate.md.
 
@@ -122,7 +124,7 @@ def locate(
         detect=detect, estimate_offsets=estimate_offsets, estimate_drift=estimate_drift,
         speed_of_sound=speed_of_sound, temperature=temperature,
         other_medium=other_medium, silence_db=silence_db, min_confidence=min_confidence,
-        check=check,
+        check=check, track=track, bridge=bridge,
     )  # fmt: skip
     said: list[str] = []
     array = given.array_of(mics, audio, units)

@@ -66,6 +66,7 @@ ASKED = {
     "box": Range(-1e6, 1e6, "m"),
     "hop": Range(1e-3, 3600, "s"),
     "window": Range(0.016, 60, "s"),
+    "bridge": Range(0, 3600, "s"),
     "detect": Range(0, 200, "dB"),
     "speed_of_sound": Range(10, 20_000, "m/s"),
     "temperature": Range(-50, 65, "degrees Celsius"),

@@ -44,12 +44,13 @@ def recording(
     step_s: float = 0.5,
     places: int = 0,
     seed: int = 0,
+    path: np.ndarray | None = None,
 ) -> np.ndarray:
     """Channels (M, n) of a voice that moves every ``step_s`` seconds; float32, peak 0.5.
 
     dry: (n,) at 16 kHz; places: the voice keeps to so many places (0 = a new one each time), its
-    head 1 to 1.8 m above the floor. The noise is white, of equal power in all channels, stated
-    against the mean of the speech.
+    head 1 to 1.8 m above the floor; path: or it is at these, (n, 3), one after the other. The noise
+    is white, of equal power in all channels, stated against the mean of the speech.
     """
     rng = np.random.default_rng(seed)
     step = round(step_s * SAMPLE_RATE)
@@ -57,6 +58,8 @@ def recording(
     low, high = np.array([0.5, 0.5, 1.0]), np.array([room[0] - 0.5, room[1] - 0.5, 1.8])
     source = rng.uniform(low, np.minimum(high, room), (places or count, 3))
     source = source[np.arange(count) * (places or count) // count]
+    if path is not None:
+        source = path[np.arange(count) * len(path) // count]
     scenes = Scenes(
         room=np.array(room),
         mics=mics,

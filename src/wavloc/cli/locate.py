@@ -66,6 +66,10 @@ def _when(add: Parser) -> None:
     add.number("--hop", "seconds between positions (0.064)", _asked("hop"), default=0.064)
     text = "seconds of sound per position (0.128, or more for wide arrays)"
     add.number("--window", text, _asked("window"))
+    text = "follow sources: what all frames say together, with speeds (steered)"
+    add.add_argument("--track", action="store_true", help=text)
+    text = "with --track: gaps of up to so long get positions, as `bridged` (0)"
+    add.number("--bridge", text, _asked("bridge"), default=0.0)
     text = "Audacity labels or a Raven selection table: a position for each, in its band"
     add.path("--events", text)
     text = "events are what is so many dB over the floor (10)"
@@ -132,7 +136,7 @@ def _what(args: argparse.Namespace) -> Asked:
 def _check_usage(args: argparse.Namespace) -> None:
     """What can be refused before anything is read."""
     live, later = args.audio == [STDIN], ("events", "detect", "starts", "plot")
-    for name in (*later, "estimate_offsets", "estimate_drift"):
+    for name in (*later, "estimate_offsets", "estimate_drift", "track"):
         if live and getattr(args, name) not in (None, False):
             raise InputError(f"--{name.replace('_', '-')}: needs files, not standard input")
     if live and args.format not in (None, "csv"):
@@ -182,6 +186,8 @@ def _sum_up(args: argparse.Namespace, table: pd.DataFrame) -> None:
     doubtful = int(table["status"].isin(["uncertain", "no_source"]).sum())
     notes = [f"{quiet} silent"] * (what == "frames")
     notes += [f"{doubtful} uncertain or without a source"] * bool(doubtful)
+    if bridged := int((table["status"] == "bridged").sum()):
+        notes.append(f"{bridged} bridged")
     for status, words in (("edge", "at the edge of the volume"), ("ambiguous", "or their images")):
         count = int((table["status"] == status).sum())
         notes += [f"{count} {words}"] * bool(count)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -154,6 +154,16 @@ class Predictions:
             pq.write_table(table, whole)
         for name in stale:
             _array_file(path, name).unlink(missing_ok=True)
+
+
+def joined(parts: Sequence[Predictions]) -> Predictions:
+    """Predictions of one method one below the other."""
+    arrays: dict[str, Any] = {
+        field.name: np.concatenate([getattr(part, field.name) for part in parts])
+        for field in dataclasses.fields(Predictions)
+        if isinstance(getattr(parts[0], field.name), np.ndarray)
+    }
+    return dataclasses.replace(parts[0], **arrays)
 
 
 _COVARIANCE = [(f"cov_{'xyz'[i]}{'xyz'[j]}", i, j) for i in range(3) for j in range(i, 3)]

@@ -13,7 +13,10 @@ import numpy as np
 BORROWED = 2  # frames before and after whose best candidates a frame is given too ...
 BEST = 3  # ... so many of each, since its own may all be wrong
 
-UNREST = 1.0  # m^2/s^3: a person's walk, a hand
+# Chosen on tracks speech1 and music2 of the twin.
+UNREST = 2.0  # m^2/s^3, spectral density of the acceleration
+EXACT_M = 0.01  # standard deviation of a position that is sure
+NEAR_M = 0.3  # candidates within this are of one place
 FARTHEST_M, FASTEST = 30.0, 3.0  # standard deviations of what is not known at the begin, m and m/s
 
 
@@ -83,6 +86,19 @@ def _borrow(
         more.append(chosen[source])
         more_weight.append(shares[source] * inside[:, None])
     return np.concatenate(more, axis=1), np.concatenate(more_weight, axis=1)
+
+
+def noise(
+    position: np.ndarray, candidates: np.ndarray, posterior: np.ndarray, confidence: np.ndarray
+) -> np.ndarray:
+    """Covariance (F, 3, 3) of the error of positions (F, 3): how the candidates (F, K, 3) of one
+    place are spread by their posterior (F, K), the more the less the confidence (F,) is.
+    """
+    away = candidates - position[:, None]
+    near = posterior * (np.linalg.norm(away, axis=-1) < NEAR_M)
+    spread = np.einsum("fk,fki,fkj->fij", near, away, away)
+    spread /= near.sum(axis=1).clip(1e-6)[:, None, None]
+    return (spread + EXACT_M**2 * np.eye(3)) / confidence.clip(0.02)[:, None, None] ** 2
 
 
 def run(

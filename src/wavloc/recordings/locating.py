@@ -55,6 +55,8 @@ class Asked:
     silence_db: float = 30.0
     min_confidence: float | None = None
     check: bool = True
+    track: bool = False
+    bridge: float = 0.0
 
     def __post_init__(self) -> None:
         for name, counts in (("room", 3), ("corner", 3), ("box", 6)):
@@ -71,6 +73,10 @@ class Asked:
                 raise InputError(f"{both} are both given, expected one of them")
         if self.corner is not None and self.room is None:
             raise InputError("--corner is given without --room, expected both")
+        if self.bridge and not self.track:
+            raise InputError("--bridge is given without --track, expected both")
+        if self.track and (self.events or self.detect is not None):
+            raise InputError("--track: follows positions over time, expected no --events, --detect")
         _ = self.in_plane
 
     @property
@@ -104,6 +110,8 @@ def locator(method: Method, array: Microphones, asked: Asked, fixed: bool, tell:
     fixed: frames have the length that a model was trained on. tell: warnings about the geometry.
     """
     method, speed, mics = _surer(method, asked.min_confidence), asked.speed, array.positions
+    if asked.track:
+        method = _single(method)
     box = volume.search_box(mics, asked.room, asked.corner, asked.box, asked.in_plane)
     given = [name for name in ("plane", "room", "box") if getattr(asked, name) is not None]
     if given and not method.searches:
@@ -140,6 +148,18 @@ def _surer(method: Method, min_confidence: float | None) -> Method:
     return method
 
 
+def _single(method: Method) -> Method:
+    """The method without a track of its own: all frames are followed once, at the end."""
+    if not hasattr(method, "follow"):
+        raise InputError(
+            f"--track: {method.name} gives no candidates to be followed, expected steered or "
+            "another method that does"
+        )
+    method = copy.copy(method)
+    method.options = dataclasses.replace(method.options, track=False)
+    return method
+
+
 def locate(
     locator: Locator, recording: Recording, array: Microphones, asked: Asked, tell: Tell
 ) -> Found:
@@ -153,7 +173,8 @@ def locate(
             tell(f"warning: {finding.text}")
     wanted = _events(locator, recording, asked)
     if wanted is None:
-        found = positions.over_time(locator, recording, asked.hop, asked.silence_db)
+        bridge_s = asked.bridge if asked.track else None
+        found = positions.over_time(locator, recording, asked.hop, asked.silence_db, bridge_s)
     else:
         found = positions.of_events(locator, recording, wanted)
     return dataclasses.replace(found, table=globe(found.table, array))

@@ -17,9 +17,10 @@ from wavloc import audio
 from wavloc.audio import SAMPLE_RATE
 from wavloc.checks import number
 from wavloc.errors import InputError
+from wavloc.methods import tracking
 from wavloc.methods.base import Method
-from wavloc.methods.predictions import Predictions
-from wavloc.recordings import events, gate, volume
+from wavloc.methods.predictions import Predictions, joined
+from wavloc.recordings import events, gate, tracks, volume
 from wavloc.recordings.events import Event
 from wavloc.recordings.mirror import SAME_M, Mirror
 from wavloc.recordings.sound import Recording, frames_at_once, to_frames
@@ -125,28 +126,53 @@ class Found:
     reliability: np.ndarray
 
 
-def over_time(locator: Locator, recording: Recording, hop_s: float, silence_db: float) -> Found:
+def over_time(
+    locator: Locator,
+    recording: Recording,
+    hop_s: float,
+    silence_db: float,
+    bridge_s: float | None = None,
+) -> Found:
     """A row per frame. Frames with a power ``silence_db`` or more under the loud ones are
-    ``silent``.
+    ``silent``. bridge_s: frames are located together, as tracks with gaps of up to so many seconds.
     """
     times = recording.hops(hop_s, locator.size)
     powers = levels(recording, times, locator)
     times = times[: len(powers)]
     loud = np.flatnonzero(~silent(powers, silence_db))
     sounds = recording.sounds(times[loud], locator.size)
-    parts, reliability = [], np.full((len(times), len(locator.mics)), np.nan)
+    parts, kept = [], []
+    reliability = np.full((len(times), len(locator.mics)), np.nan)
     at_once = frames_at_once(len(locator.mics), locator.size)
     with tqdm(total=len(loud), desc="locate", unit="frame", disable=None, leave=False) as bar:
         for index in _batches(loud, at_once):
             found = locator.predict(list(itertools.islice(sounds, len(index))), times[index])
             parts.append(rows(found).set_axis(index))
+            kept += [found] if bridge_s is not None else []
             if found.reliability is not None:
                 reliability[index] = found.reliability
             bar.update(len(index))
+    noise = np.full((len(times), 3, 3), np.nan)
+    if kept:
+        parts, noise[loud] = _followed(locator.method, joined(kept), times[loud], loud)
     located = pd.concat(parts) if parts else pd.DataFrame(columns=[*"xyz", "status"], dtype=float)
     table = pd.DataFrame({"time_s": times}).join(located)
     table["status"] = table["status"].astype(object).where(table["status"].notna(), "silent")
+    if bridge_s is not None:
+        table = tracks.smoothed(table, noise, bridge_s)
     return Found(locator.judged(table), reliability)
+
+
+def _followed(
+    method: Any, found: Predictions, times: np.ndarray, loud: np.ndarray
+) -> tuple[list[pd.DataFrame], np.ndarray]:
+    """Rows of frames ``loud`` given all of them, and the covariance (F, 3, 3) of their errors."""
+    method.follow(found, times)
+    assert found.candidates is not None
+    assert found.posterior is not None
+    assert found.confidence is not None
+    told = found.candidates, found.posterior, found.confidence
+    return [rows(found).set_axis(loud)], tracking.noise(found.position, *told)
 
 
 def live(
