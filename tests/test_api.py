@@ -99,6 +99,13 @@ def test_files_tables_and_arrays_give_what_the_command_gives(folder: Path, tmp_p
     assert found.microphones["name"].tolist() == table.index.tolist()
 
 
+def test_events_have_a_picture(tmp_path: Path) -> None:
+    (tmp_path / "labels.txt").write_text("0.2\t0.3\ta\n")
+    found = wavloc.locate(sound(), MICS, RATE, method="srp_phat", events=tmp_path / "labels.txt")
+    found.plot(tmp_path / "events.png")
+    assert (tmp_path / "events.png").stat().st_size > 10_000
+
+
 def test_located_has_reliability_and_a_picture(folder: Path, tmp_path: Path) -> None:
     found = wavloc.locate(sound(), MICS, RATE, hop=0.2)
     assert found.reliability.shape == (len(found.table), len(MICS))
