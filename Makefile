@@ -5,7 +5,7 @@ CORES  ?= all
 BIN    := $(VENV)/bin
 RUN    := PATH="$(abspath $(BIN)):$$PATH"
 
-.PHONY: help env results smoke published benchmarks tools docs dist sbom test test-slurm pull lint \
+.PHONY: help env results smoke night published benchmarks tools docs dist sbom test test-slurm pull lint \
   format lock clean
 help:                            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/'
@@ -24,6 +24,9 @@ results: env                     ## the default run: every table and figure
 
 smoke: env                       ## the same DAG, small, in results/smoke
 	$(RUN) python workflow/run.py --cores $(CORES) --configfile config/smoke.yaml -- all
+
+night: env                       ## train the profile night, one model at a time; keeps what is predicted
+	$(RUN) nice python workflow/night.py
 
 published: env                   ## keep what the finished run PROFILE shows, in results/published
 	$(if $(PROFILE),,$(error PROFILE=name of a finished run, e.g. twin))

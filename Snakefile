@@ -1,6 +1,7 @@
 # The one DAG of wavloc. What each stage does stands in src/wavloc, what depends on what stands in
 # workflow/rules, how big and which stands in config.
 import shlex
+import shutil
 import sys
 
 from snakemake.utils import min_version
@@ -21,6 +22,11 @@ include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/reporting.smk"
 
 
+if tracked.digests:
+
+    include: "workflow/rules/tracked.smk"
+
+
 onstart:
     configuration.save(config, PLAN_FILE)
     # Snakemake's limit of 100 started jobs a second wakes the scheduler once a second more with
@@ -28,6 +34,12 @@ onstart:
     limit = workflow.scheduling_settings.max_jobs_per_timespan
     if limit and (limit.max_jobs, limit.timespan) == (100, 1):
         workflow.scheduler.job_rate_limiter = None
+
+
+onsuccess:
+    folders = [folder.replace("<results>", RESULTS) for folder in plan.models]
+    if all(Path(folder).is_dir() for folder in folders):  # no training is left to use them
+        shutil.rmtree(FEATURES, ignore_errors=True)
 
 
 localrules:

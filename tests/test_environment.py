@@ -15,7 +15,8 @@ import wavloc
 # Left to right; a stage may import from its left and from the ground, never from its right.
 STAGES = [
     *("datasets", "simulation", "features", "training", "methods", "checkpoints"),
-    *("checking", "evaluation", "reporting", "plan", "jobs", "recordings", "own_room", "api"),
+    *("checking", "evaluation", "reporting", "plan", "jobs", "tracked", "recordings", "own_room"),
+    "api",
 ]
 
 

@@ -1,10 +1,12 @@
 """Reading stored arrays: nothing is executed, no more memory is taken than the file can fill."""
 
+from __future__ import annotations
+
 import math
 import zipfile
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
@@ -26,6 +28,49 @@ def read_npy(path: str | Path) -> np.ndarray:
     if not isinstance(array, np.ndarray):
         raise InputError(f"{path}: not readable as an array (an archive of arrays)")
     return array
+
+
+class Rows:
+    """Chosen rows of several arrays, one after the other, that are read where they are asked for.
+
+    It has of an array what frames need: shape, type, indices whose first is of rows. So the sound
+    of many tracks is split and shuffled without a copy of it in memory.
+    """
+
+    def __init__(self, parts: Sequence[np.ndarray], chosen: np.ndarray | None = None):
+        self.parts = parts
+        ends = np.cumsum([0, *(len(part) for part in parts)])
+        self.starts = ends[:-1]
+        self.chosen = np.arange(ends[-1]) if chosen is None else chosen
+        self.shape = (len(self.chosen), *parts[0].shape[1:])
+        self.dtype, self.ndim = parts[0].dtype, parts[0].ndim
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.asarray(self[:], dtype)
+
+    def select(self, index: Any) -> Rows:
+        """Some of the rows."""
+        return Rows(self.parts, self.chosen[index])
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        first, *rest = index if isinstance(index, tuple) else (index,)
+        rows = self.chosen[first]
+        if np.ndim(rows) == 0:
+            part = int(np.searchsorted(self.starts, rows, "right")) - 1
+            return self.parts[part][(int(rows) - self.starts[part], *rest)]
+        part = np.searchsorted(self.starts, rows, "right") - 1
+        read = [
+            self.parts[p][(int(r) - self.starts[p], *rest)] for p, r in zip(part, rows, strict=True)
+        ]
+        return np.stack(read) if read else np.empty((0, *self.shape[1:]), self.dtype)
+
+
+def chosen(array: np.ndarray | Rows, index: Any) -> Any:
+    """Some rows of an array, lazily where it is lazy."""
+    return array.select(index) if isinstance(array, Rows) else array[index]
 
 
 def read_npz(path: str | Path, names: Collection[str]) -> tuple[dict[str, np.ndarray], list[str]]:

@@ -12,7 +12,7 @@ import pyarrow as pa
 from tqdm import tqdm
 
 from wavloc import files
-from wavloc.arrays import read_npy, read_npz
+from wavloc.arrays import Rows, chosen, read_npy, read_npz
 from wavloc.audio import RATES_HZ, SAMPLE_RATE
 from wavloc.checks import number, shown, vector
 from wavloc.errors import InputError
@@ -112,8 +112,8 @@ class Frames:
         shared = self.mic_positions.ndim == 2
         return replace(
             self,
-            audio=self.audio[index],
-            source_audio=self.source_audio[index],
+            audio=chosen(self.audio, index),
+            source_audio=chosen(self.source_audio, index),
             mic_positions=self.mic_positions if shared else self.mic_positions[index],
             source_position=self.source_position[index],
             table=self.table.iloc[index].reset_index(drop=True),
@@ -283,8 +283,10 @@ def _groups(table: pd.DataFrame, columns: list[str]) -> list[np.ndarray]:
     return [np.asarray(index) for index in indices.values()]
 
 
-def concatenate(parts: Sequence[Frames]) -> Frames:
+def concatenate(parts: Sequence[Frames], lazily: bool = False) -> Frames:
     """Frames of several parts, one after the other; M and L must be the same in all.
+
+    lazily: their sound stays where it is (`Rows`).
 
     mic_positions stay (M, 3) if they are the same in all parts, else they are (F, M, 3). ``meta``
     keeps only `PLACE`, and only if all parts agree in it.
@@ -295,10 +297,11 @@ def concatenate(parts: Sequence[Frames]) -> Frames:
     first = parts[0]
     mics = [part.mic_positions for part in parts]
     same_mics = all(m.ndim == 2 and np.array_equal(m, mics[0], equal_nan=True) for m in mics)
+    joined: Any = Rows if lazily else np.concatenate
     return replace(
         first,
-        audio=np.concatenate([part.audio for part in parts]),
-        source_audio=np.concatenate([part.source_audio for part in parts]),
+        audio=joined([part.audio for part in parts]),
+        source_audio=joined([part.source_audio for part in parts]),
         mic_positions=np.array(mics[0]) if same_mics else np.concatenate([p.mics() for p in parts]),
         source_position=np.concatenate([part.source_position for part in parts]),
         table=pd.concat([part.table for part in parts], ignore_index=True),
@@ -349,16 +352,15 @@ def load(path: str | Path) -> Frames:
 
 
 def load_together(paths: Sequence[str | Path], speed: float | None = None) -> Frames:
-    """Frames of several folders or files as one, see `concatenate`.
+    """Frames of several folders or files as one, see `concatenate`; their sound stays there.
 
     Takes recorded at other temperatures have other speeds of sound: all are brought to ``speed``
     (m/s), or that of the first. Other media stay what they are and go with none but their own.
     """
     parts = [load(path) for path in paths]
     common = parts[0].speed_of_sound if speed is None else speed
-    return concatenate(
-        [part if part.meta.get("other_medium") else part.at_speed(common) for part in parts]
-    )
+    same = [part if part.meta.get("other_medium") else part.at_speed(common) for part in parts]
+    return concatenate(same, lazily=True)
 
 
 def _load_folder(path: Path) -> Frames:

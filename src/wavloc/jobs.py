@@ -1,5 +1,6 @@
 """What each job reads of a plan. A job runs again when this changes, and for nothing else in it."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +122,8 @@ def table(plan: Plan, name: str) -> dict[str, Any]:
     datasets = unique(cell.dataset for cell in plan.cells_of(name)) or [spec["dataset"]]
     labels = " and ".join(_label(plan, dataset) for dataset in datasets)
     caption = f"{spec['caption']} Data: {labels}. {made_by(plan, datasets)}"
-    return {"spec": spec, "methods": rows(plan, name), "caption": caption}
+    told = {"networks": networks(plan, name)}
+    return {"spec": spec, "methods": rows(plan, name), "caption": caption} | told
 
 
 def figure(plan: Plan, name: str) -> dict[str, Any]:
@@ -153,10 +155,13 @@ def croissant(plan: Plan, dataset: str) -> dict[str, str]:
 def report(plan: Plan) -> dict[str, Any]:
     """The configuration, with the methods of each figure by name."""
     figures = {
-        name: spec | {"methods": plan.methods_of(name)}
+        name: spec
+        | {"methods": plan.methods_of(name)}
+        | {"title": " ".join([spec["title"], networks(plan, name)]).strip()}
         for name, spec in plan.config["figures"].items()
     }
-    return {**plan.config, "figures": figures}
+    tables = {name: spec for name, spec in plan.config["tables"].items() if name in plan.whole}
+    return {**plan.config, "tables": tables, "figures": figures}
 
 
 def rows(plan: Plan, experiment: str) -> dict[str, dict[str, Any]]:
@@ -174,6 +179,34 @@ def rows(plan: Plan, experiment: str) -> dict[str, dict[str, Any]]:
         | ({} if all(plan.treats(d, name) for d in datasets) else {"refused": NO_SOUND})
         for name, entry in ((name, plan.methods[name]) for name in plan.methods_of(experiment))
     }
+
+
+PAPERS_PASSES = 500
+
+
+def networks(plan: Plan, experiment: str, frames: Mapping[str, int] | None = None) -> str:
+    """That the trained networks of a table or figure are reduced, and how long they learned.
+
+    frames: method -> training frames, where they are known. Nothing of full-size networks.
+    """
+    if plan.config["networks"] != "reduced":
+        return ""
+    passes: dict[tuple[int, int], list[str]] = {}
+    for name in plan.methods_of(experiment):
+        entry = plan.methods[name]
+        if entry.learned:
+            epochs = plan.methods[entry.trained_as].options.get("epochs", PAPERS_PASSES)
+            passes.setdefault((epochs, (frames or {}).get(name, 0)), []).append(entry.label)
+    if not passes:
+        return ""
+    told = [
+        f"{', '.join(labels)}: {epochs} passes" + f" of {count:,} frames" * bool(count)
+        for (epochs, count), labels in passes.items()
+    ]
+    return (
+        f"Trained networks are reduced ({'; '.join(told)}); the papers' are {PAPERS_PASSES} epochs "
+        "at full size."
+    )
 
 
 def made_by(plan: Plan, datasets: list[str] | None = None) -> str:

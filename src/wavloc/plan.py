@@ -80,6 +80,8 @@ class Plan:
         self.seed: int = config["seed"]
         self.methods = registry.entries(config)
         self.experiments: dict[str, Spec] = config["tables"] | config["figures"]
+        # Those that a whole run makes; the others only where they are asked for by name.
+        self.whole = {n: s for n, s in self.experiments.items() if not s.get("apart")}
         self._datasets: dict[str, Dataset] = {}
 
     # ----------------------------------------------------------------- methods and cells
@@ -177,7 +179,7 @@ class Plan:
     def cells(self) -> dict[Cell, list[str]]:
         """Cell -> methods that are run on it, in the order of the rows."""
         run: dict[Cell, set[str]] = {}
-        for name in self.experiments:
+        for name in self.whole:
             for cell in self.cells_of(name):
                 chosen = [m for m in self.methods_of(name) if self.treats(cell.dataset, m)]
                 run.setdefault(cell, set()).update(chosen)
@@ -349,7 +351,7 @@ class Plan:
 
     def properties(self, table: str) -> list[str]:
         """File of measured properties, for tables that show them."""
-        if self.config["tables"][table]["layout"] != "tracks":
+        if self.config["tables"][table]["layout"] != "tracks" or table not in self.whole:
             return []
         return [f"{self.results}/metrics/{self.cells_of(table)[0].path}/properties.json"]
 
@@ -365,12 +367,14 @@ class Plan:
     def judged(self) -> list[str]:
         """Tables that are compared with the paper's; times are those of another machine."""
         specs = self.config["tables"].items()
-        return [self.outputs(name)[0] for name, spec in specs if spec["layout"] != "costs"]
+        judged = [name for name, spec in specs if spec["layout"] != "costs" and name in self.whole]
+        return [self.outputs(name)[0] for name in judged]
 
     @functools.cached_property
     def table_files(self) -> list[str]:
         """Everything in the folder of tables."""
-        files = [path for name in self.config["tables"] for path in self.outputs(name)]
+        tables = [name for name in self.config["tables"] if name in self.whole]
+        files = [path for name in tables for path in self.outputs(name)]
         over_all = ("reproduction.csv", "reproduction.md", "summary.json")
         return [*files, *(f"{self.results}/tables/{name}" for name in over_all)]
 
@@ -382,9 +386,10 @@ class Plan:
     @functools.cached_property
     def metric_files(self) -> list[str]:
         """All metrics of tables and curves."""
-        files = [self.metrics(name) for name in self.config["tables"]]
+        tables = [name for name in self.config["tables"] if name in self.whole]
+        files = [self.metrics(name) for name in tables]
         files += [self.curve_metrics(name) for name in self.config["figures"]]
-        files += [self.properties(name) for name in self.config["tables"]]
+        files += [self.properties(name) for name in tables]
         return unique(itertools.chain.from_iterable(files))
 
     @functools.cached_property
@@ -414,7 +419,7 @@ class Plan:
         """First cell of each table that shows properties -> methods whose are measured there."""
         measured: dict[Cell, list[str]] = {}
         for name, spec in self.config["tables"].items():
-            if spec["layout"] == "tracks":
+            if spec["layout"] == "tracks" and name in self.whole:
                 cell = self.cells_of(name)[0]
                 treating = [m for m in self.methods_of(name) if self.treats(cell.dataset, m)]
                 measured[cell] = unique([*measured.get(cell, []), *treating])

@@ -101,8 +101,10 @@ def _parsed(path: Path) -> tuple[str, frozenset[str]]:
 
 
 @functools.cache
-def code_digest(*modules: str) -> str:
+def code_digest(*modules: str, within: tuple[str, ...] = ("",)) -> str:
     """Digest of the code of some modules and of all wavloc modules that they import.
+
+    within: only those whose names begin so.
 
     Comments, blank lines and docstrings do not count, so that rewording them reruns nothing. The
     packages that hold a module count as imported, since Python runs their ``__init__``.
@@ -110,7 +112,7 @@ def code_digest(*modules: str) -> str:
     todo, seen = list(modules), {}
     while todo:
         name = todo.pop()
-        if name in seen or name in ("wavloc", "wavloc.provenance"):
+        if name in seen or name in ("wavloc", "wavloc.provenance") or not name.startswith(within):
             continue
         path = _module_file(name)
         seen[name], imported = _parsed(path) if path else ("", frozenset())

@@ -45,6 +45,7 @@ _TABLE = {
     "test_t60_s",
     Range(0, 10, "s", True): "t60_high_s t60_s",
     Range(0, 100, "s"): "min_seconds shift_s",
+    Range(0, 1_000_000, "s"): "sim_seconds",
     Range(0.5, 1_000_000, "s"): "seconds",
     Range(0, 1_000_000, "s", True): "max_gap_s sync_reach_s",
     Range(-100, 200, "dB"): "snr_db snr_high_db snr_low_db test_snr_db",

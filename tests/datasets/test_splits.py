@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -68,6 +69,53 @@ def test_twin_leaves_out_both_takes_of_a_number_and_their_extension() -> None:
     assert len(split.train) == 12
     assert not [track for track in split.train if "3" in track]
     assert {track + "_sim" for track in split.train if "_sim" not in track} < set(split.train)
+
+
+@pytest.mark.parametrize("options", [{}, {"sim_seconds": 9, "sim_share": 3}])
+def test_no_frame_of_training_or_validation_has_anything_of_a_test_track(
+    sounds: dict[str, Corpus], options: dict
+) -> None:
+    """Neither its take nor an utterance nor the draws of its positions, in any split."""
+    dataset = twin(**options)
+    scenes = {track: dataset.scenes(track, sounds) for track in dataset.tracks()}
+    for split in dataset.splits().values():
+        for tested in split.test:
+            for track in (*split.train, *split.valid):
+                one, other = scenes[tested], scenes[track]
+                assert not set(one.table["take"]) & set(other.table["take"])
+                assert not set(map(tuple, one.source)) & set(map(tuple, other.source))
+                if tested.startswith("speech") and track.startswith("speech"):
+                    assert not utterances(one) & utterances(other)
+
+
+def test_no_simulated_frame_for_training_has_anything_of_a_test_frame(tmp_path: Path) -> None:
+    rng, items = np.random.default_rng(0), []
+    for k in range(12):
+        part = ("train", "valid", "test")[k % 3]
+        items.append(
+            corpus.Item(f"u{k}", f"s{k % 6}", part, rng.standard_normal(2 * RATE, np.float32))
+        )
+    corpus.write(tmp_path / "speech", "speech", items, {})
+    given = {"speech": Corpus.load(tmp_path / "speech")}
+    options = {"train": 40, "valid": 20, "test": 40, "max_order": 1}
+    dataset = datasets.create("six_faces", {"options": options})
+    (split,) = dataset.splits().values()
+    learned = [dataset.scenes(track, given) for track in (*split.train, *split.valid)]
+    for tested in (dataset.scenes(track, given) for track in (*split.test, "test_clean")):
+        for scenes in learned:
+            for column in ("recording", "speaker"):
+                assert not set(tested.table[column]) & set(scenes.table[column])
+            assert not set(map(tuple, tested.source)) & set(map(tuple, scenes.source))
+            assert not set(map(tuple, tested.mics[:, 0])) & set(map(tuple, scenes.mics[:, 0]))
+
+
+def test_the_extension_hears_more_of_the_sound_of_its_take(sounds: dict[str, Corpus]) -> None:
+    short, long = (twin(seconds=2, sim_seconds=more) for more in (0, 9))
+    heard = [utterances(dataset.scenes("speech1_sim", sounds)) for dataset in (short, long)]
+    assert heard[0] < heard[1]
+    one, other = (dataset.scenes("speech1", sounds) for dataset in (short, long))
+    assert np.array_equal(one.dry, other.dry)  # the take itself stays as it is
+    assert np.array_equal(one.source, other.source)
 
 
 def test_track_without_a_test_split_is_named() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from wavloc.frames import Frames
@@ -111,6 +112,13 @@ def untrained(frames: Frames, kind=fault_tolerant.Method, **options) -> fault_to
             torch.nn.init.normal_(value, std=0.2)
     method.network.eval()
     return method
+
+
+def batch_of(method: LearnedMethod, frames: Frames) -> dict[str, torch.Tensor]:
+    """All frames as training shows them to a method, but for noise, shifts and features."""
+    audio = np.concatenate([frames.source_window()[:, None], frames.window()], axis=1)
+    sound = method.normalise(torch.from_numpy(audio.astype(np.float32)))
+    return method.targets(frames) | {"audio": sound, "clean": sound}
 
 
 def with_model(method: Method, frames: Frames) -> Method:

@@ -117,8 +117,22 @@ def test_half_precision_is_near(tmp_path: Path) -> None:
         near = network.all_pairs(audio, 40)
     assert near.dtype == rows.dtype
     assert 0 < (near - rows).abs().max() < 0.05 * rows.abs().max()
-    with pytest.raises(InputError, match="precision 'half', expected float32, tf32"):
+    with pytest.raises(InputError, match="precision 'half', expected auto, float32, tf32"):
         Run(tmp_path, precision="half")
+
+
+def test_automatic_precision_is_half_only_where_the_processor_has_it(
+    tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setattr(precision, "CPU_INFO", tmp_path / "cpuinfo")
+    assert Run(tmp_path, device="cpu", precision="auto").precision == "float32"
+    for flags, expected in (("fma avx512_bf16 amx", "bf16"), ("fma avx512f", "float32")):
+        (tmp_path / "cpuinfo").write_text(f"processor : 0\nflags\t\t: {flags}\n")
+        run = Run(tmp_path, device="cpu", precision="auto")
+        assert run.describe()["precision"] == expected
+        assert run.format == precision.FORMATS[expected]
+    assert precision.resolved("auto", torch.device("cuda")) == "float32"
+    assert precision.resolved("tf32", torch.device("cpu")) == "tf32"
 
 
 @pytest.mark.parametrize(

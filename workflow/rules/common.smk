@@ -7,12 +7,15 @@ from wavloc import checks, evaluation, jobs, provenance, runs
 from wavloc.errors import WavlocError
 from wavloc.plan import Cell, Plan
 from wavloc.simulation import mixtures
+from wavloc.tracked import Tracked
 
 RESULTS = config.get("pathvars", {}).get("results", "results")
 # What the commands read: the configuration of this run, written when its jobs begin (Snakefile). A
 # job on a cluster, which parses these files anew, goes by it too, whatever was edited since. In the
 # rules `reads` is a digest of what a command looks up in it: when it changes, the job runs again.
 PLAN_FILE = f"{RESULTS}/plan.json"
+# What trainings of a split share while a run lasts.
+FEATURES = f"{RESULTS}/features"
 try:
     if not workflow.is_main_process and Path(PLAN_FILE).is_file():
         resolved = configuration.load(PLAN_FILE)
@@ -20,12 +23,17 @@ try:
         resolved = configuration.resolve(config, Path(workflow.basedir) / "config")
     config.update(resolved)
     plan = Plan(config, "<results>")
+    tracked = Tracked(plan)
     if workflow.is_main_process:
         asked = workflow.resource_settings
         for name, count in (("cores", asked.cores), ("jobs", asked.nodes)):
             if count is not None:
                 checks.number(count, f"--{name}", 1, whole=True)
         jobs.check(plan)
+        if stale := tracked.stale():
+            message = f"wavloc: {len(stale)} files in {tracked.folder} are of other code, "
+            message += f"options or data and are made again: {', '.join(stale[:3])} ..."
+            print(message, file=sys.stderr)
         ALONE = runs.begin(sys.argv[1:])  # held as long as this process lives
     elif not Path(PLAN_FILE).is_file():  # nothing is shared with the machine of the run
         configuration.save(config, PLAN_FILE)

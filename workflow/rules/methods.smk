@@ -29,10 +29,11 @@ rule train:
         valid=lambda wc, input: option("--valid", input.valid),
         pretrained=lambda wc, input: option("--pretrained", input.pretrained),
         start=lambda wc, input: option("--start", input.start),
+        store=lambda wc: f"{FEATURES}/{wc.dataset}/{wc.split}",
     shell:
         "wavloc train --config {params.plan:q} --method {params.method:q} {params.mics}"
         " --train {input.train:q} {params.valid:q} {params.pretrained:q} {params.start:q}"
-        " --threads {threads} --out {output:q} --log {log:q}"
+        " --store {params.store:q} --threads {threads} --out {output:q} --log {log:q}"
 
 
 rule predict_cell:

@@ -14,6 +14,7 @@ from wavloc import weights
 from wavloc.checkpoints import authors
 from wavloc.errors import InputError
 from wavloc.features import gcc_torch as correlation
+from wavloc.methods.learned.layers import standardise
 from wavloc.methods.learned.ngcc_phat import NGCC
 from wavloc.methods.learned.wav2pos import Wav2Pos, losses
 
@@ -155,7 +156,8 @@ def _wav2pos_case(
     }
     for name in [name for name in ours if f"{case}/{name}" in stored]:
         yield _row(f"{case}/{name}", ours[name], stored[f"{case}/{name}"])
-    sound, place = losses(output, positions, audio, audio_known, position_known)
+    clean = standardise(audio)
+    sound, place = losses(output, positions, clean, audio_known, position_known)
     yield _row(f"{case}/loss_audio", sound, stored[f"{case}/loss_audio"])
     yield _row(f"{case}/loss_locs", place, stored[f"{case}/loss_locs"])
     network.zero_grad()

@@ -17,7 +17,18 @@ from typing import Any
 
 from wavloc import __version__
 from wavloc.allocator import keep_freed
-from wavloc.cli import check, data, evaluation, example, locate, methods, own, reporting, submission
+from wavloc.cli import (
+    check,
+    data,
+    evaluation,
+    example,
+    locate,
+    methods,
+    own,
+    reporting,
+    submission,
+    tracking,
+)
 from wavloc.cli.common import SEED, Parser, check_out, logging
 from wavloc.errors import WavlocError
 from wavloc.reading import READING
@@ -32,6 +43,7 @@ GROUPS = {
     "train": ("train", "train-steered", "import-checkpoint"),
     "data": ("download", "prepare", "simulate", "fault", "mix", "subset"),
     "report": ("tables", "figures", "reproduction", "summary", "croissant", "report", "publish"),
+    "keep": ("track", "recall"),
 }
 # What torch says in a RuntimeError of its own.
 _TORCH_MEMORY = re.compile("can't allocate memory|out of memory")
@@ -127,7 +139,8 @@ def _parser() -> argparse.ArgumentParser:
         made.set_defaults(run=run)
         return made
 
-    for group in (data, methods, evaluation, reporting, locate, check, own, example, submission):
+    groups = (data, methods, evaluation, reporting, locate, check, own, example, submission, tracking)
+    for group in groups:
         group.register(command)
     listed = [
         "\n".join([f"{title}:", *(f"  {name:18s} {helps.pop(name)}" for name in names)])

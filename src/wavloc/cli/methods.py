@@ -21,9 +21,12 @@ def register(command: Command) -> None:
     add.path("--pretrained", "model to begin with (NGCC-PHAT of wav2pos)")
     add.path("--cache", "folder of fetched files (data)")
     add.path("--start", "model of the same method and sizes whose weights to begin at")
-    text = "float32, tf32, bf16 (the network) or bf16_all (its features too) (float32)"
+    text = "auto, float32, tf32, bf16 (the network) or bf16_all (its features too) (float32)"
     add.add_argument("--precision", help=text)
     add.add_argument("--compile", action="store_true", help="torch.compile the network")
+    text = "folder where sound and features are kept for this and other trainings (in memory)"
+    add.path("--store", text)
+    add.number("--store-gb", "most that it may hold (32)", 0, 1e6, "GB", False, True)
     text = "parts that a batch passes the network in (1)"
     add.number("--accumulate", text, COUNT, default=1)
     add.number("--save-every", "seconds between states (10)", 0, 1e9, "s", default=10.0)
@@ -72,6 +75,7 @@ def _train(args: argparse.Namespace) -> None:
     from wavloc.methods import registry
     from wavloc.methods.learned.base import MODEL, MORE, LearnedMethod
     from wavloc.training.engine import Run
+    from wavloc.training.store import Store
 
     files.check_folder(args.out, MODEL, MORE)
     entry = entry_of(args)
@@ -102,7 +106,8 @@ def _train(args: argparse.Namespace) -> None:
         method.start_from(args.start)
     partial = args.out.parent / f".{args.out.name}.partial"
     limits = args.save_every, args.minutes * 60, args.accumulate
-    run = Run(partial, device, precision, compiled, *limits)
+    most_gb = setting(args, "store_gb", "training", "store_gb", default=32.0)
+    run = Run(partial, device, precision, compiled, *limits, Store(args.store, most_gb))
     started = time.perf_counter()
     alone = files.lock(args.out.parent / f".{args.out.name}.lock")
     with alone if run.group.first else contextlib.nullcontext():

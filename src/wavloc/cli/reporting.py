@@ -69,11 +69,12 @@ def _tables(args: argparse.Namespace) -> None:
     from wavloc.reporting import tables
 
     job = jobs.table(_plan(args), _named(args, "table"))
-    rows = job["methods"]
+    rows, frames = job["methods"], dict[str, int]()
     for name, folder in args.models:
         note = files.read_mapping(folder / "method.json")
         one_of(name, rows, f"--models: no row of {args.table}:")
         rows[name] |= {k: note[k] for k in ("parameters", "input_types") if note.get(k)}
+        frames[name] = note.get("training", {}).get("frames", 0)
     measured = files.read_mapping(args.properties) if args.properties else {}
     for name in set(measured) & set(rows):  # in place of what the entry says
         for key in ("permutation_invariant", "variable_mics"):
@@ -83,7 +84,8 @@ def _tables(args: argparse.Namespace) -> None:
                 )
             rows[name][key] = measured[name][key]
     frame = tables.assemble(args.table, job["spec"], rows, args.metrics, args.paper)
-    tables.write(args.out, frame, job["spec"], rows, job["caption"])
+    caption = " ".join([job["caption"], jobs.networks(_plan(args), args.table, frames)]).strip()
+    tables.write(args.out, frame, job["spec"], rows, caption)
 
 
 def _figures(args: argparse.Namespace) -> None:

@@ -34,6 +34,7 @@ class Options(TakeOptions):
     """Options of the twin; metres and seconds unless stated."""
 
     seconds: float = 60.0  # length of a take, as in the real data
+    sim_seconds: float = 0.0  # of sound in the extension; 0 = as in a take
     t60_s: float = 0.2  # nominal
     snr_db: float = 20.0  # of the take's mean active level to the microphone noise
     snr_jitter_db: float = 3.0  # per microphone, uniform +- this
@@ -56,7 +57,10 @@ class Dataset(EightTakes):
         take = track.removesuffix(SIM)
         sound = sounds[take[:-1]]
         rng = seeds.rng(self.seed, self.name, take)  # the extension has the sound of the take
-        total = int(self.options.seconds * SAMPLE_RATE)
+        seconds = self.options.seconds
+        if track.endswith(SIM) and self.options.sim_seconds:
+            seconds = self.options.sim_seconds
+        total = int(seconds * SAMPLE_RATE)
         dry, speakers = self._dry_sound(take, sound, total, rng)
         start, table = self.grid(track, total)
         table["speaker"] = speakers[start + self.samples // 2]

@@ -1,27 +1,38 @@
 """Random noise and time shifts for training, in batches on the training device."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 COLOUR = 2.0  # coloured noise: exponent of the amplitude spectrum, uniform in +- this
 
 
-def shifted(sound: Tensor, samples: int, most: int, generator: torch.Generator | None) -> Tensor:
-    """Cut ``samples`` out of stored frames (B, C, L) around their centre: (B, C, samples).
+def shifted(
+    sound: Tensor,
+    samples: int,
+    most: int,
+    generator: torch.Generator | None,
+    rows: Sequence[int] | None = None,
+) -> Tensor:
+    """Cut ``samples`` out of some stored frames (F, C, L): (B, C, samples) float32.
 
     Each frame is shifted by its own draw, uniform in +- ``most`` samples as far as the stored
-    margin allows and the same for all its channels. Without a generator nothing is shifted.
+    margin allows and the same for all its channels. Without a generator nothing is shifted. rows:
+    which frames, all if None.
     """
     centre = (sound.shape[-1] - samples) // 2
     reach = min(most, centre)
-    if generator is None or reach == 0:
-        return sound[..., centre : centre + samples]
-    size, device = (len(sound), 1, 1), sound.device
-    start = torch.randint(
-        centre - reach, centre + reach + 1, size, generator=generator, device=device
-    )
-    index = start + torch.arange(samples, device=device)
-    return sound.gather(-1, index.expand(-1, sound.shape[1], -1))
+    rows = range(len(sound)) if rows is None else rows
+    starts = [centre] * len(rows)
+    if generator is not None and reach:
+        size, ends = (len(rows),), (centre - reach, centre + reach + 1)
+        draw = torch.randint(*ends, size, generator=generator, device=sound.device)
+        starts = draw.tolist()
+    out = sound.new_empty(len(rows), sound.shape[1], samples, dtype=torch.float32)
+    for place, (row, start) in enumerate(zip(rows, starts, strict=True)):
+        out[place] = sound[row, :, start : start + samples]  # views: no index for every sample
+    return out
 
 
 def noise(
@@ -51,4 +62,4 @@ def noisy(
     low, high = snr_db
     draw = torch.rand((*clean.shape[:-1], 1), generator=generator, device=clean.device)
     level = clean.square().mean(-1, keepdim=True).sqrt() * 10 ** (-(low + (high - low) * draw) / 20)
-    return clean + level * noise(tuple(clean.shape), colour, generator, clean.device)
+    return torch.addcmul(clean, level, noise(tuple(clean.shape), colour, generator, clean.device))

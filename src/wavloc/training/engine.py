@@ -23,12 +23,13 @@ from tqdm import tqdm
 from wavloc import meter, provenance, seeds
 from wavloc.devices import choose_device
 from wavloc.errors import InputError, WorkError
-from wavloc.frames import Frames, blocks
+from wavloc.frames import Frames
 from wavloc.simulation import augment, fresh
-from wavloc.training import history, parallel, precision, state
+from wavloc.training import flat, history, parallel, precision, state, store
 from wavloc.training.recipe import rate_factor
 
 Batch = dict[str, Tensor]
+BLOCK = 16  # frames whose features are computed at once; it decides their draws
 
 
 class Trainable(Protocol):
@@ -47,9 +48,10 @@ class Trainable(Protocol):
     def to(self, device: torch.device) -> Any: ...
     def parts(self) -> Mapping[str, nn.Module]: ...
     def parameter_groups(self) -> list[dict[str, Any]]: ...
-    def tensors(self, frames: Frames) -> Batch: ...
+    def targets(self, frames: Frames) -> Batch: ...
     def hide_source(self, audio: Tensor) -> Tensor: ...
     def normalise(self, audio: Tensor) -> Tensor: ...
+    def kept_features(self) -> list[store.Feature]: ...
     def features(self, audio: Tensor) -> Batch: ...
     def inputs(self, batch: Batch) -> Batch: ...
     def loss(self, inputs: Batch, generator: torch.Generator | None) -> tuple[Tensor, Batch]: ...
@@ -63,7 +65,8 @@ class Run:
     folder: for the state of an unfinished run, removed by `finish`; save_every_s: seconds between
     saved states (0: after every epoch). accumulate: number of parts in which a batch passes the
     network, to save memory; their gradients add up to that of the batch. Each part, as each process
-    of a group, has its own batch statistics, dropout and random masks.
+    of a group, has its own batch statistics, dropout and random masks. store: where frames and
+    features are kept, shared with other trainings or in memory.
     """
 
     folder: Path
@@ -73,14 +76,16 @@ class Run:
     save_every_s: float = 10.0
     seconds: float = math.inf  # stop (resumable) after this long
     accumulate: int = 1
+    store: store.Store = dataclasses.field(default_factory=store.Store)
     rows: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     finished: bool = False
 
     def __post_init__(self) -> None:
-        self.format = precision.format_of(self.precision)
         if self.accumulate < 1:
             raise InputError(f"accumulate {self.accumulate}, expected 1 part or more")
         self.torch_device = choose_device(self.device)
+        self.precision = precision.resolved(self.precision, self.torch_device)
+        self.format = precision.format_of(self.precision)
         self.gpu = self.torch_device if self.torch_device.type == "cuda" else None
         self.group = parallel.Group.joined(self.torch_device)
 
@@ -97,7 +102,7 @@ class Run:
         trained = _Data(self, method, train, "train", copies)
         checked = _Data(self, method, valid, "valid", 1)
         per_epoch = trained.steps * recipe.batch
-        optimizer = _optimizer(method)
+        optimizer = flat.optimizer(method)
         self.folder = self.folder / _identity(method, train, valid)
         if self.group.first:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -149,11 +154,14 @@ class Run:
                     break
         method.network = network
         network.load_state_dict(best)
+        flat.separate(network)
         network.eval()
         self.rows, self.finished = note["history"], note["epoch"] == recipe.epochs
         method.training_note |= {"epochs": note["epoch"], "best_epoch": note["best_epoch"]}
         method.training_note |= {"criterion": note["best"], "cost": note["cost"]}
         method.training_note |= {"frames": len(train), "valid_frames": len(valid)}
+        method.training_note |= {"flat_since": history.flat_since(self.rows)}
+        method.training_note |= {"converged": history.converged(self.rows)}
 
     def _epoch(
         self, data: _Data, optimizer: torch.optim.Optimizer, epoch: int, bar: tqdm
@@ -168,7 +176,7 @@ class Run:
         own = [self.group.rank] if self.group.rank else []  # the first draws as a single process
         total: dict[str, Tensor] = {}
         for step in range(per_epoch):
-            torch.manual_seed(_seed(method, "dropout", epoch, step, *own))
+            _seed_default(device, _seed(method, "dropout", epoch, step, *own))
             generator = _generator(method, device, "step", epoch, step)
             index = order[step * recipe.batch : (step + 1) * recipe.batch]
             for group in optimizer.param_groups:
@@ -178,7 +186,7 @@ class Run:
             inputs = data.batch(index, epoch, generator)
             if own:
                 generator = _generator(method, device, "masks", epoch, step, *own)
-            optimizer.zero_grad(set_to_none=True)
+            optimizer.zero_grad(set_to_none=False)  # the parameters' gradients are parts of it
             for part, weight in _parts(inputs, self.accumulate):
                 with precision.autocast(device, self.format.network, self.format.tf32):
                     loss, terms = method.loss(part, generator)
@@ -235,7 +243,7 @@ class Run:
 
 
 class _Data:
-    """Frames on the device. With copies, the features of that many augmented copies are kept; the
+    """Frames of a training. With copies, the features of that many augmented copies are kept; the
     sound itself is still augmented in every step.
     """
 
@@ -243,12 +251,22 @@ class _Data:
         self.method, self.role = method, role
         self.device, self.format, self.group = run.torch_device, run.format, run.group
         self.count, self.rate = len(frames), frames.sample_rate
-        self.tensors = {k: v.to(self.device) for k, v in method.tensors(frames).items()}
+        self.targets = self._placed(method.targets(frames))
         self.rooms: fresh.Rooms | None = None
         if method.options.fresh and role == "train":
             t60_s = (method.options.fresh_t60_low_s, method.options.fresh_t60_high_s)
             self.rooms = fresh.Rooms.of(frames, t60_s)
-        self.kept = [part for part in (self._features_of_all(c) for c in range(copies)) if part]
+        made_of, title = store.of_frames(frames), f"{role} sound of {method.name}"
+        sound = run.store.kept(
+            ["sound", made_of], len(frames), BLOCK, lambda b: store.sound(frames, b), title
+        )
+        sound = self._placed(sound)
+        self.sound, self.known = sound["sound"], sound["known"]
+        features = method.kept_features() if copies else []
+        self.kept = [self._features_of_all(run, made_of, features, c) for c in range(copies)]
+        self.hears = method.uses_sound or not features
+        if not self.hears:
+            self.sound = torch.empty(0)
 
     def __len__(self) -> int:
         return self.count
@@ -258,64 +276,86 @@ class _Data:
         """Whole batches, or one where there are fewer frames."""
         return max(1, self.count // self.method.options.batch)
 
+    def _placed(self, arrays: Batch) -> Batch:
+        return {name: value.to(self.device) for name, value in arrays.items()}
+
     def batch(self, index: Tensor, epoch: int = 0, generator: Any = None) -> Batch:
         """Inputs of this process's share of some frames; without a generator (validation) of all,
         the same ones every time.
         """
         group = self.group if generator else parallel.Group()
         generator = generator or _generator(self.method, self.device, "valid", int(index[0]))
-        if self.kept and not self.method.uses_sound:
-            batch = {k: v[index] for k, v in self.tensors.items() if k != "audio"}
-        else:
-            batch = self._augmented(index, generator)
+        batch = {name: value[index] for name, value in self.targets.items()}
+        batch["known"] = self.known[index]
+        if self.hears:
+            batch |= self._augmented(index, generator)
         own = group.share(torch.arange(len(index), device=index.device))
         if len(own) < len(index):
             batch, index = {name: value[own] for name, value in batch.items()}, index[own]
-        if self.kept:
+        if self.kept and self.kept[0]:
             kept = self.kept[epoch % len(self.kept)]
-            batch |= {
-                name: value[index].float() if value.dtype == torch.float16 else value[index]
-                for name, value in kept.items()
-            }
+            batch |= {name: value.index_select(0, index) for name, value in kept.items()}
         else:
-            batch |= self._features(batch["audio"])
+            with precision.autocast(self.device, self.format.features, self.format.tf32):
+                batch |= self.method.features(batch["audio"])
         return self.method.inputs(batch)
 
+    @torch.no_grad()
     def _augmented(self, index: Tensor, generator: torch.Generator) -> Batch:
-        """New rooms or a time shift, normalisation and noise; validation keeps its rooms."""
-        method, recipe = self.method, self.method.options
-        batch = {name: value[index] for name, value in self.tensors.items()}
+        """New rooms or a time shift, normalisation and noise; validation keeps its rooms.
+
+        Signals ``audio`` and ``clean`` (B, 1 + M, N), and which of them are ``known`` (B, 1 + M).
+        """
+        method, recipe, samples = self.method, self.method.options, self.method.stats.samples
+        targets: Batch = {}
         if self.rooms:
-            batch["audio"], batch["source"] = self.rooms.simulate(
-                batch["audio"][:, 0], batch["mics"], method.stats.samples, generator
-            )
-        batch["audio"] = method.hide_source(batch["audio"])
-        shift = round(recipe.shift_s * self.rate)
-        moved = generator if self.role == "train" else None
-        cut = augment.shifted(batch["audio"], method.stats.samples, shift, moved)
+            dry, mics = self.sound[index, 0].float(), self.targets["mics"][index]
+            cut, targets["source"] = self.rooms.simulate(dry, mics, samples, generator)
+        else:
+            shift = round(recipe.shift_s * self.rate)
+            moved = generator if self.role == "train" else None
+            cut = augment.shifted(self.sound, samples, shift, moved, index.tolist())
+        cut = method.hide_source(cut)
         clean = method.normalise(cut)
         snr_db = (recipe.snr_low_db, recipe.snr_high_db)
         noisy = augment.noisy(clean, snr_db, generator, recipe.noise)
-        return batch | {"audio": noisy, "clean": clean}
+        known = self.known[index] & torch.isfinite(cut[..., 0])
+        return targets | {"audio": noisy, "clean": clean, "known": known}
 
-    @torch.no_grad()
-    def _features(self, audio: Tensor) -> Batch:
-        with precision.autocast(self.device, self.format.features, self.format.tf32):
-            return self.method.features(audio)
+    def _features_of_all(
+        self, run: Run, made_of: str, features: list[store.Feature], copy: int
+    ) -> Batch:
+        """Features of one augmented copy of all frames.
 
-    def _features_of_all(self, copy: int) -> Batch:
-        """Features of one augmented copy of everything, in half precision; {} if there are none."""
-        method = self.method
-        parts: list[Batch] = []
-        title = f"{self.role} features of {method.name}, copy {copy + 1}"
-        for block in blocks(self.count, method.options.predict_batch, title):
-            index = torch.arange(block.start, block.stop, device=self.device)
-            generator = _generator(method, self.device, f"copy {self.role}", copy, block.start)
-            features = self._features(self._augmented(index, generator)["audio"])
-            if not features:
-                return {}
-            parts.append({k: v.half() if v.is_floating_point() else v for k, v in features.items()})
-        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        The draws depend on the frames and the copy alone, so that methods share what they can.
+        """
+        method, recipe = self.method, self.method.options
+        hidden = bool(method.hide_source(torch.zeros(1, 2, 1))[0, 0].isnan())
+        drawn = [recipe.shift_s, recipe.snr_low_db, recipe.snr_high_db, recipe.noise, hidden]
+        where = [self.device.type, str(self.format.features), self.role, copy, method.seed]
+        kept: Batch = {}
+        for feature in features:
+            earlier = dict(kept)
+
+            def compute(
+                block: slice, feature: store.Feature = feature, earlier: Batch = earlier
+            ) -> Batch:
+                index = torch.arange(block.start, block.stop, device=self.device)
+                words = ("copy", self.role, copy, block.start)
+                seed = seeds.sequence(method.seed, *words).generate_state(1)[0]
+                generator = torch.Generator(self.device).manual_seed(int(seed))
+                audio = self._augmented(index, generator)["audio"]
+                before = {name: value[block].float() for name, value in earlier.items()}
+                with (
+                    torch.no_grad(),
+                    precision.autocast(self.device, self.format.features, self.format.tf32),
+                ):
+                    return {feature.name: feature.compute(audio, before)}
+
+            title = f"{self.role} features ({feature.name}) of {method.name}, copy {copy + 1}"
+            key = [feature.name, feature.made_of(), made_of, drawn, where]
+            kept |= self._placed(run.store.kept(key, self.count, BLOCK, compute, title))
+        return kept
 
 
 def _parts(inputs: Batch, count: int) -> Iterator[tuple[Batch, float]]:
@@ -326,9 +366,11 @@ def _parts(inputs: Batch, count: int) -> Iterator[tuple[Batch, float]]:
         yield {name: value[part] for name, value in inputs.items()}, len(place) / size
 
 
-def _optimizer(method: Trainable) -> torch.optim.Optimizer:
-    kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[method.options.optimizer]
-    return kind(method.parameter_groups(), lr=method.options.learning_rate, fused=True)
+def _seed_default(device: torch.device, seed: int) -> None:
+    """As `torch.manual_seed`, which also looks for other devices, at the cost of a small step."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
 
 
 def _seed(method: Trainable, *axis: str | int) -> int:

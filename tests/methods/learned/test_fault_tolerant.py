@@ -12,7 +12,7 @@ import soundfile
 import torch
 
 from helpers.frames import anechoic_frames
-from helpers.networks import SMALL, seeded, untrained
+from helpers.networks import SMALL, batch_of, seeded, untrained
 from wavloc import cli
 from wavloc.errors import InputError
 from wavloc.geometry import LUVIRA_MICS
@@ -93,8 +93,7 @@ def test_nothing_that_is_hidden_leaks() -> None:
     )
     one, two = (method.predict(f, Setup("2a", known)) for f in (frames, other))
     assert np.array_equal(one.position, two.position)
-    batch = {key: value[:3] for key, value in method.tensors(frames).items()}
-    batch["clean"] = batch["audio"] = method.normalise(batch["audio"])
+    batch = {key: value[:3] for key, value in batch_of(method, frames).items()}
     batch |= method.features(batch["audio"])
     inputs = method.inputs(batch)
     changed = inputs | {"positions": inputs["positions"].clone()}
@@ -140,11 +139,10 @@ def test_no_weighting_is_the_weighting_with_power_zero() -> None:
 def test_unlabelled_frames_teach_all_but_the_source() -> None:
     frames = anechoic_frames(40)
     method = untrained(frames, unlabelled=0.5)
-    batch = method.tensors(frames)
+    batch = batch_of(method, frames)
     labelled = batch["labelled"]
     assert 10 < int(labelled.sum()) < 30
-    assert torch.equal(labelled, method.tensors(frames)["labelled"])
-    batch["clean"] = batch["audio"] = method.normalise(batch["audio"])
+    assert torch.equal(labelled, method.targets(frames)["labelled"])
     inputs = method.inputs(batch | method.features(batch["audio"]))
     wrong = inputs | {"positions": inputs["positions"].clone()}
     wrong["positions"][~labelled, 0] += 5.0

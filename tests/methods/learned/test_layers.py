@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 
 from helpers.networks import seeded
-from wavloc.methods.learned import (
-    layers,
-)
+from wavloc.features.gcc_torch import ordered_pairs
+from wavloc.methods.learned import layers
 from wavloc.methods.learned.layers import MaskedBatchNorm
 
 
@@ -72,3 +71,48 @@ def test_a_frame_without_keys_gives_zeros() -> None:
         assert (of_value == 0).all()
     query = seeded(2, 3, 4, 8)
     assert (layers.dense_attention(query, query, query, present[:, :4]) == 0).all()
+
+
+def test_gradient_of_masked_statistics_is_that_of_the_plain_formula() -> None:
+    rows, weight, bias = (
+        seeded(*shape, seed=n).double() for n, shape in enumerate(((9, 5), (5,), (5,)))
+    )
+    counted = torch.tensor([True] * 6 + [False] * 3)
+
+    def plain(values: torch.Tensor, gain: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
+        kept = values[counted]
+        mean, variance = kept.mean(0), kept.var(0, unbiased=False)
+        return (values - mean) / torch.sqrt(variance + 1e-5) * gain + shift
+
+    def ours(values: torch.Tensor, gain: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
+        share = counted / counted.sum()
+        mean = share @ values.detach()
+        scale = torch.rsqrt(share @ (values.detach() - mean).square() + 1e-5)
+        return layers._Normalised.apply(values, gain, shift, share, mean, scale)
+
+    slope = seeded(9, 5, seed=7).double()
+    gradients = []
+    for function in (plain, ours):
+        given = [value.clone().requires_grad_() for value in (rows, weight, bias)]
+        (function(*given) * slope).sum().backward()
+        gradients.append([value.grad for value in given])
+    for found, expected in zip(*gradients, strict=True):
+        torch.testing.assert_close(found, expected)
+
+
+def test_attention_is_the_library_s() -> None:
+    query, key, value = (seeded(2, 3, n, 8, seed=n).requires_grad_() for n in (4, 20, 20))
+    mask = (seeded(2, 1, 1, 20) > 0) | (torch.arange(20) == 3)
+    ours = layers.attend(query, key, value, mask)
+    theirs = torch.nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+    torch.testing.assert_close(ours, theirs)
+    gradients = [torch.autograd.grad(x.square().sum(), (query, key, value)) for x in (ours, theirs)]
+    for found, expected in zip(*gradients, strict=True):
+        torch.testing.assert_close(found, expected)
+
+
+def test_ends_are_taken_to_their_pairs() -> None:
+    first, second = seeded(2, 5, 3, seed=1), seeded(2, 5, 3, seed=2)
+    i, j = ordered_pairs(5)
+    ends = layers.ends_of_pairs(5, torch.device("cpu"), torch.float32)
+    assert torch.equal(ends @ torch.cat([first, second], dim=1), first[:, i] + second[:, j])

@@ -14,6 +14,7 @@ from helpers.networks import shake, shaken, sound_and_positions
 from wavloc.errors import InputError
 from wavloc.features import gcc_torch as correlation
 from wavloc.methods.learned import masking, wav2pos
+from wavloc.methods.learned.layers import standardise
 from wavloc.methods.learned.wav2pos import Wav2Pos, losses
 from wavloc.setups import Setup
 
@@ -94,7 +95,7 @@ def test_rows_of_microphones_alone_are_those_of_all_channels() -> None:
 def test_loss_ignores_what_is_not_there() -> None:
     network, (audio, positions) = small_network(), sound_and_positions(7)
     known, heard = masking.nothing_masked(2, 6, torch.device("cpu"))
-    clean = audio.clone()
+    clean = standardise(audio)
     clean[:, 0] = float("nan")  # source signal unknown
     output = network(audio, positions, heard, known, correlation.gcc_features(audio, 10))
     sound, place = losses(output, positions, clean, heard, known)

@@ -85,15 +85,16 @@ def results(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
         figures.draw(figure, data, predicted, rows, folder / "figures" / name)
     for name, epochs in (("gnn", 12), ("wav2pos", 1)):
         model = folder / "models/luvira_twin/3" / name
-        columns = ("epoch", "train_loss", "loss", "mae_m", "frames_per_s")
+        columns = ("epoch", "train_loss", "loss", "mae_m", "criterion", "frames_per_s")
         history.write(
             model,
             [
-                dict(zip(columns, (e, 2 / e, 2.2 / e, 1 / e, 50), strict=True))
+                dict(zip(columns, (e, 2 / e, 2.2 / e, 1 / e, 1 / e, 50), strict=True))
                 for e in range(1, epochs + 1)
             ],
         )
         note = {"frames": 288, "epochs": epochs, "best_epoch": epochs, "criterion": 0.5}
+        note |= {"flat_since": epochs, "converged": False}
         files.write_json(model / "method.json", {"parameters": 9000, "training": note})
     header = "s\th:m:s\tmax_rss\tmax_vms\n"
     for name, line in (
@@ -244,6 +245,7 @@ def test_parts_of_a_table_stay_parts() -> None:
 def test_curve_of_any_history() -> None:
     note = {"training": {"best_epoch": 2}}
     frame = pd.DataFrame({"epoch": [1, 2, 3], "train_loss": [3.0, 0.0, 1.0], "loss": [2.0] * 3})
+    frame["criterion"] = [0.0] * 3
     drawn = training.drawing(training.Model("d", "s", "<m>", frame, note, None))
     assert "&lt;m&gt;, 3 epochs" in drawn
     assert "nan" not in drawn.split("<svg", 1)[1].split(">", 1)[1]

@@ -25,6 +25,7 @@ from wavloc.methods.learned.layers import standardise
 from wavloc.methods.predictions import Predictions
 from wavloc.setups import Setup
 from wavloc.training.recipe import Recipe
+from wavloc.training.store import Feature
 from wavloc.weights import load_into, read_weights
 
 Batch = dict[str, Tensor]
@@ -58,6 +59,16 @@ class DataStats:
         """The inverse of `normalised`."""
         mean, std = map(positions.new_tensor, (self.position_mean, self.position_std))
         return positions * std + mean
+
+
+def known_signals(batch: Batch) -> Tensor:
+    """Which signals (B, 1 + M) are there; a training has looked at them before."""
+    return batch["known"] if "known" in batch else finite(batch["audio"])
+
+
+def finite(audio: Tensor) -> Tensor:
+    """Which signals (B, C) of normalised audio (B, C, N) hold no NaN: one pass, by their sums."""
+    return torch.isfinite(audio.sum(-1))
 
 
 class Component:
@@ -129,15 +140,22 @@ class LearnedMethod(base.Method, Generic[Network]):
         """Scale the sound (B, C, N) before noise is added; NaN stays NaN."""
         return standardise(audio)
 
+    def kept_features(self) -> list[Feature]:
+        """Costly features of normalised sound, without a gradient, which a training may keep."""
+        return []
+
     def features(self, audio: Tensor) -> Batch:
-        """Costly features of normalised sound (B, 1 + M, N), without a gradient; {} for none."""
-        return {}
+        """`kept_features` of normalised sound (B, 1 + M, N)."""
+        made: Batch = {}
+        for feature in self.kept_features():
+            made[feature.name] = feature.compute(audio, made)
+        return made
 
     def inputs(self, batch: Batch) -> Batch:
         """What the network is given, without a gradient.
 
-        From audio (B, 1 + M, N), mics (B, M, 3), `features` and, in training, the clean sound and
-        the position of the source (B, 3).
+        From audio (B, 1 + M, N), mics (B, M, 3), `features` and, in training, the clean sound,
+        which signals are known (B, 1 + M) and the position of the source (B, 3).
         """
         raise TypeError(f"method '{self.name}' defines no inputs()")
 
@@ -306,11 +324,9 @@ class LearnedMethod(base.Method, Generic[Network]):
             )
         return started
 
-    def tensors(self, frames: Frames) -> Batch:
-        """Everything that training needs of frames: audio (F, 1 + M, L), mics, source."""
-        audio = np.concatenate([frames.source_audio[:, None], frames.audio], axis=1)
+    def targets(self, frames: Frames) -> Batch:
+        """What training needs of frames besides the sound: mics (F, M, 3), source (F, 3)."""
         return {
-            "audio": torch.from_numpy(audio.astype(np.float32, copy=False)),
             "mics": torch.from_numpy(frames.mics().astype(np.float32)),
             "source": torch.from_numpy(np.array(frames.source_position, np.float32)),
         }

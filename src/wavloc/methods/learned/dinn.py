@@ -90,17 +90,48 @@ class DINN(nn.Module):
 
     def forward(self, audio: Tensor, positions: Tensor) -> Tensor:
         """audio (B, M, N), microphone positions (B, M, 3) -> source position (B, 3)."""
-        spectrum = self.spectrum(audio).contiguous(memory_format=torch.channels_last)
-        hidden = self.convolutions(self.input_norm(spectrum)).mean(-1)
+        hidden = self._first(self.spectrum(audio))
+        for layer in [*self.convolutions[0][1:], *self.convolutions[1:]]:
+            hidden = layer(hidden)
+        hidden = hidden.mean(-1)
         hidden = self.recurrent(hidden.transpose(1, 2))[0].mean(1)
         metadata = self.metadata_norm(positions.flatten(1)[:, None])[:, 0]
         return self.fusion(torch.cat([hidden, self.metadata(metadata)], dim=1))
 
+    def _first(self, spectrum: Tensor) -> Tensor:
+        """Normalisation of the input and the first convolution: spectrum (B, M, T, 2 bins) from
+        `spectrum`.
+
+        Both are linear: the convolution takes the gains into its kernel, and the shifts pass it
+        once for a whole batch. So nothing of the size of the input is computed or needs a gradient.
+        """
+        norm, conv = self.input_norm, self.convolutions[0][0]
+        mean, variance = norm.running_mean, norm.running_var
+        if self.training:
+            with torch.no_grad():
+                values = spectrum.transpose(2, 3).flatten(2)  # a view
+                count = values.numel() // values.shape[1]
+                mean = values.sum((0, 2)) / count
+                norms = torch.linalg.vector_norm(values, dim=2)
+                variance = (norms.square().sum(0) / count - mean.square()).clamp(min=0)
+                norm.running_mean.lerp_(mean, norm.momentum)
+                norm.running_var.lerp_(variance * count / (count - 1), norm.momentum)
+                norm.num_batches_tracked += 1
+        gain = (norm.weight * torch.rsqrt(variance + norm.eps))[:, None, None]
+        shift = norm.bias[:, None, None] - mean[:, None, None] * gain
+        spectrum = spectrum.contiguous(memory_format=torch.channels_last)
+        shift = shift.expand(1, *spectrum.shape[1:])
+        convolved = functional.conv2d(spectrum, conv.weight * gain, padding=conv.padding)
+        return convolved + functional.conv2d(shift, conv.weight, padding=conv.padding)
+
 
 def _block(inputs: int, outputs: int) -> nn.Sequential:
+    def rectifier() -> nn.ReLU:
+        return nn.ReLU(inplace=True)  # nothing else asks for what it is given
+
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 2, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(),
-        nn.Conv2d(outputs, outputs, 2, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(),
+        nn.Conv2d(inputs, outputs, 2, padding=1, bias=False), nn.BatchNorm2d(outputs), rectifier(),
+        nn.Conv2d(outputs, outputs, 2, padding=1, bias=False), nn.BatchNorm2d(outputs), rectifier(),
         nn.AvgPool2d(2),
     )  # fmt: skip
 

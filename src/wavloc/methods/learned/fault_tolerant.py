@@ -28,6 +28,7 @@ from wavloc.methods.learned.layers import (
     MaskedBatchNorm,
     PositionHead,
     at_least_one,
+    ends_of_pairs,
     initialise,
     masked_max,
     mlp,
@@ -36,6 +37,7 @@ from wavloc.methods.learned.layers import (
 )
 from wavloc.methods.learned.ngcc_phat import PairCorrelations
 from wavloc.training.recipe import Recipe
+from wavloc.training.store import Feature, of_network
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,10 +92,16 @@ class PairTokens(nn.Module):
         self.norm, self.out = MaskedBatchNorm(hidden), nn.Linear(hidden, embed_dim)
         self.out_norm = nn.LayerNorm(embed_dim)
 
-    def forward(self, tokens: Tensor, ends: Tensor, gcc: Tensor, counted: Tensor) -> Tensor:
-        """tokens (B, K, embed_dim), ends (2, B, P) of pairs, gcc (B, P, lags), counted (B, P)."""
-        i, j = ends
-        hidden = _taken(self.of_first(tokens), i) + _taken(self.of_second(tokens), j)
+    def forward(self, tokens: Tensor, ends: Tensor | None, gcc: Tensor, counted: Tensor) -> Tensor:
+        """tokens (B, K, embed_dim), gcc (B, P, lags), counted (B, P); ends (2, B, P) of the pairs,
+        None for all ordered ones.
+        """
+        of_first, of_second = self.of_first(tokens), self.of_second(tokens)
+        if ends is None:
+            pairs = ends_of_pairs(tokens.shape[1], tokens.device, of_first.dtype)
+            hidden = pairs @ torch.cat([of_first, of_second], dim=1)
+        else:
+            hidden = _taken(of_first, ends[0]) + _taken(of_second, ends[1])
         hidden = hidden + self.of_row(gcc.to(tokens.dtype))
         return self.out_norm(self.out(functional.gelu(self.norm(hidden, counted))))
 
@@ -219,7 +227,7 @@ class FaultTolerant(nn.Module):
         position = self.position_in(positions.masked_fill(~has_position, 0))
         unknown = self.unknown_position.expand(positions.shape[1] - self.sources, -1)
         unknown = torch.cat([self.source_query, unknown])
-        audio = self.audio_in(embedding.masked_fill(~has_audio, 0))
+        audio = self.audio_in(embedding.float().masked_fill(~has_audio, 0))
         return (
             torch.where(has_position, position, unknown.to(position.dtype)),
             torch.where(has_audio, audio, self.unknown_audio.to(audio.dtype)),
@@ -244,15 +252,14 @@ class FaultTolerant(nn.Module):
         count = position.shape[1]
         first = 0 if gcc.shape[1] == count * (count - 1) else self.sources
         has_audio, tokens = audio_known[:, first:], position[:, first:]
-        ends = ordered_pairs(tokens.shape[1], tokens.device)
-        counted = has_audio[:, ends[0]] & has_audio[:, ends[1]]
-        agreement = agreement.float()
-        ends = ends[:, None].expand(-1, len(gcc), -1)
+        i, j = ordered_pairs(tokens.shape[1], tokens.device)
+        counted = has_audio[:, i] & has_audio[:, j]
+        agreement, ends = agreement.float(), None
         if self.keep == "frame":  # the incoherent pairs cost nothing from here on
             place, counted = strongest(agreement, counted[:, ::2], self.top_t)
             agreement, counted = agreement.gather(1, place), counted.repeat_interleave(2, dim=1)
             place = torch.stack([2 * place, 2 * place + 1], dim=-1).flatten(1)
-            ends, gcc = ends.gather(2, place.expand(2, -1, -1)), _taken(gcc, place)
+            ends, gcc = torch.stack([i[place], j[place]]), _taken(gcc, place)
         agreement = agreement.repeat_interleave(2, dim=1)
         weight = coherence.weights(agreement, counted, self.alpha.clamp(0, 4))
         pairs = self.pairs(tokens, ends, gcc, counted)
@@ -279,17 +286,22 @@ def build_network(method: Any, stats: DataStats, sources: int) -> FaultTolerant:
     return network
 
 
-def features(method: Any, audio: Tensor) -> Batch:
+def kept_features(method: Any) -> list[Feature]:
     """Correlations and coherence of pairs, and embeddings of signals by a frozen encoder."""
-    options, stats = method.options, method.stats
-    sound, first = masking.present_signals(audio)
-    gcc = method.correlations(sound, stats.max_lag)
-    delays = coherence.delays(gcc)
-    agreement = coherence.coherence(sound, delays, options.coherence, stats.sample_rate)
-    pairs = {"gcc": gcc, "agreement": agreement}
-    if options.encoder_trained:  # its embeddings change in every step
+    kind, rate, encoder = method.options.coherence, method.stats.sample_rate, method.encoder
+    gcc = method.correlations.feature(method.stats.max_lag)
+
+    def agreement(audio: Tensor, made: Batch) -> Tensor:
+        sound, _ = masking.present_signals(audio)
+        return coherence.coherence(sound, coherence.delays(made["gcc"]), kind, rate)
+
+    def embedding(audio: Tensor, _: Batch) -> Tensor:
+        return encoder.embedded(*masking.present_signals(audio))
+
+    pairs = [gcc, Feature("agreement", lambda: [gcc.made_of(), kind, rate], agreement)]
+    if method.options.encoder_trained:  # its embeddings change in every step
         return pairs
-    return pairs | {"embedding": method.encoder.embedded(sound, first)}
+    return [*pairs, Feature("embedding", lambda: of_network(encoder.loaded), embedding)]
 
 
 def labelled(method: LearnedMethod[Any], frames: Frames) -> Tensor:
@@ -318,11 +330,11 @@ class Method(LearnedMethod[FaultTolerant]):
     def hide_source(self, audio: Tensor) -> Tensor:
         return masking.hide_source(self.options, audio)
 
-    def tensors(self, frames: Frames) -> Batch:
-        return super().tensors(frames) | {"labelled": labelled(self, frames)}
+    def targets(self, frames: Frames) -> Batch:
+        return super().targets(frames) | {"labelled": labelled(self, frames)}
 
-    def features(self, audio: Tensor) -> Batch:
-        return features(self, audio)
+    def kept_features(self) -> list[Feature]:
+        return kept_features(self)
 
     def inputs(self, batch: Batch) -> Batch:
         return masking.inputs(batch, self.stats)

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from wavloc.features import gcc_torch as correlation
-from wavloc.methods.learned.base import Batch, DataStats, LearnedMethod
+from wavloc.methods.learned.base import Batch, DataStats, LearnedMethod, finite, known_signals
 from wavloc.training.recipe import Recipe
+from wavloc.training.store import Feature
 
 EPS = 1e-7
 LOWEST_PEAK = 1e-6  # of a correlation that is divided by its maximum
@@ -67,9 +68,12 @@ class RelationNet(nn.Module):
         count = positions.shape[1]
         index = correlation.ordered_pairs if self.all_pairs else correlation.pair_index
         i, j = index(count, positions.device)
-        pairs = torch.cat([gcc.to(positions.dtype), positions[:, i], positions[:, j]], dim=-1)
         counted = (present[:, i] & present[:, j])[..., None]
-        hidden = self.edge(pairs.masked_fill(~counted, 0)) * counted
+        # The first layer is linear: correlations pass it as they lie, not copied beside positions.
+        first, ends = self.edge[0], torch.cat([positions[:, i], positions[:, j]], dim=-1)
+        of_gcc, of_ends = first.weight.split([gcc.shape[-1], ends.shape[-1]], dim=1)
+        hidden = gcc.to(positions.dtype) @ of_gcc.T + functional.linear(ends, of_ends, first.bias)
+        hidden = self.edge[1:](hidden) * counted  # those that do not count are finite
         return self.fusion(hidden.sum(1) / counted.sum(1).clamp(min=1))
 
 
@@ -97,15 +101,18 @@ class Method(LearnedMethod[RelationNet]):
     def build(self, stats: DataStats) -> RelationNet:
         return RelationNet(**self.options_of(RelationNet))
 
-    def features(self, audio: Tensor) -> Batch:
+    def kept_features(self) -> list[Feature]:
         options = self.options
-        has_audio = torch.isfinite(audio[:, 1:]).all(-1)
-        sound = audio[:, 1:].masked_fill(~has_audio[..., None], 0)
-        gcc = pair_correlations(sound, options.lags, options.all_pairs, options.zero_pad)
-        return {"gcc": gcc, "has_audio": has_audio}
+        how = (options.lags, options.all_pairs, options.zero_pad)
+
+        def gcc(audio: Tensor, _: Batch) -> Tensor:
+            sound = audio[:, 1:]
+            return pair_correlations(sound.masked_fill(~finite(sound)[..., None], 0), *how)
+
+        return [Feature("gcc", lambda: ["relation", *how], gcc)]
 
     def inputs(self, batch: Batch) -> Batch:
-        present = batch["has_audio"] & torch.isfinite(batch["mics"]).all(-1)
+        present = known_signals(batch)[:, 1:] & torch.isfinite(batch["mics"]).all(-1)
         mics = batch["mics"] - batch["mics"].new_tensor(self.stats.position_mean)
         return batch | {"mics": mics.masked_fill(~present[..., None], 0), "present": present}
 

@@ -1,10 +1,14 @@
 """Layers that several networks share, and the loss of those that reconstruct masked inputs."""
 
+import functools
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from wavloc.features.gcc_torch import ordered_pairs
 
 STD_FLOOR = 1e-8  # keeps constant signals finite
 ROUNDING = 1e-6  # 30 % of 10 is 3, not 4
@@ -15,6 +19,44 @@ def standardise(audio: Tensor) -> Tensor:
     centred = audio - audio.mean(-1, keepdim=True)
     norm = torch.linalg.vector_norm(centred, dim=-1, keepdim=True)  # 10 x faster than std on a CPU
     return centred / (norm / (audio.shape[-1] - 1) ** 0.5).clamp(min=STD_FLOOR)
+
+
+class _Normalised(torch.autograd.Function):
+    """(values - mean) * gain + bias over rows, with mean and variance of the counted rows.
+
+    One pass for the result and two for the gradient, which the plain formula takes fifteen for.
+    """
+
+    @staticmethod
+    def forward(
+        context: Any,
+        values: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        share: Tensor,
+        mean: Tensor,
+        scale: Tensor,
+    ) -> Tensor:
+        """values (n, features); share (n,) of the mean that a row has; mean and scale (features,),
+        scale = 1 / standard deviation.
+        """
+        context.save_for_backward(values, weight, share, mean, scale)
+        gain = weight * scale
+        return torch.addcmul(bias - mean * gain, values, gain)
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        values, weight, share, mean, scale = context.saved_tensors
+        (gradient,) = gradients
+        total = gradient.sum(0)
+        # Sum of gradient times normalised value, without an array of either.
+        along = ((gradient * values).sum(0) - mean * total) * scale
+        gain = weight * scale
+        slope = along * scale * gain
+        of_mean = torch.outer(share, mean * slope - total * gain)
+        of_values = torch.addcmul(of_mean, gradient, gain)
+        of_values.addcmul_(values * share[:, None], slope, value=-1)
+        return of_values, along, total, None, None, None
 
 
 class MaskedBatchNorm(nn.BatchNorm1d):
@@ -34,22 +76,35 @@ class MaskedBatchNorm(nn.BatchNorm1d):
             gain = self.weight / torch.sqrt(self.running_var + self.eps)
             return values * gain + (self.bias - self.running_mean * gain)
         flat = values.reshape(-1, values.shape[-1]).float()
-        if counted is None:
-            count = flat.new_tensor(len(flat))
-            mean = flat.mean(0)
-            variance = (flat - mean).square().mean(0)
-        else:
-            weight = counted.reshape(-1, 1).to(flat.dtype)
-            count = weight.sum().clamp(min=1)
-            mean = (flat * weight).sum(0) / count
-            variance = ((flat - mean).square() * weight).sum(0) / count
-        with torch.no_grad():
+        # Products stay in single precision here, whatever the rest is computed in.
+        with torch.no_grad(), torch.autocast(flat.device.type, enabled=False):
+            share = flat.new_ones(len(flat)) if counted is None else counted.reshape(-1).float()
+            count = share.sum().clamp(min=1)
+            share = share / count
+            mean = share @ flat
+            variance = share @ (flat - mean).square()
             unbiased = variance * count / (count - 1).clamp(min=1)
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(unbiased, self.momentum)
             self.num_batches_tracked += 1
-        gain = self.weight / torch.sqrt(variance + self.eps)
-        return (values * gain + (self.bias - mean * gain)).to(values.dtype)
+            scale = torch.rsqrt(variance + self.eps)
+        result = _Normalised.apply(flat, self.weight, self.bias, share, mean, scale)
+        return result.view(values.shape).to(values.dtype)
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Scaled dot-product attention: query (B, H, Q, d), key and value (B, H, P, d); mask: True
+    where a key counts.
+
+    The fused kernel of a CPU is made for long sequences: of two dozen tokens its gradient takes ten
+    times as long as plain products, in half precision above all.
+    """
+    if query.device.type != "cpu":
+        return functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+    scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf"))
+    return scores.softmax(-1).to(value.dtype) @ value
 
 
 class Attention(nn.Module):
@@ -67,7 +122,7 @@ class Attention(nn.Module):
         parts = self.qkv(tokens).reshape(batch, count, 3, self.heads, size // self.heads)
         query, key, value = parts.permute(2, 0, 3, 1, 4)
         mask = None if present is None else present[:, None, None, :]
-        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        mixed = attend(query, key, value, mask)
         return self.out(mixed.transpose(1, 2).reshape(batch, count, size))
 
 
@@ -100,7 +155,7 @@ def dense_attention(query: Tensor, key: Tensor, value: Tensor, present: Tensor) 
     where a frame has no key at all.
     """
     mask = at_least_one(present)[:, None, None]
-    mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+    mixed = attend(query, key, value, mask)
     return mixed * present.any(-1)[:, None, None, None]
 
 
@@ -109,22 +164,27 @@ def sparse_attention(
 ) -> Tensor:
     """As `dense_attention`, over the fraction ``top_t`` of largest scores of each query and head.
 
-    Their number is rounded up. The softmax runs over the kept scores alone and their values are
-    summed in place: the others have neither a weight nor a gradient.
+    Their number is rounded up. The softmax runs over the kept scores alone: the others have neither
+    a weight nor a gradient. They stay in place, below a threshold, since products with zeros are
+    cheaper than a gathered copy of the values and its gradient.
     """
-    batch, heads, _, size = query.shape
-    scores = (query * size**-0.5) @ key.transpose(-1, -2)
-    place, kept = strongest(scores, present[:, None, None], top_t)
+    scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
+    kept = scores.detach() >= _threshold(scores, present, top_t)
+    kept = kept & present[:, None, None]
     lowest = torch.finfo(scores.dtype).min
-    weight = scores.gather(-1, place).masked_fill(~kept, lowest).softmax(-1) * kept
-    offset = torch.arange(batch * heads, device=query.device).view(batch, heads, 1, 1)
-    mixed = functional.embedding_bag(
-        (place + offset * key.shape[2]).flatten(0, 2),
-        value.flatten(0, 2),
-        per_sample_weights=weight.flatten(0, 2).to(value.dtype),
-        mode="sum",
-    )
-    return mixed.view(query.shape)
+    weight = scores.masked_fill(~kept, lowest).softmax(-1) * kept
+    return weight.to(value.dtype) @ value
+
+
+@torch.no_grad()
+def _threshold(scores: Tensor, present: Tensor, top_t: float) -> Tensor:
+    """Lowest score (B, H, Q, 1) that is kept of scores (B, H, Q, P)."""
+    count = scores.shape[-1]
+    most = min(count, max(1, math.ceil(top_t * count - ROUNDING)))
+    number = torch.ceil(present.sum(-1) * top_t - ROUNDING).clamp(1, most).long()
+    top = scores.masked_fill(~present[:, None, None], float("-inf")).topk(most, dim=-1).values
+    place = (number - 1)[:, None, None, None].expand(*top.shape[:3], 1)
+    return top.gather(-1, place)
 
 
 @torch.no_grad()
@@ -191,6 +251,18 @@ def initialise(network: nn.Module, spared: nn.Module | None = None) -> None:
             nn.init.normal_(parameter, std=0.02)
 
 
+@functools.lru_cache(maxsize=8)
+def ends_of_pairs(count: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Ones at the first and at the second end of each ordered pair: (count (count - 1), 2 count).
+
+    A product with it takes to pairs what belongs to their ends: its gradient is a product too,
+    where that of an index is added up one by one.
+    """
+    i, j = ordered_pairs(count, device)
+    ends = torch.stack([i, j + count], dim=1)
+    return torch.zeros(len(ends), 2 * count, device=device, dtype=dtype).scatter_(1, ends, 1.0)
+
+
 def masked_max(values: Tensor, counted: Tensor, dim: int) -> Tensor:
     """Maximum of the counted vectors over ``dim``: values (..., features), counted (...)."""
     lowest = torch.finfo(values.dtype).min
@@ -207,12 +279,13 @@ def reconstruction_losses(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Mean squared errors of known signals, of the source and of unknown microphones.
 
-    positions (B, M + 1, 3), the source first, and audio (B, M + 1, N), standardised, as
-    reconstructed; true_positions and clean, the truth, do not count where they are NaN; known
-    (B, M + 1) bool.
+    positions (B, M + 1, 3), the source first, and audio (B, M + 1, N) as reconstructed;
+    true_positions and clean, the truth, do not count where they are NaN; both sounds are
+    standardised; known (B, M + 1) bool.
     """
-    has_audio = audio_known & torch.isfinite(clean).all(-1)
-    error = (audio - standardise(clean.nan_to_num())).square().mean(-1)
+    has_audio = audio_known & torch.isfinite(clean[..., 0])
+    clean = clean.masked_fill(~has_audio[..., None], 0)
+    error = functional.mse_loss(audio, clean.to(audio.dtype), reduction="none").mean(-1)
     audio_loss = (error * has_audio).sum() / has_audio.sum().clamp(min=1)
     distance = (positions - true_positions.nan_to_num()).square().mean(-1)
     counted = torch.isfinite(true_positions).all(-1) & ~position_known

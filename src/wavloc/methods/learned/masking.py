@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from wavloc.methods.learned.base import Batch, DataStats
+from wavloc.methods.learned.base import Batch, DataStats, finite, known_signals
 
 Masks = tuple[Tensor, Tensor]
 
@@ -19,7 +19,7 @@ def inputs(batch: Batch, stats: DataStats) -> Batch:
     (B, M + 1), and the normalised ``positions`` (B, M + 1, 3), NaN where unknown.
     """
     audio, mics = batch["audio"], batch["mics"]
-    has_audio = torch.isfinite(audio).all(-1)
+    has_audio = known_signals(batch)
     source = batch.get("source", torch.full_like(mics[:, 0], float("nan")))
     return batch | {
         "audio": audio.masked_fill(~has_audio[..., None], 0),
@@ -41,7 +41,7 @@ def present_signals(audio: Tensor) -> tuple[Tensor, int]:
     Where no frame has the signal of the source, it is left out and the first is 1: its pairs would
     cost a sixth of all.
     """
-    known = torch.isfinite(audio).all(-1)
+    known = finite(audio)
     first = 0 if bool(known[:, 0].any()) else 1
     return audio.masked_fill(~known[..., None], 0)[:, first:], first
 

@@ -23,6 +23,7 @@ from wavloc.methods.learned.fault_tolerant import FaultTolerant, Output
 from wavloc.methods.learned.layers import reconstruction_losses
 from wavloc.methods.learned.ngcc_phat import PairCorrelations
 from wavloc.simulation import mixtures
+from wavloc.training.store import Feature
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,18 +101,18 @@ class Method(LearnedMethod[FaultTolerant]):
         audio[:, 0] = float("nan")
         return audio
 
-    def tensors(self, frames: Frames) -> Batch:
+    def targets(self, frames: Frames) -> Batch:
         """Also ``sources`` (F, S, 3), all positions in metres, NaN where there are fewer."""
         places = mixtures.positions(frames)
         missing = self.options.sources - places.shape[1]
         places = np.pad(places, ((0, 0), (0, missing), (0, 0)), constant_values=np.nan)
-        return super().tensors(frames) | {
+        return super().targets(frames) | {
             "labelled": fault_tolerant.labelled(self, frames),
             "sources": torch.from_numpy(places.astype(np.float32)),
         }
 
-    def features(self, audio: Tensor) -> Batch:
-        return fault_tolerant.features(self, audio)
+    def kept_features(self) -> list[Feature]:
+        return fault_tolerant.kept_features(self)
 
     def inputs(self, batch: Batch) -> Batch:
         return masking.inputs(batch, self.stats)

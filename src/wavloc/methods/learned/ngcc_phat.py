@@ -28,10 +28,18 @@ from wavloc.features import delays, gcc
 from wavloc.features import gcc_torch as correlation
 from wavloc.frames import Frames, blocks
 from wavloc.geometry import pairs, tdoa
-from wavloc.methods.learned.base import Batch, Component, DataStats, LearnedMethod
+from wavloc.methods.learned import masking
+from wavloc.methods.learned.base import (
+    Batch,
+    Component,
+    DataStats,
+    LearnedMethod,
+    known_signals,
+)
 from wavloc.methods.learned.layers import standardise
 from wavloc.setups import Setup
 from wavloc.training.recipe import Recipe
+from wavloc.training.store import Feature, of_network
 
 SLOPE = 0.2  # of all leaky rectifiers
 LOWEST_HZ, NARROWEST_HZ = 50.0, 50.0
@@ -285,7 +293,7 @@ class Method(LearnedMethod[NGCC]):
     def inputs(self, batch: Batch) -> Batch:
         """audio (B, 1 + M, N) and known (B, 1 + M); arrival (B, 1 + M) of the sound in samples."""
         audio, source = batch["audio"], batch["source"]
-        known = torch.isfinite(audio).all(-1)
+        known = known_signals(batch)
         distance = (source[:, None] - batch["mics"]).norm(dim=-1)
         distance = torch.cat([torch.zeros_like(distance[:, :1]), distance], dim=1)
         arrival = distance * (self.stats.sample_rate / self.stats.speed_of_sound)
@@ -425,6 +433,14 @@ class PairCorrelations(Component):
     def restore(self, sizes: Mapping[str, Any], where: str) -> None:
         if "ngcc" in sizes:
             self.ngcc = NGCC(**sizes["ngcc"]).requires_grad_(False)
+
+    def feature(self, max_lag: int) -> Feature:
+        """Correlations of the signals that are there, as `masking.present_signals` says."""
+
+        def compute(audio: Tensor, _: Batch) -> Tensor:
+            return self(masking.present_signals(audio)[0], max_lag)
+
+        return Feature("gcc", lambda: [self.kind, max_lag, of_network(self.ngcc)], compute)
 
     def __call__(self, sound: Tensor, max_lag: int) -> Tensor:
         """sound (B, K, N), standardised -> (B, K (K - 1), 2 max_lag + 1)."""

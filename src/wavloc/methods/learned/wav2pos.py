@@ -18,6 +18,7 @@ from wavloc.methods.learned.layers import (
     Block,
     MaskedBatchNorm,
     PositionHead,
+    ends_of_pairs,
     initialise,
     masked_max,
     reconstruction_losses,
@@ -25,6 +26,7 @@ from wavloc.methods.learned.layers import (
 )
 from wavloc.methods.learned.ngcc_phat import PairCorrelations
 from wavloc.training.recipe import Recipe
+from wavloc.training.store import Feature
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,8 +95,9 @@ class PairFeatures(nn.Module):
         counted = has_audio[:, i] & has_audio[:, j]
         # The first layer is linear: tokens pass it once each and not once per pair.
         of_i, of_j, of_gcc = self.first.weight.split(self.sizes, dim=1)
-        hidden = (tokens @ of_i.T)[:, i] + (tokens @ of_j.T)[:, j]
-        hidden = hidden + gcc.to(tokens.dtype) @ of_gcc.T + self.first.bias
+        of_ends = torch.cat([tokens @ of_i.T, tokens @ of_j.T + self.first.bias], dim=1)
+        pairs = ends_of_pairs(tokens.shape[1], tokens.device, of_ends.dtype)
+        hidden = pairs @ of_ends + gcc.to(tokens.dtype) @ of_gcc.T
         hidden = self.second(functional.gelu(self.norm(hidden, counted)))
         return self.out(masked_max(hidden, counted, dim=1))
 
@@ -251,11 +254,10 @@ class Method(LearnedMethod[Wav2Pos]):
     def hide_source(self, audio: Tensor) -> Tensor:
         return masking.hide_source(self.options, audio)
 
-    def features(self, audio: Tensor) -> Batch:
+    def kept_features(self) -> list[Feature]:
         if self.options.features == "none":
-            return {}
-        sound, _ = masking.present_signals(audio)
-        return {"gcc": self.correlations(sound, self.stats.max_lag)}
+            return []
+        return [self.correlations.feature(self.stats.max_lag)]
 
     def inputs(self, batch: Batch) -> Batch:
         return masking.inputs(batch, self.stats)

@@ -1,6 +1,7 @@
 """The report of a run: one HTML page that is read without a network or any other file."""
 
 import itertools
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,11 @@ from wavloc import files, frames, plugins, provenance
 from wavloc.config import places
 from wavloc.errors import InputError
 from wavloc.reporting.html import view
+from wavloc.reporting.html.markup import text
 from wavloc.reporting.html.page import Content, write_report
 from wavloc.reporting.html.training import Model
+
+NIGHT = "results/published/night"  # of a checkout
 
 
 def report(results: Path, config: Mapping[str, Any], out: Path, deviations: Path | None) -> None:
@@ -53,8 +57,23 @@ def report(results: Path, config: Mapping[str, Any], out: Path, deviations: Path
             "T60 is nominal: flat rooms decay slower than Sabine's formula says.",
         ],
         deviations=files.read_text(deviations) if deviations else "",
+        banner=_banner(config),
     )
     write_report(out, content)
+
+
+def _banner(config: Mapping[str, Any]) -> str:
+    """That networks are reduced, with the way to those that were trained for a night."""
+    if config["networks"] != "reduced":
+        return ""
+    said = "<strong>The trained networks are reduced</strong>, for a machine without a GPU"
+    if config["profile"] == "night":
+        return f"{said}, and were trained until their criterion was flat or a night was over."
+    there = os.path.relpath(NIGHT, config["pathvars"]["results"])
+    return (
+        f"{said}, and were trained for minutes: their rows say what that gives, not what the "
+        f'networks can. Trained for a night: <a href="{text(there)}">{NIGHT}</a>.'
+    )
 
 
 def _models(folder: Path, benchmarks: Path) -> list[Model]:

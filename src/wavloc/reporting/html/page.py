@@ -42,6 +42,7 @@ class Content:
     sources: Sequence[tuple[str, str, str]] = ()
     notes: Sequence[str] = ()
     deviations: str = ""
+    banner: str = ""  # HTML
 
 
 def write_report(out: str | Path, content: Content) -> None:
@@ -93,7 +94,8 @@ def _links(headings: Sequence[str] | Mapping[str, Any]) -> str:
 
 def _summary(content: Content, frames: Sequence[pd.DataFrame]) -> str:
     known = [frame["value"].notna() for frame in frames if "note" in frame]  # of methods
-    lines = [
+    lines = [content.banner] if content.banner else []
+    lines += [
         f"Profile: <strong>{text(content.profile)}</strong>. {text(content.data_note)}",
         f"{len(frames)} tables with {sum(int(cells.sum()) for cells in known)} of "
         f"{sum(map(len, known))} values computed, {len(content.figures)} figures, "

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from wavloc.reporting.html.markup import folded, table, text
-from wavloc.training.history import LOSSES
+from wavloc.training.history import FLAT, LAST, LOSSES
 
 WIDTH, HEIGHT, MARGIN = 240, 110, 10  # of a drawing, CSS pixels
 SCALE = 34  # room for the scale on the left
@@ -29,9 +29,9 @@ class Model:
 
 HEADS = (
     *("model", "dataset", "split", "parameters", "frames", "epochs", "best epoch"),
-    *("criterion", "frames/s", "time (s)", "device"),
+    *("criterion", "flat since", "frames/s", "time (s)", "device"),
 )
-NUMERIC = range(3, 10)
+NUMERIC = range(3, 11)
 
 
 def section(models: Sequence[Model]) -> str:
@@ -40,8 +40,12 @@ def section(models: Sequence[Model]) -> str:
         "<p>Each model with the epoch that did best on held-out frames; its criterion is explained "
         'under <a href="#deviations">Deviations</a>, Training.</p>',
         table("models", HEADS, map(row, models), NUMERIC),
+        f"<p>Flat since: the epoch from which on the criterion is within {FLAT:.0%} of its best. A "
+        f"training has converged if that is before the last {LAST:.0%} of its epochs; where it "
+        "still falls, more epochs would help.</p>",
         '<p class="soft">Curves: loss over epochs on a logarithmic scale, training (solid) and '
-        "held-out frames (dashed); the dotted line marks the epoch that was kept.</p>",
+        "held-out frames (dashed); thin: the criterion, from zero. The dotted line marks the epoch "
+        "that was kept.</p>",
     ]
     for (dataset, split), members in itertools.groupby(models, lambda m: (m.dataset, m.split)):
         shown = f'<div class="curves">{"".join(map(drawing, members))}</div>'
@@ -57,6 +61,7 @@ def row(model: Model) -> list[Any]:
     return [
         *(model.name, model.dataset, model.split, model.note["parameters"], training["frames"]),
         *(training["epochs"], training["best_epoch"], f"{training['criterion']:.4g}"),
+        f"{training['flat_since']}{'' if training['converged'] else ' (still falls)'}",
         f"{model.history['frames_per_s'].median():.0f}",
         "" if model.seconds is None else f"{model.seconds:.1f}",
         training.get("provenance", {}).get("device", ""),
@@ -77,13 +82,16 @@ def drawing(model: Model) -> str:
     y = MARGIN + (high - logs) / (high - low) * (HEIGHT - 2 * MARGIN)
     best = int(model.note["training"]["best_epoch"])
     kept = x[min(np.searchsorted(epochs, best), len(x) - 1)]  # epoch 0: the weights at the start
-    lines = "".join(
-        _line(x, heights, kind) for heights, kind in zip(y, ("train", "valid"), strict=True)
-    )
+    criterion = history["criterion"].to_numpy(float)
+    share = criterion / max(np.nanmax(criterion), 1e-9)
+    y = np.vstack([y, HEIGHT - MARGIN - share * (HEIGHT - 2 * MARGIN)])
+    kinds = ("train", "valid", "criterion")
+    lines = "".join(_line(x, heights, kind) for heights, kind in zip(y, kinds, strict=True))
     count = f"{len(epochs)} epoch{'s' * (len(epochs) != 1)}"
     alternative = (
         f"{model.name}: training loss {values[0][0]:.3g} to {values[0][-1]:.3g}, validation loss "
-        f"{values[1][0]:.3g} to {values[1][-1]:.3g}, epoch {best} of {len(epochs)} kept"
+        f"{values[1][0]:.3g} to {values[1][-1]:.3g}, criterion {criterion[0]:.3g} to "
+        f"{criterion[-1]:.3g}, epoch {best} of {len(epochs)} kept"
     )
     return (
         f'<figure class="curve"><figcaption>{text(model.name)}, {count}</figcaption>'

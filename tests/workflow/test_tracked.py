@@ -1,0 +1,164 @@
+"""Kept predictions: tables without training, while they are of this code and these data."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from helpers.workflow import fresh, snakemake
+from wavloc import cli, config
+from wavloc.methods import predictions
+from wavloc.plan import Cell, Plan
+from wavloc.tracked import Tracked
+
+SMALL = {
+    "profile": "kept",
+    "tracked": "results/published/kept",
+    "pathvars": {
+        "results": "results/kept",
+        "logs": "results/kept/logs",
+        "benchmarks": "results/kept/benchmarks",
+    },
+    "outputs": ["table_simulated", "fig3e"],
+    "tables": {"table_simulated": {"methods": ["center", "wav2pos", "gnn"]}},
+    "datasets": {"six_faces": {"options": {"test": 8}}},
+    "methods": {"wav2pos": {"pretrained": None, "options": {"features": "gcc"}}},
+}
+RUN = ["--cores", "2", "--configfile", "config/smoke.yaml", "small.yaml", "--"]
+
+
+@pytest.fixture(scope="module")
+def kept(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes]:
+    """A run whose predictions were kept and whose results are gone; its table."""
+    folder = fresh(root, tmp_path_factory.mktemp("kept") / "wavloc")
+    (folder / "small.yaml").write_text(yaml.safe_dump(SMALL))
+    done = snakemake(folder, *RUN, "tables", "figures")
+    assert done.returncode == 0, done.stderr[-3000:]
+    results = folder / "results/kept"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert cli.main(["track", "--config", "results/kept/plan.json"]) == 0
+    table = (results / "tables/table_simulated.csv").read_bytes()
+    shutil.rmtree(results)
+    return folder, table
+
+
+@pytest.mark.slow
+def test_tables_are_rendered_from_kept_predictions_without_training(
+    kept: tuple[Path, bytes],
+) -> None:
+    folder, table = kept
+    planned = snakemake(folder, *RUN[:3], "-n", *RUN[3:], "tables", "figures")
+    assert planned.returncode == 0, planned.stderr[-3000:]
+    assert "recall_model" in planned.stdout
+    assert "\ntrain " not in planned.stdout
+    done = snakemake(folder, *RUN, "tables", "figures")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert (folder / "results/kept/tables/table_simulated.csv").read_bytes() == table
+    assert not list((folder / "results/kept").rglob("weights.safetensors"))
+    size = sum(f.stat().st_size for f in (folder / SMALL["tracked"]).rglob("*") if f.is_file())
+    assert size < 1e6
+
+
+@pytest.mark.slow
+def test_other_options_make_their_own_predictions(kept: tuple[Path, bytes]) -> None:
+    """Those of the other method stay, and a message says what is made again."""
+    folder, _ = kept
+    changed = json.loads(json.dumps(SMALL))
+    changed["methods"]["gnn"] = {"options": {"hidden_dim": 24}}
+    (folder / "changed.yaml").write_text(yaml.safe_dump(changed))
+    planned = snakemake(
+        folder, "--cores", "1", "-n", "--configfile", "config/smoke.yaml", "changed.yaml", "--",
+        "tables",
+    )  # fmt: skip
+    assert planned.returncode == 0, planned.stderr[-3000:]
+    assert "are of other code, options or data" in planned.stderr
+    counts = [line.split() for line in planned.stdout.splitlines()]
+    counts = {parts[0]: parts[1] for parts in counts if len(parts) == 2 and parts[1].isdigit()}
+    assert counts["train"] == "1"
+    assert counts["recall_model"] == "1"
+
+
+# ------------------------------------------------------------------ what decides a prediction
+
+
+def plan_of(folder: Path, **changes) -> Plan:
+    path = folder / "profile.yaml"
+    path.write_text(yaml.safe_dump({"networks": "reduced"} | changes))
+    return Plan(config.load(path))
+
+
+CELL = Cell("luvira_twin", "speech3", "1a", 11)
+
+
+def test_a_digest_changes_with_what_decides_a_prediction_and_nothing_else(tmp_path: Path) -> None:
+    def digest(method: str = "wav2pos", **changes) -> str:
+        return Tracked(plan_of(tmp_path, **changes)).of_prediction(CELL, method)
+
+    def options(name: str, **values) -> dict:
+        return {name: {"options": values}}
+
+    plain = digest()
+    assert digest() == plain
+    assert digest(cache="elsewhere", evaluation={"resamples": 3000}) == plain
+    assert digest(methods=options("gnn", epochs=3)) == plain
+    assert digest(datasets=options("six_faces", train=7)) == plain
+    for changes in (
+        {"seed": 1},
+        {"methods": options("wav2pos", epochs=3)},
+        {"methods": options("ngcc_phat", epochs=3)},  # its features
+        {"datasets": options("luvira_twin", sim_share=2.0)},
+        {"sound": {"speech": {"voices": 5}}},
+    ):
+        assert digest(**changes) != plain
+    assert digest("gnn", methods=options("ngcc_phat", epochs=3)) == digest("gnn")
+
+
+def test_kept_predictions_are_small_and_keep_the_table(tmp_path: Path, monkeypatch) -> None:
+    """No signals, and positions of microphones only where they were unknown."""
+    monkeypatch.chdir(tmp_path)
+    plan = plan_of(tmp_path, outputs=["table3", "table1"], pathvars={"results": "results/r"})
+    for cell in plan.cells:
+        methods = {"1a": "wav2pos", "2a": "wav2pos_m", "2b": "wav2pos_m"}
+        found = predictions.Predictions(
+            position=np.zeros((4, 3)),
+            status=np.full(4, "ok", object),
+            mic_positions=np.ones((4, 11, 3)),
+            audio=np.ones((4, 12, 2048), np.float32),
+        )
+        path = Path(plan.prediction(cell, methods[cell.setup]))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        found.save(path)
+    from wavloc import tracked
+
+    count, size = tracked.keep(Tracked(plan, "kept"))
+    assert count == len(plan.cells)
+    assert size < 100_000
+    again = Tracked(plan, "kept")
+    for cell in plan.cells:
+        method = {"1a": "wav2pos"}.get(cell.setup, "wav2pos_m")
+        (path,) = again.prediction(cell, method)
+        loaded = predictions.load(path)
+        assert loaded.audio is None
+        assert (loaded.mic_positions is None) == (cell.setup == "1a")
+    (other,) = [c for c in plan.cells if c.track == "music3"]
+    changed = Tracked(plan_of(tmp_path, seed=2, outputs=["table1"]), "kept")
+    assert changed.prediction(other, "wav2pos") == []
+    assert len(changed.stale()) == 2
+
+
+def test_recall_refuses_predictions_of_other_frames(stored: Path, tmp_path: Path, capsys) -> None:
+    pd.DataFrame({"frame": range(3), "x": 0.0, "y": 0.0, "z": 0.0}).to_csv(tmp_path / "p.csv")
+    predictions.load(tmp_path / "p.csv").save(tmp_path / "p.parquet")
+    command = ["recall", str(tmp_path / "p.parquet"), "--out", str(tmp_path / "q.parquet")]
+    assert cli.main(command) == 2
+    assert "--frames: missing" in capsys.readouterr().err
+    assert cli.main([*command, "--frames", str(stored)]) == 2
+    assert "3 rows, expected one per frame" in capsys.readouterr().err
+    assert not (tmp_path / "q.parquet").exists()
