@@ -38,7 +38,9 @@ onstart:
 
 onsuccess:
     folders = [folder.replace("<results>", RESULTS) for folder in plan.models]
-    if all(Path(folder).is_dir() for folder in folders):  # no training is left to use them
+    if all(
+        Path(folder).is_dir() for folder in folders
+    ):  # no training is left to use them
         shutil.rmtree(FEATURES, ignore_errors=True)
 
 

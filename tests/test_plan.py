@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import fnmatch
+import importlib
 import re
 import subprocess
 import sys
@@ -245,11 +247,15 @@ def digests(plan: Plan) -> dict[str, str]:
     [
         ({"tables": {"table3": {"caption": "Another."}}}, {"table3"}),
         ({"figures": {"fig1": {"median_frames": 5}}}, {"fig1"}),
-        ({"methods": {"gnn_m": {"options": {"epochs": 1}}}}, {"train gnn_m", "predict gnn_m"}),
+        (  # captions say how many passes
+            {"methods": {"gnn_m": {"options": {"epochs": 1}}}},
+            {"train gnn_m", "predict gnn_m", "table2"},
+        ),
         # gnn_m has its own number of epochs.
         (
             {"methods": {"gnn": {"options": {"epochs": 1}}}},
-            {"train gnn", "predict gnn", "properties"},
+            {"train gnn", "predict gnn", "train gnn_seed?", "predict gnn_seed?", "properties"}
+            | {"table1", "table5", "table7", "table_[!l]*", "leaderboard"},
         ),
         ({"training": {"precision": "bf16"}}, {"train *"}),
         ({"evaluation": {"block": 3}}, {"metrics"}),
@@ -334,3 +340,54 @@ def test_methods_that_need_sound_are_not_run_on_delays(root: Path, default: Plan
     deaf = {"table_lund12": {"methods": ["srp_phat"]}}
     with pytest.raises(InputError, match=r"table_lund12.methods: each of them needs sound"):
         jobs.check(Plan(resolved(root, tables=deaf)))
+
+
+def test_tables_apart_are_made_by_name_alone(default: Plan) -> None:
+    """Their trainings are no part of a whole run, nor of what it shows."""
+    plan = default
+    assert not [path for path in plan.table_files if "table_seeds" in path]
+    assert not [path for path in plan.judged + plan.metric_files if "seeds" in path]
+    assert not [folder for folder in plan.models if "seed" in folder]
+    models = plan.table_models("table_seeds")
+    assert len(models) == 12
+    assert len(set(models.values())) == 12
+    assert plan.outputs("table_seeds")[0].endswith("tables/table_seeds.csv")
+    assert "table_seeds" not in jobs.report(plan)["tables"]
+    seeds = [plan.methods[name].seed_name for name in ("wav2pos", "wav2pos_seed1", "gnn_seed1")]
+    assert len(set(seeds)) == 3
+
+
+def test_captions_say_what_reduced_networks_are(default: Plan, root: Path) -> None:
+    plan = default
+    said = jobs.networks(plan, "table1", {"wav2pos": 3152})
+    assert "wav2pos: 6 passes of 3,152 frames" in said
+    assert "GNN: 30 passes" in said
+    assert said.startswith("Trained networks are reduced")
+    assert said.endswith("the papers' are 500 epochs at full size.")
+    assert jobs.networks(plan, "table6") == ""  # no method
+    assert "reduced" in jobs.report(plan)["figures"]["fig6"]["title"]
+    assert "reduced" not in jobs.report(plan)["figures"]["fig5"]["title"]
+    full = Plan(config.load(root / "config/twin.yaml"))
+    assert jobs.networks(full, "table1") == ""
+
+
+def test_the_night_trains_the_most_useful_models_first(root: Path, monkeypatch) -> None:
+    monkeypatch.syspath_prepend(str(root / "workflow"))
+    night = importlib.import_module("night")
+    plan = Plan(config.load(root / "config/night.yaml"))
+    order = [plan.folder(model).partition("models/")[2] for model in night.order(plan)]
+    assert order[:3] == [f"luvira_twin/3/{name}" for name in ("wav2pos", "ngcc_phat", "gnn")]
+    assert order.index("luvira_twin/3/fault_tolerant") < order.index("six_faces/speakers/wav2pos")
+    assert order.index("six_faces/speakers/wav2pos") < order.index("luvira_twin/3/wav2pos_base")
+    assert order.index("luvira_twin/3/wav2pos_m") < order.index("luvira_twin/1/wav2pos")
+    splits = [name.rpartition("/")[0] for name in order[-12:]]
+    assert splits == sorted(splits)  # one after the other: each has features on the disk
+    assert len(order) == len(set(order)) == len(plan.models)
+    begun = datetime.datetime(2026, 1, 1, 22, 0)
+    for clock, now, expected in (
+        ("06:00", begun.replace(day=2, hour=5), False),
+        ("06:00", begun.replace(day=2, hour=7), True),
+        ("23:00", begun, False),
+        ("23:00", begun.replace(hour=23, minute=1), True),
+    ):
+        assert night.past(clock, begun, now) is expected

@@ -67,7 +67,7 @@ def main() -> int:
         print(f"{plan.folder(model)}: {len(wanted)} predictions to be made", flush=True)
         if args.dry_run or not wanted:
             continue
-        if args.until and past(args.until, begun):
+        if args.until and past(args.until, begun, datetime.datetime.now()):
             print(f"{args.until}: the rest is for another night", flush=True)
             return 0
         done = subprocess.run([*snakemake, *wanted])
@@ -81,12 +81,12 @@ def main() -> int:
     return 0 if args.dry_run else subprocess.run([*snakemake, "tables"]).returncode
 
 
-def past(clock: str, begun: datetime.datetime) -> bool:
+def past(clock: str, begun: datetime.datetime, now: datetime.datetime) -> bool:
     """Whether it is later than ``clock``, of the day after where that is before the beginning."""
     hour, minute = map(int, clock.split(":"))
     end = begun.replace(hour=hour, minute=minute, second=0)
     end += datetime.timedelta(days=end <= begun)
-    return datetime.datetime.now() > end
+    return now > end
 
 
 if __name__ == "__main__":

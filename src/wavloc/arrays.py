@@ -62,9 +62,8 @@ class Rows:
             part = int(np.searchsorted(self.starts, rows, "right")) - 1
             return self.parts[part][(int(rows) - self.starts[part], *rest)]
         part = np.searchsorted(self.starts, rows, "right") - 1
-        read = [
-            self.parts[p][(int(r) - self.starts[p], *rest)] for p, r in zip(part, rows, strict=True)
-        ]
+        pairs = zip(part, rows, strict=True)
+        read = [self.parts[p][(int(row) - self.starts[p], *rest)] for p, row in pairs]
         return np.stack(read) if read else np.empty((0, *self.shape[1:]), self.dtype)
 
 

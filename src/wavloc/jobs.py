@@ -192,9 +192,10 @@ def networks(plan: Plan, experiment: str, frames: Mapping[str, int] | None = Non
     if plan.config["networks"] != "reduced":
         return ""
     passes: dict[tuple[int, int], list[str]] = {}
+    datasets = unique(cell.dataset for cell in plan.cells_of(experiment))
     for name in plan.methods_of(experiment):
         entry = plan.methods[name]
-        if entry.learned:
+        if entry.learned and any(plan.treats(dataset, name) for dataset in datasets):
             epochs = plan.methods[entry.trained_as].options.get("epochs", PAPERS_PASSES)
             passes.setdefault((epochs, (frames or {}).get(name, 0)), []).append(entry.label)
     if not passes:

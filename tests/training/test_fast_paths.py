@@ -20,7 +20,7 @@ from wavloc import cli, devices
 from wavloc.errors import InputError
 from wavloc.frames import Frames
 from wavloc.methods import batching
-from wavloc.methods.learned import dinn, gnn, multilat_ngcc, wav2pos
+from wavloc.methods.learned import dinn, gnn, multilat_ngcc, ngcc_phat, wav2pos
 from wavloc.methods.learned.ngcc_phat import NGCC
 from wavloc.setups import Setup
 from wavloc.training import parallel, precision
@@ -131,6 +131,12 @@ def test_automatic_precision_is_half_only_where_the_processor_has_it(
         run = Run(tmp_path, device="cpu", precision="auto")
         assert run.describe()["precision"] == expected
         assert run.format == precision.FORMATS[expected]
+    (tmp_path / "cpuinfo").write_text("flags : avx512_bf16\n")
+    for module, expected in ((gnn, "bf16"), (ngcc_phat, "float32")):
+        options = RELATION if module is gnn else {"channels": 4, "taps": 63}
+        run = Run(tmp_path / module.__name__, device="cpu", precision="auto")
+        module.Method(options | {"epochs": 1}, "m").fit(frames_of(8), frames_of(8), run)
+        assert run.precision == expected
     assert precision.resolved("auto", torch.device("cuda")) == "float32"
     assert precision.resolved("tf32", torch.device("cpu")) == "tf32"
 

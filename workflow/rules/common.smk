@@ -31,7 +31,9 @@ try:
                 checks.number(count, f"--{name}", 1, whole=True)
         jobs.check(plan)
         if stale := tracked.stale():
-            message = f"wavloc: {len(stale)} files in {tracked.folder} are of other code, "
+            message = (
+                f"wavloc: {len(stale)} files in {tracked.folder} are of other code, "
+            )
             message += f"options or data and are made again: {', '.join(stale[:3])} ..."
             print(message, file=sys.stderr)
         ALONE = runs.begin(sys.argv[1:])  # held as long as this process lives

@@ -44,6 +44,7 @@ class Trainable(Protocol):
     start: Any  # method at whose weights the training starts, or None
     training_note: dict[str, Any]
     uses_sound: ClassVar[bool]
+    half_pays: ClassVar[bool]
 
     def to(self, device: torch.device) -> Any: ...
     def parts(self) -> Mapping[str, nn.Module]: ...
@@ -84,13 +85,18 @@ class Run:
         if self.accumulate < 1:
             raise InputError(f"accumulate {self.accumulate}, expected 1 part or more")
         self.torch_device = choose_device(self.device)
-        self.precision = precision.resolved(self.precision, self.torch_device)
-        self.format = precision.format_of(self.precision)
+        self._compute_in(precision.resolved(self.precision, self.torch_device))
         self.gpu = self.torch_device if self.torch_device.type == "cuda" else None
         self.group = parallel.Group.joined(self.torch_device)
 
+    def _compute_in(self, name: str) -> None:
+        self.automatic = self.precision == precision.AUTO
+        self.precision, self.format = name, precision.format_of(name)
+
     def train(self, method: Trainable, train: Frames, valid: Frames) -> None:
         """Train ``method.network`` in place; the weights of the best validation epoch are kept."""
+        if self.automatic and not method.half_pays:
+            self._compute_in("float32")
         with _deterministic(self.torch_device):
             self._train(method, train, valid)
 

@@ -85,7 +85,7 @@ def test_gradient_of_masked_statistics_is_that_of_the_plain_formula() -> None:
         return (values - mean) / torch.sqrt(variance + 1e-5) * gain + shift
 
     def ours(values: torch.Tensor, gain: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
-        share = counted / counted.sum()
+        share = counted.double() / counted.sum()
         mean = share @ values.detach()
         scale = torch.rsqrt(share @ (values.detach() - mean).square() + 1e-5)
         return layers._Normalised.apply(values, gain, shift, share, mean, scale)
@@ -114,5 +114,9 @@ def test_attention_is_the_library_s() -> None:
 def test_ends_are_taken_to_their_pairs() -> None:
     first, second = seeded(2, 5, 3, seed=1), seeded(2, 5, 3, seed=2)
     i, j = ordered_pairs(5)
+    layers.ends_of_pairs.cache_clear()
+    with torch.inference_mode():  # what a prediction has made serves a training
+        layers.ends_of_pairs(5, torch.device("cpu"), torch.float32)
     ends = layers.ends_of_pairs(5, torch.device("cpu"), torch.float32)
+    assert not ends.is_inference()
     assert torch.equal(ends @ torch.cat([first, second], dim=1), first[:, i] + second[:, j])

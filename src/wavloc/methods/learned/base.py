@@ -108,6 +108,7 @@ class LearnedMethod(base.Method, Generic[Network]):
 
     min_mics = 1
     uses_sound: ClassVar[bool] = True  # in training, besides the features that are kept of it
+    half_pays: ClassVar[bool] = True  # whether its products are faster in half precision
     reconstructs: ClassVar[bool] = False  # signals, where `keep_audio` asks for them
     cache: Path = Path("data")  # folder of downloaded files
     components: Sequence[Component] = ()
@@ -171,9 +172,13 @@ class LearnedMethod(base.Method, Generic[Network]):
         """
         raise TypeError(f"method '{self.name}' defines no estimate_batch()")
 
+    def located(self, inputs: Batch) -> Tensor:
+        """``position`` (B, 3) of `estimate_batch`, for those that can do without the rest."""
+        return self.estimate_batch(inputs)["position"]
+
     def validate(self, inputs: Batch) -> Batch:
         """Metrics of a validation batch, means over frames; ``criterion`` chooses the epoch."""
-        position = self.estimate_batch(inputs)["position"]
+        position = self.located(inputs)
         error = (position - inputs["source"]).norm(dim=-1).clamp(max=3.0)
         loss, terms = self.loss(inputs, None)
         return {"criterion": error.mean(), "mae_m": error.mean(), "loss": loss, **terms}

@@ -365,6 +365,11 @@ class Method(LearnedMethod[FaultTolerant]):
         terms = {"loss_audio": audio, "loss_source": source, "loss_mics": mics}
         return loss, {name: value.detach() for name, value in terms.items()}
 
+    def located(self, inputs: Batch) -> Tensor:
+        position_known, audio_known = masking.granted(inputs)
+        output = self.reconstruct(inputs, position_known, audio_known)
+        return self.stats.in_metres(output.positions[:, 0])
+
     def estimate_batch(self, inputs: Batch) -> Batch:
         """Positions, and how far each microphone can be relied on."""
         position_known, audio_known = masking.granted(inputs)

@@ -258,9 +258,10 @@ def ends_of_pairs(count: int, device: torch.device, dtype: torch.dtype) -> Tenso
     A product with it takes to pairs what belongs to their ends: its gradient is a product too,
     where that of an index is added up one by one.
     """
-    i, j = ordered_pairs(count, device)
-    ends = torch.stack([i, j + count], dim=1)
-    return torch.zeros(len(ends), 2 * count, device=device, dtype=dtype).scatter_(1, ends, 1.0)
+    with torch.inference_mode(False):  # a training may be given what a prediction has made
+        i, j = ordered_pairs(count, device)
+        ends = torch.stack([i, j + count], dim=1)
+        return torch.zeros(len(ends), 2 * count, device=device, dtype=dtype).scatter_(1, ends, 1.0)
 
 
 def masked_max(values: Tensor, counted: Tensor, dim: int) -> Tensor:

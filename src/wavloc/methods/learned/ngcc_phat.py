@@ -278,6 +278,7 @@ class NGCC(nn.Module):
 class Method(LearnedMethod[NGCC]):
     """The training of NGCC-PHAT: cross-entropy of the delays of random pairs over all lags."""
 
+    half_pays = False  # convolutions of few channels
     Options = Options
 
     def build(self, stats: DataStats) -> NGCC:

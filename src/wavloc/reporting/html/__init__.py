@@ -1,7 +1,6 @@
 """The report of a run: one HTML page that is read without a network or any other file."""
 
 import itertools
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,10 @@ from wavloc import files, frames, plugins, provenance
 from wavloc.config import places
 from wavloc.errors import InputError
 from wavloc.reporting.html import view
-from wavloc.reporting.html.markup import text
 from wavloc.reporting.html.page import Content, write_report
 from wavloc.reporting.html.training import Model
 
-NIGHT = "results/published/night"  # of a checkout
+NIGHT = "results/published/night/report.html"
 
 
 def report(results: Path, config: Mapping[str, Any], out: Path, deviations: Path | None) -> None:
@@ -69,10 +67,9 @@ def _banner(config: Mapping[str, Any]) -> str:
     said = "<strong>The trained networks are reduced</strong>, for a machine without a GPU"
     if config["profile"] == "night":
         return f"{said}, and were trained until their criterion was flat or a night was over."
-    there = os.path.relpath(NIGHT, config["pathvars"]["results"])
     return (
         f"{said}, and were trained for minutes: their rows say what that gives, not what the "
-        f'networks can. Trained for a night: <a href="{text(there)}">{NIGHT}</a>.'
+        f"networks can. Trained for a night: <code>{NIGHT}</code> in the checkout."
     )
 
 
