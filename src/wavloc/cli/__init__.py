@@ -139,8 +139,8 @@ def _parser() -> argparse.ArgumentParser:
         made.set_defaults(run=run)
         return made
 
-    groups = (data, methods, evaluation, reporting, locate, check, own, example, submission, tracking)
-    for group in groups:
+    groups = (data, methods, evaluation, reporting, locate, check, own, example, submission)
+    for group in (*groups, tracking):
         group.register(command)
     listed = [
         "\n".join([f"{title}:", *(f"  {name:18s} {helps.pop(name)}" for name in names)])
