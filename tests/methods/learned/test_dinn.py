@@ -33,6 +33,26 @@ def test_stages_of_dinn_have_the_published_shapes() -> None:
     assert shapes == [(64, 5, 513), (128, 3, 257), (256, 2, 129), (512, 2, 65)]
 
 
+def test_the_normalisation_of_the_input_is_in_the_first_convolution() -> None:
+    """As a normalisation before it, at the edges of the spectrum too, in training and after it."""
+    network = DINN(4, (4, 4, 4, 4), 8)
+    norm, block = network.input_norm, network.convolutions[0]
+    with torch.no_grad():
+        norm.weight.uniform_(0.5, 2)
+        norm.bias.uniform_(-1, 1)
+    plain = torch.nn.BatchNorm2d(4)
+    plain.load_state_dict(norm.state_dict())
+    spectrum = network.spectrum(torch.randn(3, 4, 2048))
+    for training in (True, False):
+        network.train(training), plain.train(training)
+        expected = torch.nn.Sequential(*block)(plain(spectrum))
+        torch.testing.assert_close(block(spectrum, norm), expected, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(norm.running_mean, plain.running_mean)
+        torch.testing.assert_close(norm.running_var, plain.running_var)
+    (block(spectrum, norm) - expected.detach()).square().sum().backward()
+    assert norm.weight.grad is not None
+
+
 def test_dinn_refuses_another_number_of_microphones() -> None:
     frames = anechoic_frames(4)
     method = shaken(dinn, {"channels": [4, 4, 4, 4], "recurrent": 8}, frames)
