@@ -103,8 +103,8 @@ class DINN(nn.Module):
 class FirstBlock(nn.Sequential):
     """A block with the normalisation of its input in its first convolution.
 
-    Both are linear: the convolution takes the gains into its kernel, and the shifts pass it once for
-    a whole batch. So nothing of the size of the input is computed or needs a gradient.
+    Both are linear: the convolution takes the gains into its kernel, and the shifts pass it once
+    for a whole batch. So nothing of the size of the input is computed or needs a gradient.
     """
 
     def forward(  # type: ignore[override]
