@@ -61,8 +61,8 @@ class Rows:
         if np.ndim(rows) == 0:
             part = int(np.searchsorted(self.starts, rows, "right")) - 1
             return self.parts[part][(int(rows) - self.starts[part], *rest)]
-        part = np.searchsorted(self.starts, rows, "right") - 1
-        pairs = zip(part, rows, strict=True)
+        parts = np.searchsorted(self.starts, rows, "right") - 1
+        pairs = zip(parts, rows, strict=True)
         read = [self.parts[p][(int(row) - self.starts[p], *rest)] for p, row in pairs]
         return np.stack(read) if read else np.empty((0, *self.shape[1:]), self.dtype)
 

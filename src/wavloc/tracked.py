@@ -132,15 +132,17 @@ class Tracked:
         """Digest of what decides a model."""
         plan, name = self.plan, model.method
         split = plan.dataset(model.dataset).splits()[model.split]
-        begun = [plan.methods[name].pretrained, plan.methods[name].start]
-        with_model = begun[0] and not begun[1]
+        pretrained, start = plan.methods[name].pretrained, plan.methods[name].start
+        begun: Any = [pretrained, start]
+        if pretrained and not start:
+            begun = self.of_model(model._replace(method=pretrained, mics=None))
         return provenance.digest(
             [
                 jobs.predict(plan, name) | {"control": False, "mics": model.mics},
                 self._code(plan.methods[name].module),
                 self._data(model.dataset),
                 [split.train, split.valid],
-                self.of_model(model._replace(method=begun[0], mics=None)) if with_model else begun,
+                begun,
             ]
         )
 
@@ -183,10 +185,10 @@ def keep(tracked: Tracked) -> tuple[int, int]:
     made: dict[str, str] = {}
     for cell, methods in plan.cells.items():
         for method in methods:
-            model, path = plan.model_of(cell, method), Path(plan.prediction(cell, method))
-            if model and path.is_file():
-                name = tracked.name(str(path))
-                _small(predictions.load(path), cell).save(_below(tracked.folder / name))
+            predicted = plan.prediction(cell, method)
+            if plan.model_of(cell, method) and Path(predicted).is_file():
+                name = tracked.name(predicted)
+                _small(predictions.load(predicted), cell).save(_below(tracked.folder / name))
                 made[name] = tracked.of_prediction(cell, method)
     for folder, model in plan.models.items():
         if (Path(folder) / "method.json").is_file():

@@ -6,7 +6,7 @@ microphones; where a model has fewer than the training array, every example uses
 
 import dataclasses
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -107,11 +107,10 @@ class FirstBlock(nn.Sequential):
     for a whole batch. So nothing of the size of the input is computed or needs a gradient.
     """
 
-    def forward(  # type: ignore[override]
-        self, spectrum: Tensor, norm: nn.BatchNorm2d
-    ) -> Tensor:
-        """spectrum (B, M, T, 2 bins) from `DINN.spectrum`."""
-        conv, mean, variance = self[0], norm.running_mean, norm.running_var
+    def forward(self, spectrum: Tensor, norm: Any) -> Tensor:  # type: ignore[override]
+        """spectrum (B, M, T, 2 bins) from `DINN.spectrum`; norm: its `nn.BatchNorm2d`."""
+        conv: Any = self[0]
+        mean, variance = norm.running_mean, norm.running_var
         if self.training:
             with torch.no_grad():
                 values = spectrum.transpose(2, 3).flatten(2)  # a view

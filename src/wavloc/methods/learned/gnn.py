@@ -5,7 +5,7 @@ mean, another MLP.
 """
 
 import dataclasses
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -70,10 +70,11 @@ class RelationNet(nn.Module):
         i, j = index(count, positions.device)
         counted = (present[:, i] & present[:, j])[..., None]
         # The first layer is linear: correlations pass it as they lie, not copied beside positions.
-        first, ends = self.edge[0], torch.cat([positions[:, i], positions[:, j]], dim=-1)
+        layers: Any = self.edge
+        first, ends = layers[0], torch.cat([positions[:, i], positions[:, j]], dim=-1)
         of_gcc, of_ends = first.weight.split([gcc.shape[-1], ends.shape[-1]], dim=1)
         hidden = gcc.to(positions.dtype) @ of_gcc.T + functional.linear(ends, of_ends, first.bias)
-        hidden = self.edge[1:](hidden) * counted  # those that do not count are finite
+        hidden = layers[1:](hidden) * counted  # those that do not count are finite
         return self.fusion(hidden.sum(1) / counted.sum(1).clamp(min=1))
 
 
