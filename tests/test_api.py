@@ -70,7 +70,7 @@ def test_options_and_defaults_are_those_of_the_command(command: str) -> None:
     typed = {a.dest: a.default for a in parser._actions if a.default is not argparse.SUPPRESS}
     ours = inspect.signature(getattr(wavloc, command)).parameters
     own = {"audio", "mics", "sample_rate", "options", "device", "seed", "starts"}
-    files = {"out", "plot", "format", "pcm", "config", "log", "debug", "threads", "strict"}
+    files = {"out", "plot", "html", "format", "pcm", "config", "log", "debug", "threads", "strict"}
     assert set(typed) - files - own == set(ours) - own
     assert {n: p.default for n, p in ours.items() if n not in own} == {
         name: default for name, default in typed.items() if name in set(ours) - own
@@ -260,6 +260,6 @@ def test_the_page_runs(root: Path, folder: Path, tmp_path: Path, monkeypatch, ca
     for block in blocks:
         exec(block, names)
     assert "--room: from" in capsys.readouterr().out
-    assert {"track.png", "positions.csv", "check.png", "my_frames"} <= set(
+    assert {"track.png", "page.html", "positions.csv", "check.png", "my_frames"} <= set(
         path.name for path in tmp_path.iterdir()
     )

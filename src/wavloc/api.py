@@ -41,13 +41,15 @@ class Located:
 
     table: a row per frame or event, with the columns that docs/locate.md lists; reliability: the
     same rows, a column for each microphone, how much it agrees with the others (NaN: not told);
-    microphones: name, x, y, z in metres; warnings: lines for a person, in their order.
+    microphones: name, x, y, z in metres; warnings: lines for a person, in their order; about: the
+    method and the recording, in words.
     """
 
     table: pd.DataFrame
     reliability: pd.DataFrame
     microphones: pd.DataFrame
     warnings: list[str]
+    about: dict[str, str]
 
     def plot(self, out: str | Path | None = None) -> Figure:
         """Positions over time and from above; written to ``out`` (.png, .pdf, .svg) if given."""
@@ -55,6 +57,16 @@ class Located:
 
         places = self.microphones[[*"xyz"]].to_numpy(float)
         return located(self.table, list(self.microphones["name"]), places, out)
+
+    def html(self, out: str | Path) -> None:
+        """Write one page with views, positions over time, confidence, the agreement of microphones
+        and the table; it needs no network.
+        """
+        from wavloc.reporting.html import located
+
+        places = self.microphones[[*"xyz"]].to_numpy(float)
+        named, agree = list(self.microphones["name"]), self.reliability.to_numpy(float)
+        located.write(out, self.table, agree, named, places, self.about, self.warnings)
 
     def save(self, out: str | Path, format: str | None = None) -> None:
         """Write the table: csv, Audacity labels, Raven table or GeoJSON, by the name of ``out`` or
@@ -142,7 +154,8 @@ def locate(
     places = pd.DataFrame(array.positions, columns=[*"xyz"])
     places.insert(0, "name", array.names)
     reliability = pd.DataFrame(found.reliability, columns=array.names)
-    return Located(found.table, reliability, places, said)
+    about = locating.about(locator, recording)
+    return Located(found.table, reliability, places, said, about)
 
 
 def check(

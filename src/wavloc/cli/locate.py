@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wavloc import ranges
+from wavloc import files, ranges
 from wavloc.cli.common import Command, Parser, check_plot, method_of, number, say
 from wavloc.errors import InputError
 
@@ -40,6 +40,7 @@ def register(command: Command) -> None:
     add.out(text, to_stdout=True)
     add.add_argument("--format", choices=FORMATS, help="of --out (by its name)")
     add.path("--plot", "also draw the track (.png, .pdf or .svg)")
+    add.path("--html", "also write one page with pictures and the table (.html)")
     text = "probability of being within 30 cm below which a position is `uncertain` (0.5)"
     add.number("--min-confidence", text, _asked("min_confidence"))
     text = "do not look for faults of the recording first (see `wavloc check`)"
@@ -101,28 +102,36 @@ def _locate(args: argparse.Namespace) -> None:
     from wavloc.recordings import locating, outputs, sound
 
     _check_usage(args)
+    said: list[str] = []
+
+    def tell(line: str) -> None:
+        said.append(line.removeprefix("warning: "))
+        say(f"locate: {line}")
+
     asked = _what(args)
     array = _microphones(args)
     outputs.format_of(args.out, args.format, array.plane is not None)
-    locator = locating.locator(method_of(args), array, asked, args.model is not None, _tell)
+    locator = locating.locator(method_of(args), array, asked, args.model is not None, tell)
     if args.audio == [STDIN]:
         _live(args, array, locator)
         return
     recording = sound.open_files(args.audio, array.names, array.start_s)
-    found = locating.locate(locator, recording, array, asked, _tell)
+    found = locating.locate(locator, recording, array, asked, tell)
     chosen = outputs.format_of(args.out, args.format, array.plane is not None)
     outputs.write(args.out, found.table, chosen)
     for doubt in locating.doubts(array, found):
-        _tell(doubt)
+        tell(doubt)
     _sum_up(args, found.table)
+    if args.html:
+        from wavloc.reporting.html import located as page
+
+        about = locating.about(locator, recording)
+        shown = found.table, found.reliability, array.names, array.positions
+        page.write(args.html, *shown, about, said)
     if args.plot:  # last: the table is written, whatever happens to the picture
         from wavloc.reporting.figures.located import located
 
         located(found.table, array.names, array.positions, args.plot)
-
-
-def _tell(line: str) -> None:
-    say(f"locate: {line}")
 
 
 def _what(args: argparse.Namespace) -> Asked:
@@ -135,7 +144,7 @@ def _what(args: argparse.Namespace) -> Asked:
 
 def _check_usage(args: argparse.Namespace) -> None:
     """What can be refused before anything is read."""
-    live, later = args.audio == [STDIN], ("events", "detect", "starts", "plot")
+    live, later = args.audio == [STDIN], ("events", "detect", "starts", "plot", "html")
     for name in (*later, "estimate_offsets", "estimate_drift", "track"):
         if live and getattr(args, name) not in (None, False):
             raise InputError(f"--{name.replace('_', '-')}: needs files, not standard input")
@@ -144,6 +153,12 @@ def _check_usage(args: argparse.Namespace) -> None:
     if args.pcm and not live:
         raise InputError("--pcm: is for standard input, expected --audio -")
     check_plot(args)
+    if args.html:
+        files.check_file(args.html)
+        if args.html.suffix.lower() not in (".html", ".htm"):
+            raise InputError(f"--html {args.html}: expected a name that ends in .html")
+        if args.html.absolute() == args.out.absolute():
+            raise InputError(f"--html {args.html}: is --out too, expected another name")
 
 
 def _microphones(args: argparse.Namespace) -> Microphones:

@@ -230,3 +230,13 @@ def doubts(array: Microphones, found: Found) -> list[str]:
         "mute, noisy, out of step, or not where mics.csv says?"
         for name, value in positions.suspicious(array.names, found.reliability)
     ]
+
+
+def about(locator: Locator, recording: Recording) -> dict[str, str]:
+    """What was located by what, in words."""
+    seconds = recording.end_s - recording.begin_s
+    return {
+        "method": locator.method.name,
+        "recording": f"{seconds:.1f} s at {recording.rate:,} Hz, {len(locator.mics)} microphones",
+        "a position": f"of {locator.size / SAMPLE_RATE:.3f} s of sound",
+    }
