@@ -20,7 +20,7 @@ from wavloc.evaluation import score
 from wavloc.methods.predictions import Predictions
 from wavloc.reading import READING
 from wavloc.reporting import figures, html, tables
-from wavloc.reporting.html import markup, training
+from wavloc.reporting.html import markup, training, wins
 from wavloc.reporting.html.page import Content, write_report
 from wavloc.reporting.tables import reproduction
 from wavloc.training import history
@@ -233,6 +233,46 @@ def test_equal_gaps_stand_in_one_row(tmp_path: Path) -> None:
     assert cells == [["t", "too few", "one, two", *same], ["t", "lost", "three", *same]]
 
 
+def scored(track: str, mics: int, **errors: float) -> pd.DataFrame:
+    """Rows of a table: the mean error of methods, and by how much they are surely worse."""
+    best = min(value for name, value in errors.items() if name != "center")
+    rows = [
+        {"dataset": "d", "track": track, "setup": "1a", "mics": mics, "method": name,
+         "metric": metric, "value": value, "ci_low": value - 5}
+        for name, error in errors.items()
+        for metric, value in (("mae", error), ("difference_to_best", error - best))
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def test_summary_says_which_method_wins_where() -> None:
+    frames = [
+        scored("a", 5, one=1.0, two=30.0, center=0.5),  # fewer microphones: not counted
+        scored("a", 9, one=4.0, two=2.0, center=0.5),
+        scored("b", 9, one=10.0, two=60.0, center=99.0),
+        scored("c", 9, one=10.0, center=99.0),  # nothing to compare with
+        pd.DataFrame({"table": ["table6"], "speakers": [3]}),
+    ]
+    frames.append(scored("e", 9, one=5.0, two=float("nan"), three=6.0))
+    labels = {"one": "One", "two": "Two", "three": "Three", "center": "Centre"}
+    found = wins.comparisons(frames, ["center"])
+    assert [(c.name, c.best, c.sure) for c in found] == [
+        ("a, 1a, 9 mics", "two", False), ("b, 1a, 9 mics", "one", True),
+        ("e, 1a, 9 mics", "one", False),
+    ]  # fmt: skip
+    first, second, third = wins.sentences(found, labels)
+    assert first == "One has the lowest mean error in 2 of 3 comparisons, Two in 1."
+    assert second.startswith("In 1 of them")
+    assert "2.0 cm (Two; a, 1a, 9 mics) to 10.0 cm (One; b, 1a, 9 mics)" in third
+    methods = {
+        name: {"label": label, "control": name == "center"} for name, label in labels.items()
+    }
+    drawn = wins.figure(frames, methods)
+    kinds = [[dot["kind"] for dot in row["dots"]] for row in drawn["rows"]]
+    assert kinds[1] == ["dot", "control", "best"]
+    assert wins.figure(frames[4:5], methods) is None
+
+
 def test_parts_of_a_table_stay_parts() -> None:
     made = markup.markdown(
         "| m | v |\n|---|--:|\n| a | 1<sup>b</sup> |\n| *Further* |  |\n| c | 2 |"
@@ -327,11 +367,46 @@ def test_tables_are_sorted_by_mouse_and_keyboard(desktop: Opened) -> None:
     assert table.evaluate(f"t => ({cells})(t, {column})")[:2] == ["9 k", "1.2 M"]
 
 
+def test_tables_show_the_methods_that_are_chosen(desktop: Opened) -> None:
+    seen = "t => [...t.tBodies].flatMap(b => [...b.rows]).filter(r => r.offsetHeight)"
+    seen += ".map(r => r.cells[0].textContent)"
+    table = desktop.page.locator("article.table > .box table").first
+    before, chosen = table.evaluate(seen), desktop.page.locator("#filter")
+    assert {"GNN", "Multilat", "Centre (floor)"} <= set(before)
+    chosen.get_by_label("GNN", exact=True).uncheck()
+    assert table.evaluate(seen) == [name for name in before if name != "GNN"]
+    chosen.get_by_role("button", name="none").press("Enter")
+    assert table.evaluate(seen) == ["Further methods"]
+    chosen.get_by_role("button", name="all").click()
+    assert table.evaluate(seen) == before
+
+
+def test_columns_are_shaded_from_best_to_worst(desktop: Opened) -> None:
+    table = desktop.page.locator("article.table > .box table").first
+    shade = "t => [...t.tBodies].flatMap(b => [...b.rows]).map(r => [r.cells[0].textContent, "
+    shade += "...[5, 6, 7].map(n => r.cells[n].style.getPropertyValue('--rank'))])"
+    ranks = {name: values for name, *values in table.evaluate(shade)}
+    assert ranks["wav2pos"] == ["100%", "", "100%"]  # errors: the lowest; acc@30: the highest
+    assert ranks["Centre (floor)"] == ["0%", "", "0%"]
+    assert ranks["DI-NN"] == ["", "", ""]
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_page_is_accessible(browser, page: Path, width: int) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    context = browser.new_context(viewport={"width": width, "height": 900}, offline=True)
+    opened = context.new_page()
+    opened.goto(page.as_uri())
+    found = axe.run(opened).response["violations"]
+    assert [(one["id"], one["nodes"][0]["html"][:200]) for one in found] == []
+    context.close()
+
+
 def test_view_in_three_dimensions(desktop: Opened) -> None:
     view = desktop.view()
     pictures = [view.screenshot()]
     for act in (
-        lambda: desktop.page.get_by_label("Centre (floor)").check(),
+        lambda: desktop.page.locator("#view-methods").get_by_label("Centre (floor)").check(),
         lambda: desktop.page.get_by_label("Moment").fill("30"),
     ):
         act()

@@ -14,8 +14,6 @@ from wavloc.reporting.html import view
 from wavloc.reporting.html.page import Content, write_report
 from wavloc.reporting.html.training import Model
 
-NIGHT = "results/published/night/report.html"
-
 
 def report(results: Path, config: Mapping[str, Any], out: Path, deviations: Path | None) -> None:
     """Write the report of a results folder; deviations: Markdown that is shown as an appendix.
@@ -61,16 +59,10 @@ def report(results: Path, config: Mapping[str, Any], out: Path, deviations: Path
 
 
 def _banner(config: Mapping[str, Any]) -> str:
-    """That networks are reduced, with the way to those that were trained for a night."""
+    """How long networks were trained where they are reduced."""
     if config["networks"] != "reduced":
         return ""
-    said = "<strong>The trained networks are reduced</strong>, for a machine without a GPU"
-    if config["profile"] == "night":
-        return f"{said}, and were trained until their criterion was flat or a night was over."
-    return (
-        f"{said}, and were trained for minutes: their rows say what that gives, not what the "
-        f"networks can. Trained for a night: <code>{NIGHT}</code> in the checkout."
-    )
+    return "night" if config["profile"] == "night" else "minutes"
 
 
 def _models(folder: Path, benchmarks: Path) -> list[Model]:

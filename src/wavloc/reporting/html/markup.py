@@ -1,59 +1,14 @@
-"""Pieces of HTML: escaped text, sortable tables, Markdown."""
+"""Markdown as HTML in the form of the page: tables scroll, can be sorted and have parts."""
 
 import functools
 import html
 import re
-from collections.abc import Iterable, Sequence
-from importlib import resources
+from collections.abc import Sequence
 from typing import Any
 
 from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
-
-
-def asset(name: str) -> str:
-    """Content of a style sheet or script of this package."""
-    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
-
-
-def text(value: Any) -> str:
-    """Any value as escaped text, also inside a quoted attribute."""
-    return html.escape(str(value))
-
-
-def anchor(name: str) -> str:
-    """A heading as the identifier that links point to."""
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-
-
-def scrolling(content: str, name: str, kind: str = "box") -> str:
-    """Content that may be wider than the page, in a frame that scrolls (by keyboard as well)."""
-    return (
-        f'<div class="{kind}" role="region" aria-label="{text(name)}" tabindex="0">{content}</div>'
-    )
-
-
-def table(
-    name: str, heads: Sequence[str], rows: Iterable[Sequence[Any]], numeric: Iterable[int] = ()
-) -> str:
-    """Sortable table of plain values; ``numeric`` columns are aligned right, long texts wrap."""
-    right = set(numeric)
-
-    def line(tag: str, values: Sequence[Any]) -> str:
-        cells = ""
-        for number, value in enumerate(map(str, values)):
-            kind = " class=n" if number in right else " class=long" if len(value) > 60 else ""
-            cells += f"<{tag}{kind}>{text(value)}</{tag[:2]}>"
-        return f"<tr>{cells}</tr>"
-
-    head, body = line('th scope="col"', heads), "".join(f"{line('td', row)}\n" for row in rows)
-    return scrolling(f"<table><thead>{head}</thead>\n<tbody>{body}</tbody></table>", name)
-
-
-def folded(summary: str, content: str) -> str:
-    """Content that is shown on demand."""
-    return f"<details><summary>{text(summary)}</summary>{content}</details>"
 
 
 def markdown(source: str, lower: int = 1) -> str:
@@ -79,17 +34,15 @@ def _row(tokens: Sequence[Token], start: int) -> Sequence[Token]:
 
 
 class _Renderer(RendererHTML):
-    """As the library's, with tables in the form of `table`."""
-
-    _end: str  # of the open table
+    """As the library's, with tables in the form of the macro ``table``."""
 
     def table_open(self, tokens: Sequence[Token], index: int, *_: Any) -> str:
         heads = [token.content for token in _row(tokens, index) if token.type == "inline"]
-        opened, self._end = scrolling("<table>|", f"table: {heads[0]} …").split("|")
-        return opened
+        name = html.escape(f"table: {heads[0]} …")
+        return f'<div class="box" role="region" aria-label="{name}" tabindex="0"><table>'
 
     def table_close(self, *_: Any) -> str:
-        return f"</table>{self._end}\n"
+        return "</table></div>\n"
 
     def th_open(self, tokens: Sequence[Token], index: int, *_: Any) -> str:
         return f'<th scope="col"{_right(tokens[index])}>'

@@ -1,7 +1,6 @@
 """The page of a run: its sections, put together from what they show."""
 
 import base64
-import itertools
 import json
 import struct
 from collections.abc import Mapping, Sequence
@@ -10,15 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from markupsafe import Markup
 
 from wavloc import files
 from wavloc.errors import InputError
+from wavloc.evaluation.metrics import METRICS
 from wavloc.provenance import digest
 from wavloc.reading import READING
 from wavloc.reporting import tables
-from wavloc.reporting.html import training, view
-from wavloc.reporting.html.markup import anchor, asset, folded, markdown, scrolling, table, text
+from wavloc.reporting.html import training, view, wins
+from wavloc.reporting.html.markup import markdown
+from wavloc.reporting.html.templates import render
 
+NIGHT = "results/published/night/report.html"
+SIDES = ("lower", "higher")  # `Metric.better`
 GAP_COLUMNS = ["table", "note", "method", "setup", "mics", "track", "metric"]
 
 
@@ -42,80 +46,70 @@ class Content:
     sources: Sequence[tuple[str, str, str]] = ()
     notes: Sequence[str] = ()
     deviations: str = ""
-    banner: str = ""  # HTML
+    banner: str = ""  # "minutes" or "night": how long reduced networks were trained
 
 
 def write_report(out: str | Path, content: Content) -> None:
     """Write the page; equal content gives equal bytes."""
     frames = [tables.read(csv) for csv, _ in content.tables]
     pages = [md.read_text(encoding="utf-8") for _, md in content.tables]
-    headings = [page.splitlines()[0].removeprefix("## ") for page in pages]
-    sources = table("sources", ["what", "source", "licence"], content.sources)
-    sections = {
-        "Summary": _summary(content, frames),
-        "Tables": _links(headings)
-        + "".join(map(_paper_table, headings, pages, frames))
-        + ("" if frames else _none("table")),
-        "Figures": "".join(itertools.starmap(_figure, content.figures)) or _none("figure"),
-        "Tracks in 3-D": view.section(content.views) if content.views else _none("track"),
-        "Training": training.section(content.models) if content.models else _none("model"),
-        "Run times": _run_times(content.benchmarks),
-        "Not computed": _gaps(frames),
-        "Provenance": _provenance(content.provenance, content.config),
-        "Data sources and licences": sources if content.sources else _none("use of data"),
-        "Deviations": _deviations(content.deviations),
-    }
-    body = "".join(
-        f'<section id="{anchor(name)}"><h2>{text(name)}</h2>{shown}</section>\n'
-        for name, shown in sections.items()
-    )
-    # sort.js makes buttons of table headings, so that the keyboard reaches them.
-    names = ["sort.js", *(["view.js"] if content.views else [])]
-    scripts = "".join(f"<script>\n{asset(name)}</script>" for name in names)
-    page = (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<link rel="icon" href="data:,"><title>{text(content.title)}</title>'
-        f"<style>\n{asset('report.css')}</style></head>\n"
-        f"<body><h1>{text(content.title)}</h1>{_links(sections)}\n{body}"
-        f"{scripts}</body></html>\n"
+    known = [frame["value"].notna() for frame in frames if "note" in frame]  # of methods
+    methods = content.config.get("methods", {})
+    better = {side: [m.label for m in METRICS.values() if m.better == side] for side in SIDES}
+    page = render(
+        "report.html",
+        title=content.title,
+        profile=content.profile,
+        data_note=content.data_note,
+        banner=content.banner,
+        night=NIGHT,
+        wins=wins.figure(frames, methods),
+        counts={
+            "tables": len(frames),
+            "known": sum(int(cells.sum()) for cells in known),
+            "cells": sum(map(len, known)),
+            "figures": len(content.figures),
+            "models": len(content.models),
+        },
+        reading=READING,
+        notes=content.notes,
+        filters=_filters(frames, methods),
+        tables=[_paper_table(*parts) for parts in zip(pages, frames, strict=True)],
+        figures=[_figure(*parts) for parts in content.figures],
+        view=view.section(content.views),
+        models=training.section(content.models),
+        times=_run_times(content.benchmarks),
+        gaps={
+            "heads": ["reason" if name == "note" else name for name in GAP_COLUMNS],
+            "rows": _gaps(frames),
+        },
+        provenance=_provenance(content.provenance, content.config),
+        configuration=json.dumps(
+            content.config, indent=1, sort_keys=True, default=str, ensure_ascii=False
+        ),
+        sources=content.sources,
+        deviations=_deviations(content.deviations),
+        **better,
     )
     files.write_text(out, page)
 
 
-def _none(what: str) -> str:
-    return f'<p class="soft">This run made no {what}.</p>'
+def _filters(frames: Sequence[pd.DataFrame], methods: Mapping[str, Any]) -> list[str]:
+    """Labels of the methods of all tables, in the order of the configuration."""
+    shown = {name for frame in frames if "method" in frame for name in frame["method"].dropna()}
+    return list(dict.fromkeys(methods[n].get("label", n) for n in methods if n in shown))
 
 
-def _links(headings: Sequence[str] | Mapping[str, Any]) -> str:
-    links = "".join(f'<a href="#{anchor(name)}">{text(name)}</a>' for name in headings)
-    return f"<nav>{links}</nav>" if links else ""
-
-
-def _summary(content: Content, frames: Sequence[pd.DataFrame]) -> str:
-    known = [frame["value"].notna() for frame in frames if "note" in frame]  # of methods
-    lines = [content.banner] if content.banner else []
-    lines += [
-        f"Profile: <strong>{text(content.profile)}</strong>. {text(content.data_note)}",
-        f"{len(frames)} tables with {sum(int(cells.sum()) for cells in known)} of "
-        f"{sum(map(len, known))} values computed, {len(content.figures)} figures, "
-        f"{len(content.models)} trained models.",
-        f"How to read them: {text(READING)}",
-        *map(text, content.notes),
-    ]
-    return "".join(f"<p>{line}</p>" for line in lines)
-
-
-def _paper_table(heading: str, page: str, frame: pd.DataFrame) -> str:
-    """A table as in its Markdown file, and below it, folded, every number of its csv."""
-    body = markdown(page.partition("\n")[2])
-    return (
-        f'<article id="{anchor(heading)}" class="table"><h3>{text(heading)}</h3>{body}'
-        f"{folded(f'All {len(frame)} rows of the csv', _values(frame))}</article>"
+def _paper_table(page: str, frame: pd.DataFrame) -> dict[str, Any]:
+    """A table as in its Markdown file, and every number of its csv."""
+    first, _, rest = page.partition("\n")
+    body = Markup(markdown(rest))  # Markdown's own text is escaped
+    return {"heading": first.removeprefix("## "), "body": body, "count": len(frame)} | _values(
+        frame
     )
 
 
-def _values(frame: pd.DataFrame) -> str:
+def _values(frame: pd.DataFrame) -> dict[str, Any]:
     """Every row; what all rows have in common stands above them."""
     frame = frame.dropna(axis="columns", how="all").drop(columns=["table"], errors="ignore")
     common = [name for name in frame if len(frame) > 1 and frame[name].nunique(dropna=False) == 1]
@@ -129,24 +123,17 @@ def _values(frame: pd.DataFrame) -> str:
          for n, value in enumerate(row)]
         for row in frame.itertuples(index=False)
     ]  # fmt: skip
-    above = f'<p class="soft">In all rows: {text(said)}.</p>' if said else ""
-    return above + table("values", list(frame.columns), rows, numbers)
+    return {"common": said, "heads": list(frame.columns), "rows": rows, "numeric": numbers}
 
 
-def _figure(png: Path, caption: str) -> str:
+def _figure(png: Path, caption: str) -> dict[str, Any]:
     picture = png.read_bytes()
     if picture[:8] != b"\x89PNG\r\n\x1a\n":
         raise InputError(f"{png}: not a PNG picture")
     # Half its pixels: pictures have twice the resolution of a usual screen.
     width, height = (side // 2 for side in struct.unpack(">2I", picture[16:24]))
-    image = (
-        f'<img alt="{text(caption)}" width="{width}" height="{height}" '
-        f'src="data:image/png;base64,{base64.b64encode(picture).decode()}">'
-    )
-    return (
-        f'<figure id="{text(png.stem)}">{scrolling(image, caption, "wide")}'
-        f"<figcaption>{text(caption)}</figcaption></figure>"
-    )
+    data = base64.b64encode(picture).decode()
+    return {"id": png.stem, "caption": caption, "width": width, "height": height, "data": data}
 
 
 def read_benchmarks(folder: Path | None) -> pd.DataFrame:
@@ -164,11 +151,11 @@ def read_benchmarks(folder: Path | None) -> pd.DataFrame:
     return pd.concat(rows) if rows else pd.DataFrame(columns=["s", "max_rss", "rule", "job"])
 
 
-def _run_times(folder: Path | None) -> str:
-    """Seconds and peak memory per rule, longest first."""
+def _run_times(folder: Path | None) -> dict[str, Any] | None:
+    """Seconds and peak memory per rule, longest first; None where none were kept."""
     jobs = read_benchmarks(folder)
     if jobs.empty:
-        return '<p class="soft">This run kept no run times.</p>'
+        return None
     total, cells = jobs["s"].sum(), []
     for rule, members in sorted(jobs.groupby("rule"), key=lambda group: -group[1]["s"].sum()):
         seconds, peak = members["s"].sum(), members["max_rss"].max()
@@ -177,14 +164,16 @@ def _run_times(folder: Path | None) -> str:
         memory = "" if pd.isna(peak) else f"{peak:.0f}"
         cells.append([rule, len(members), *shares, longest["job"], memory])
     heads = ["rule", "jobs", "sum (s)", "share (%)", "longest (s)", "longest job"]
-    return (
-        f"<p>All rules: {len(jobs)} jobs, {total:.1f} s of job time (jobs side by side count each)."
-        " Training and simulation jobs that went on after an interruption show their last part.</p>"
-        + table("run times", [*heads, "peak memory (MB)"], cells, (1, 2, 3, 4, 6))
-    )
+    return {
+        "jobs": len(jobs),
+        "total": f"{total:.1f}",
+        "heads": [*heads, "peak memory (MB)"],
+        "rows": cells,
+        "numeric": (1, 2, 3, 4, 6),
+    }
 
 
-def _gaps(frames: Sequence[pd.DataFrame]) -> str:
+def _gaps(frames: Sequence[pd.DataFrame]) -> list[Any]:
     """Cells without a value: what has a reason, a method, then everything else in common."""
     empty = [
         frame[frame["value"].isna()].reindex(columns=GAP_COLUMNS, fill_value="").astype(str)
@@ -193,33 +182,27 @@ def _gaps(frames: Sequence[pd.DataFrame]) -> str:
     ]
     gaps = pd.concat(empty) if empty else pd.DataFrame()
     if gaps.empty:
-        return "<p>Every cell of every table was computed.</p>"
+        return []
     for merged in (["mics", "track", "metric"], ["method"]):
         keys = [name for name in GAP_COLUMNS if name not in merged]
         gaps = gaps.groupby(keys, sort=False)[merged].agg(_joined).reset_index()
-    heads = ["reason" if name == "note" else name for name in GAP_COLUMNS]
-    return table("not computed", heads, gaps[GAP_COLUMNS].itertuples(index=False))
+    return list(gaps[GAP_COLUMNS].itertuples(index=False))
 
 
 def _joined(values: pd.Series) -> str:
     return ", ".join(values.unique())
 
 
-def _provenance(stamp: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+def _provenance(stamp: Mapping[str, Any], config: Mapping[str, Any]) -> list[tuple[str, Any]]:
     rows = []
     for key, value in stamp.items():
         nested = value.items() if isinstance(value, Mapping) else [("", value)]
         rows += [(f"{key} {name}".strip(), item) for name, item in nested]
-    rows.append(("config digest", digest(config)))
-    whole = json.dumps(config, indent=1, sort_keys=True, default=str, ensure_ascii=False)
-    return table("provenance", ["what", "value"], rows) + folded(
-        "Whole configuration", f"<pre>{text(whole)}</pre>"
-    )
+    return [*rows, ("config digest", digest(config))]
 
 
-def _deviations(source: str) -> str:
+def _deviations(source: str) -> dict[str, Any] | None:
     """The list of departures from the papers, folded; its own title is the section's."""
-    if not source:
-        return '<p class="soft">The list of deviations was not given to this report.</p>'
     title, _, rest = source.partition("\n")
-    return folded(title.removeprefix("# "), markdown(rest))
+    body = Markup(markdown(rest))  # Markdown's own text is escaped
+    return {"title": title.removeprefix("# "), "body": body} if source else None

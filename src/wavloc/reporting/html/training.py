@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from wavloc.reporting.html.markup import folded, table, text
+from wavloc.reporting.html.templates import macro
 from wavloc.training.history import FLAT, LAST, LOSSES
 
 WIDTH, HEIGHT, MARGIN = 240, 110, 10  # of a drawing, CSS pixels
@@ -34,25 +34,16 @@ HEADS = (
 NUMERIC = range(3, 11)
 
 
-def section(models: Sequence[Model]) -> str:
-    """A table of all models, and the curves of each split."""
-    parts = [
-        "<p>Each model with the epoch that did best on held-out frames; its criterion is explained "
-        'under <a href="#deviations">Deviations</a>, Training.</p>',
-        table("models", HEADS, map(row, models), NUMERIC),
-        f"<p>Flat since: the epoch from which on the criterion is within {FLAT:.0%} of its best. A "
-        f"training has converged if that is before the last {LAST:.0%} of its epochs; where it "
-        "still falls, more epochs would help.</p>",
-        '<p class="soft">Curves: loss over epochs on a logarithmic scale, training (solid) and '
-        "held-out frames (dashed); thin: the criterion, from zero. The dotted line marks the epoch "
-        "that was kept.</p>",
+def section(models: Sequence[Model]) -> dict[str, Any] | None:
+    """A table of all models, and the curves of each split; None without models."""
+    grouped = itertools.groupby(models, lambda m: (m.dataset, m.split))
+    groups = [
+        {"name": f"{dataset}, split {split}", "curves": [*map(curve, members)]}
+        for (dataset, split), members in grouped
     ]
-    for (dataset, split), members in itertools.groupby(models, lambda m: (m.dataset, m.split)):
-        shown = f'<div class="curves">{"".join(map(drawing, members))}</div>'
-        first = (dataset, split) == (models[0].dataset, models[0].split)
-        name = f"{dataset}, split {split}"
-        parts.append(f"<h3>{text(name)}</h3>{shown}" if first else folded(name, shown))
-    return "".join(parts)
+    table = {"heads": HEADS, "rows": [*map(row, models)], "numeric": NUMERIC}
+    shares = {"flat": f"{FLAT:.0%}", "last": f"{LAST:.0%}"}
+    return {**table, **shares, "groups": groups} if models else None
 
 
 def row(model: Model) -> list[Any]:
@@ -69,7 +60,14 @@ def row(model: Model) -> list[Any]:
 
 
 def drawing(model: Model) -> str:
-    """Losses over epochs on a logarithmic scale, a mark at the epoch that was kept."""
+    """The curves of a model as HTML."""
+    return macro("curve", curve(model))
+
+
+def curve(model: Model) -> dict[str, Any]:
+    """What the macro ``curve`` draws: losses over epochs on a logarithmic scale, a mark at the
+    epoch that was kept.
+    """
     history = model.history
     epochs = history["epoch"].to_numpy(float)
     values = np.stack([history[name].to_numpy(float) for name in LOSSES])
@@ -86,27 +84,26 @@ def drawing(model: Model) -> str:
     share = criterion / max(np.nanmax(criterion), 1e-9)
     y = np.vstack([y, HEIGHT - MARGIN - share * (HEIGHT - 2 * MARGIN)])
     kinds = ("train", "valid", "criterion")
-    lines = "".join(_line(x, heights, kind) for heights, kind in zip(y, kinds, strict=True))
+    lines = [_line(x, heights, kind) for heights, kind in zip(y, kinds, strict=True)]
     count = f"{len(epochs)} epoch{'s' * (len(epochs) != 1)}"
     alternative = (
         f"{model.name}: training loss {values[0][0]:.3g} to {values[0][-1]:.3g}, validation loss "
         f"{values[1][0]:.3g} to {values[1][-1]:.3g}, criterion {criterion[0]:.3g} to "
         f"{criterion[-1]:.3g}, epoch {best} of {len(epochs)} kept"
     )
-    return (
-        f'<figure class="curve"><figcaption>{text(model.name)}, {count}</figcaption>'
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{text(alternative)}">'
-        f'<path class="kept" d="M{kept:.1f} 0V{HEIGHT}"/>{lines}'
-        f'<text x="{SCALE - 6}" y="{MARGIN + 3}" text-anchor="end">{10**high:.3g}</text>'
-        f'<text x="{SCALE - 6}" y="{HEIGHT - MARGIN + 3}" text-anchor="end">{10**low:.3g}</text>'
-        "</svg></figure>"
-    )
+    ends = [(MARGIN + 3, high), (HEIGHT - MARGIN + 3, low)]
+    return {
+        "caption": f"{model.name}, {count}",
+        "alternative": alternative,
+        "kept": f"{kept:.1f}",
+        "lines": lines,
+        "scale": [(place, f"{10**end:.3g}") for place, end in ends],
+        **{"width": WIDTH, "height": HEIGHT, "left": SCALE - 6},
+    }
 
 
-def _line(x: np.ndarray, y: np.ndarray, kind: str) -> str:
+def _line(x: np.ndarray, y: np.ndarray, kind: str) -> dict[str, Any]:
     """One curve; a single epoch is a dot."""
     points = [f"{a:.1f} {b:.1f}" for a, b in zip(x, y, strict=True) if np.isfinite(b)]
-    if len(points) == 1:
-        a, b = points[0].split()
-        return f'<circle class="{kind}" cx="{a}" cy="{b}" r="3"/>'
-    return f'<path class="{kind}" d="M{"L".join(points)}"/>' if points else ""
+    dot = points[0].split() if len(points) == 1 else None
+    return {"kind": kind, "dot": dot, "path": f"M{'L'.join(points)}" if points else ""}

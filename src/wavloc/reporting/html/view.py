@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from wavloc import frames
 from wavloc.methods import predictions
-from wavloc.reporting.html.markup import text
 from wavloc.reporting.style import COLOURS, method_style
 
 SYMBOLS = ("circle", "diamond", "square", "cross")
@@ -78,24 +78,11 @@ def _columns(points: np.ndarray) -> list[list[float | None]]:
     return [[float(v) if np.isfinite(v) else None for v in axis] for axis in rounded]
 
 
-def section(views: Sequence[Mapping[str, Any]]) -> str:
-    """The controls and the data of all views; view.js draws the one that is chosen."""
-    data = json.dumps(views, separators=(",", ":"))
-    choices = "".join(f"<option>{text(view['name'])}</option>" for view in views)
-    chooser = f"<label>Track <select id=view-track>{choices}</select></label>"
+def section(views: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """Names, data and library of all views; view.js draws the one that is chosen."""
+    if not views:
+        return None
+    data = json.dumps(views, separators=(",", ":")).replace("<", "\\u003c")
     # Compressed: a third of the library's size, unpacked when the view comes into sight.
     library = base64.b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode()
-    return (
-        f'<div class="controls"{" hidden" if len(views) == 1 else ""}>{chooser}</div>'
-        '<div id="view" role="img" aria-label="positions in the room, in three dimensions">'
-        '<p class="soft">The view is drawn when it is in sight; it needs JavaScript and WebGL.</p>'
-        "</div>"
-        '<div class="controls"><label class="wide">Moment <input type="range" id="view-time" '
-        'min="0" value="0"> <output id="view-moment"></output></label></div>'
-        '<fieldset class="controls" id="view-methods"><legend>Methods</legend></fieldset>'
-        '<p class="soft">In brackets: frames that were located, where it was not all of them. '
-        "Positions outside the drawn box are left out. Lines go from the true position at the "
-        "chosen moment to where each method puts it.</p>"
-        f'<script type="application/json" id="view-data">{data.replace("<", chr(92) + "u003c")}'
-        f'</script><script type="application/gzip" id="view-library">{library}</script>'
-    )
+    return {"names": [view["name"] for view in views], "data": Markup(data), "library": library}

@@ -1,12 +1,23 @@
-"""The pages' templates (Jinja2). What is put into them is escaped, but for assets of our own."""
+"""The pages' templates (Jinja2). What is put into them is escaped, but for `Markup`."""
 
 import functools
+import re
+from importlib import resources
 from typing import Any
 
 import jinja2
 from markupsafe import Markup
 
-from wavloc.reporting.html.markup import asset
+
+def asset(name: str) -> Markup:
+    """Content of a style sheet or script beside this folder."""
+    folder = resources.files(__package__.rpartition(".")[0])
+    return Markup(folder.joinpath(name).read_text(encoding="utf-8"))
+
+
+def anchor(name: str) -> str:
+    """A heading as the identifier that links point to."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
 @functools.cache
@@ -17,14 +28,20 @@ def _environment() -> jinja2.Environment:
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
     )
-    made.globals["asset"] = lambda name: Markup(asset(name))
-    made.filters["measured"] = _measured
+    made.globals["asset"] = asset
+    made.filters |= {"measured": _measured, "anchor": anchor}
     return made
 
 
 def render(name: str, **values: Any) -> str:
     """A template of this folder with its values."""
     return _environment().get_template(name).render(**values)
+
+
+def macro(name: str, *values: Any) -> Markup:
+    """What a macro of macros.html makes of values."""
+    module: Any = _environment().get_template("macros.html").module
+    return Markup(getattr(module, name)(*values))
 
 
 def _measured(row: Any, metric: str) -> str:
