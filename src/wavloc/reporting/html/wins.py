@@ -16,6 +16,7 @@ from wavloc.reporting.style import method_style
 LEFT, RIGHT, ROW, TOP = 270, 760, 26, 8  # of the drawing, CSS pixels
 WIDTH = 980
 MOST = 16  # comparisons that are drawn
+LEAST_CM = 0.05
 CELL = ["dataset", "track", "setup"]
 
 
@@ -99,12 +100,13 @@ def figure(frames: Iterable[pd.DataFrame], methods: Mapping[str, Any]) -> dict[s
     labels = {name: entry.get("label", name) for name, entry in methods.items()}
     place = places({name: {"order": 100, **entry} for name, entry in methods.items()})
     drawn = found[:MOST]
-    values = [max(value, 0.01) for c in drawn for value in c.errors.values()]
-    low, high = math.log10(min(values) / 1.3), math.log10(max(values) * 1.3)
+    best = [max(c.errors[c.best], LEAST_CM) for c in drawn]
+    worst = [value for c in drawn for value in c.errors.values()]
+    low, high = math.log10(min(best) / 1.3), math.log10(max(worst) * 1.3)
 
     def across(value: float) -> float:
-        share = (math.log10(max(value, 0.01)) - low) / (high - low)
-        return round(LEFT + share * (RIGHT - LEFT), 1)
+        share = (math.log10(max(value, LEAST_CM)) - low) / (high - low)
+        return round(LEFT + max(share, 0) * (RIGHT - LEFT), 1)  # the oracle is at the left end
 
     rows = [
         {
