@@ -13,8 +13,7 @@ from markupsafe import Markup
 from matplotlib.ticker import MaxNLocator
 
 from wavloc import files
-from wavloc.reporting.html import markup
-from wavloc.reporting.html.templates import render
+from wavloc.reporting.html.templates import macro, render
 
 MOST_POINTS = 2000  # drawn; a longer table is thinned out in the pictures ...
 MOST_ROWS = 5000  # ... and here in the table, which the csv has in full
@@ -86,7 +85,7 @@ def write(
         views=views,
         charts=charts,
         agreement=_agreement(timed["time_s"].to_numpy(float), reliability, names),
-        rows=Markup(_rows(table)),
+        rows=_rows(table),
         shown=min(len(table), MOST_ROWS),
         total=len(table),
         thinned=len(timed) > MOST_POINTS,
@@ -226,7 +225,7 @@ def _agreement(
     return made
 
 
-def _rows(table: pd.DataFrame) -> str:
+def _rows(table: pd.DataFrame) -> Markup:
     """The table, sortable."""
     shown = table.iloc[_some(len(table), MOST_ROWS)]
     numeric = [k for k, name in enumerate(shown) if pd.api.types.is_numeric_dtype(shown[name])]
@@ -238,4 +237,4 @@ def _rows(table: pd.DataFrame) -> str:
         ]
         for row in shown.to_dict("records")
     ]
-    return markup.table("positions", [str(name) for name in shown], cells, numeric)
+    return macro("table", "positions", [str(name) for name in shown], cells, numeric)
