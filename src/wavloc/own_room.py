@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+import math
 import re
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,9 @@ import numpy as np
 import yaml
 
 from wavloc import files, plugins
+from wavloc.audio import SAMPLE_RATE
 from wavloc.errors import InputError
-from wavloc.geometry import max_lag
+from wavloc.geometry import SPEED_OF_SOUND, max_lag
 from wavloc.methods import registry
 from wavloc.recordings import microphones
 
@@ -20,6 +23,8 @@ METHOD = "wav2pos"  # whose model the profile leaves
 MAPPED = [METHOD, "multilat_plus", "multilat_plus_ngcc"]
 COMPARED = ["multilat_ngcc", "srp_phat", "center", "oracle"]
 TRAINED = {"epochs": 24, "copies": 4}  # one room is quickly learnt by heart from a single copy
+MOST_ORDER = 600  # of reflections: 300 million images, seconds for each microphone and frame
+HEARD_MICS = 4  # at which the reverberation time is measured
 MADE_BY = "# Made by: wavloc own-room"
 # Folders of results/ that are not a profile's.
 TAKEN = {
@@ -45,8 +50,9 @@ class Room:
 
 def profile(
     mics: Path, room: Room, name: str, seed: int = 0, model: Path | None = None
-) -> dict[str, Any]:
-    """The config of a profile that trains for a room and maps the errors to be expected there.
+) -> tuple[dict[str, Any], list[str]]:
+    """The config of a profile that trains for a room and maps the errors to be expected there, and
+    what its rooms sound like and how long they take, in sentences.
 
     mics: csv ``name,x,y,z``; name: of the profile, its results go to ``results/<name>``; model:
     folder of a wav2pos model to be fine-tuned.
@@ -64,10 +70,11 @@ def profile(
         "t60_low_s": min(room.t60_s),
         "t60_high_s": max(room.t60_s),
         "test_snr_db": [room.snr_db],
-        # Published: 20000, 1000, 2000. Higher image orders make little difference to localization.
-        **{"train": 3000, "valid": 100, "test": 1500, "max_order": 12},
+        **{"train": 3000, "valid": 100, "test": 1500},  # published: 20000, 1000, 2000
     }
-    plugins.plugin_class("datasets", "own_room")(options).check()
+    dataset = plugins.plugin_class("datasets", "own_room")(options)
+    dataset.check()
+    heard = _acoustics(dataset, len(names))
     figure = {"dataset": "own_room", "setup": "1a", "mics": len(names)}
     table = {"dataset": "own_room", "setups": ["1a"], "mics": [len(names)]}
     results = f"results/{name}"
@@ -85,7 +92,7 @@ def profile(
             "room_accuracy": {
                 "title": "Own room",
                 "caption": "Expected accuracy: simulated frames all over the room, other speakers "
-                "than those of the training.",
+                f"than those of the training. {heard[0]}.",
                 "layout": "tracks",
                 **table,
                 "tracks": ["test"],
@@ -123,7 +130,41 @@ def profile(
     }
     entry = _fine_tuned(model, places) if model else {"options": {}}
     made["methods"] = {METHOD: {**entry, "options": entry["options"] | TRAINED}}
-    return made
+    return made, heard
+
+
+def _acoustics(dataset: Any, n_mics: int) -> list[str]:
+    """Measured T60 of the lowest and highest nominal one, and how long the simulation takes."""
+    import torch
+
+    from wavloc.simulation import image_source, rooms
+
+    options, measured, seconds = dataset.options, [], 0.0
+    room, asked = np.array(options.room), [options.t60_low_s, options.t60_high_s]
+    absorption, orders = rooms.sabine(room, np.array(asked), SPEED_OF_SOUND)
+    if orders.max() > MOST_ORDER:
+        raise InputError(
+            f"--t60: {max(asked):g} s in a room of {room.tolist()} m needs reflections up to order "
+            f"{orders.max():,}, expected at most {MOST_ORDER}"
+        )
+    source = torch.tensor(np.mean(dataset.source_box(), axis=0))[None]
+    mics = torch.tensor(dataset.array()[:HEARD_MICS])[None]
+    for share, order in zip(absorption, orders, strict=True):
+        started = time.process_time()
+        about = torch.tensor([share]), torch.tensor([order]), SAMPLE_RATE, SPEED_OF_SOUND
+        response = image_source.impulse_responses(room, mics, source, *about)[0].numpy()
+        seconds = time.process_time() - started
+        measured.append(np.mean([rooms.decay_s(row, SAMPLE_RATE) for row in response]))
+    frames = options.train + options.valid + options.test
+    minutes = frames * seconds / mics.shape[1] * n_mics / 60
+    low, high = (
+        f"{nominal:g} s: {real:.2f} s" for nominal, real in zip(asked, measured, strict=True)
+    )
+    return [
+        "T60, nominal (Sabine) and as measured in the simulated room (T20): "
+        + (low if low == high else f"{low}; {high}"),
+        f"the simulation takes about {math.ceil(minutes):,} minutes of a core like this one",
+    ]
 
 
 def _fine_tuned(folder: Path, mics: np.ndarray) -> dict[str, Any]:
@@ -153,14 +194,14 @@ def name_of(path: Path) -> str:
     return name
 
 
-def write(path: Path, made: dict[str, Any], options: str) -> None:
-    """Write the profile as YAML, with the options of the command that made it."""
+def write(path: Path, made: dict[str, Any], options: str, heard: str) -> None:
+    """Write the profile as YAML, with the options of the command and how its rooms are heard."""
     plain = json.loads(json.dumps(made))  # no value is shared, so that none becomes an alias
     text = yaml.safe_dump(
         plain, sort_keys=False, default_flow_style=None, width=100, allow_unicode=True
     )
     head = (
-        f"{MADE_BY} {options}\n"
+        f"{MADE_BY} {options}\n# {heard}.\n"
         "# Differences from config.yaml; edit as you like. What each key means: README.md here,\n"
         "# options of the room: src/wavloc/datasets/own_room.py.\n"
     )

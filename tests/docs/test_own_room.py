@@ -20,6 +20,7 @@ from wavloc.errors import InputError
 from wavloc.methods.classical import multilat_plus
 from wavloc.methods.learned import wav2pos
 from wavloc.methods.learned.base import DataStats
+from wavloc.simulation import rooms
 from wavloc.simulation.render import render
 
 MICS = [
@@ -138,6 +139,42 @@ def test_profile_shows_the_room_and_nothing_else(root, listed, tmp_path) -> None
     assert yaml.safe_load(out.read_text())["outputs"] == loaded["outputs"]
 
 
+def test_rooms_sound_as_long_as_is_asked_and_the_measured_time_is_said(
+    root, listed, tmp_path, capsys
+) -> None:
+    out = tmp_path / "hall.yaml"
+    assert cli.main(command(listed, "--t60", 0.2, 0.6, "--out", out)) == 0
+    said = capsys.readouterr().err
+    low, high = map(float, re.search(r"0.2 s: (\S+) s; 0.6 s: (\S+) s", said).groups())
+    assert 0.15 < low < 0.3
+    assert 0.5 < high < 1.0
+    assert re.search(r"takes about [\d,]+ minutes of a core", said)
+    loaded = config.load(root / "config" / "config.yaml", out)
+    assert loaded["datasets"]["own_room"]["options"].get("max_order", 0) == 0
+    assert f"0.6 s: {high:.2f} s" in out.read_text().splitlines()[1]
+    assert f"0.6 s: {high:.2f} s." in loaded["tables"]["room_accuracy"]["caption"]
+    # The frames of the data set decay like that, too.
+    options = loaded["datasets"]["own_room"]["options"] | {"t60_low_s": 0.6}
+    room = datasets.create("own_room", {"options": options})
+    share, order = rooms.sabine(np.array(room.options.room), np.array([0.6]), 343.0)
+    assert order[0] > 80
+    source = np.mean(room.source_box(), axis=0)[None]
+    about = np.array(room.options.room), room.array()[None], source, share, int(order[0])
+    heard = rooms.impulse_responses(*about, 16_000, 343.0)[0]
+    assert np.mean([rooms.decay_s(row, 16_000) for row in heard]) == pytest.approx(high, rel=0.1)
+
+
+def test_the_decay_of_an_exponential_is_its_t60() -> None:
+    time_s = np.arange(16_000) / 16_000
+    noise = np.random.default_rng(0).standard_normal(16_000)
+    for t60_s in (0.2, 0.7):
+        assert rooms.decay_s(noise * 10 ** (-3 * time_s / t60_s), 16_000) == pytest.approx(
+            t60_s, rel=0.08
+        )
+    assert rooms.decay_s(np.eye(1, 100)[0], 16_000) == 0  # anechoic
+    assert rooms.decay_s(np.zeros(100), 16_000) == 0
+
+
 def test_profile_of_a_fine_tuning_has_the_sizes_of_its_model(root, listed, tmp_path) -> None:
     model, out = tiny_model(tmp_path / "model", 300), tmp_path / "tuned.yaml"
     assert cli.main(command(listed, "--model", model, "--out", out)) == 0
@@ -156,6 +193,7 @@ def test_profile_of_a_fine_tuning_has_the_sizes_of_its_model(root, listed, tmp_p
         (["--snr", "loud"], ["--snr", "'loud'"]),
         (["--heights", "1", "3"], ["height_high_m 3"]),
         (["--t60", "0.2", "0.3", "0.4"], ["--t60: 3 values"]),
+        (["--t60", "9"], ["--t60: 9 s", "order", "at most 600"]),
         (["--model", "nowhere"], ["nowhere", "no such model folder"]),
         (["--model", "narrow"], ["at most 100 samples", "have 2"]),
     ],

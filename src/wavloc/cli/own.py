@@ -30,12 +30,14 @@ def _own_room(args: argparse.Namespace) -> None:
 
     room = own_room.Room(args.room, args.corner, args.heights, args.t60, args.snr)
     name = own_room.name_of(args.out)
-    made = own_room.profile(args.mics, room, name, args.seed, args.model)
-    own_room.write(args.out, made, args.typed)
+    made, heard = own_room.profile(args.mics, room, name, args.seed, args.model)
+    own_room.write(args.out, made, args.typed, heard[0])
     results = made["pathvars"]["results"]
     model = f"{results}/models/own_room/speakers/{own_room.METHOD}"
     count = len(made["datasets"]["own_room"]["options"]["mics"])
     run = f"snakemake --cores 2 --configfile {args.out} -- all"
+    for line in heard:
+        say(f"own-room: {line}")
     say(f"own-room: {count} microphones -> {args.out}; `{run}` makes {results} and {model}")
 
 

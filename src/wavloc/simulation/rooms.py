@@ -48,6 +48,19 @@ def sabine(
     return np.where(live, bound / np.where(live, t60_s, 1), 1.0), np.where(live, order, 0)
 
 
+def decay_s(response: np.ndarray, sample_rate: int) -> float:
+    """T60 of an impulse response (T,), from its decay between -5 and -25 dB (T20, ISO 3382-2) by
+    backward integration (Schroeder 1965); 0 where there is no decay to be measured.
+    """
+    energy = np.cumsum(np.square(response[::-1], dtype=float))[::-1]
+    level = 10 * np.log10(np.maximum(energy / max(energy[0], 1e-300), 1e-30))
+    first, last = (int(np.argmax(level <= bound)) for bound in (-5, -25))
+    if last - first < 2:
+        return 0.0
+    slope = np.polyfit(np.arange(first, last) / sample_rate, level[first:last], 1)[0]
+    return float(-60 / slope)
+
+
 def impulse_responses(
     room: np.ndarray,
     mics: np.ndarray,
