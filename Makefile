@@ -87,4 +87,4 @@ lock: env                        ## both locks anew from requirements.in and req
 
 clean:                           ## remove results of the default run (not downloads, not published)
 	rm -rf results/data results/predictions results/metrics results/tables results/figures \
-	  results/logs results/benchmarks results/report.html
+	  results/logs results/benchmarks results/features results/report.html

@@ -65,9 +65,9 @@ class Point:
     seed: int = 0
 
 
-def epochs_at(count: int) -> int:
-    """Passes of ``count`` training frames at which a network converges."""
-    return max(4, round(EPOCHS * (FRAMES[0] / count) ** GROWTH))
+def epochs_at(count: int, fewest: int = EPOCHS) -> int:
+    """Passes of ``count`` training frames at which a network converges; ``fewest``: of 1,500."""
+    return max(4, round(fewest * (FRAMES[0] / count) ** GROWTH))
 
 
 def points(args: argparse.Namespace) -> Iterator[Point]:
@@ -75,11 +75,12 @@ def points(args: argparse.Namespace) -> Iterator[Point]:
     for dataset in args.datasets:
         for method in args.methods:
             for count in args.frames:
-                yield Point(dataset, method, "frames", count, epochs_at(count), seed=args.seed)
+                epochs = epochs_at(count, args.epochs)
+                yield Point(dataset, method, "frames", count, epochs, seed=args.seed)
             for epochs in PASSES if args.axes == "all" else ():
                 yield Point(dataset, method, "epochs", MIDDLE, epochs, seed=args.seed)
             for width in WIDTHS if args.axes == "all" else ():
-                epochs = epochs_at(MIDDLE)
+                epochs = epochs_at(MIDDLE, args.epochs)
                 yield Point(dataset, method, "width", MIDDLE, epochs, width, args.seed)
 
 
@@ -176,9 +177,9 @@ def quick_plan(folder: Path) -> Plan:
         "networks": "reduced",
         "speech": "synthetic",
         "music": "synthetic",
-        "sound": {"speech": {"voices": 12, "utterances_per_voice": 8}},
+        "sound": {"speech": {"voices": 9, "utterances_per_voice": 4}},
         "pathvars": {"results": str(folder)},
-        "datasets": {"six_faces": {"options": {"train": 6000, "valid": 300, "max_order": 3}}},
+        "datasets": {"six_faces": {"options": {"train": 4000, "valid": 300, "max_order": 3}}},
     }
     files.write_json(folder / "quick.yaml", made)  # JSON is YAML
     plan, told = Plan(config.load(folder / "quick.yaml")), ["--config", str(folder / "quick.yaml")]
@@ -199,6 +200,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=list(METHODS))
     parser.add_argument("--datasets", nargs="+", default=list(SPLITS), choices=list(SPLITS))
     parser.add_argument("--frames", type=int, nargs="+", default=list(FRAMES))
+    parser.add_argument("--epochs", type=int, default=EPOCHS, help="of 1,500 frames (60)")
     parser.add_argument("--axes", choices=["all", "frames"], default="all")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--store-gb", type=float, default=40.0)
@@ -210,7 +212,7 @@ def main() -> None:
     with input_errors(), tempfile.TemporaryDirectory() as folder:
         if args.quick:
             args.methods, args.datasets, args.axes = ["gnn"], ["six_faces"], "frames"
-            args.frames = [750, 6_000]
+            args.frames, args.epochs = [500, 4_000], 30
             plan = quick_plan(Path(folder))
         else:
             plan = Plan(config.load(args.config))
