@@ -46,7 +46,7 @@ def targets(plan: Plan, tracked: Tracked, model: Model) -> list[str]:
         plan.prediction(cell, method)
         for cell, methods in plan.cells.items()
         for method in methods
-        if plan.model_of(cell, method) == model and not tracked.prediction(cell, method)
+        if plan.model_of(cell, method) == model and not tracked.kept(cell, method)
     ]
 
 

@@ -25,6 +25,7 @@ from wavloc.reporting.publish import DIGESTS, KEPT
 
 METHODS = ("wavloc.methods.learned", "wavloc.methods.classical", "wavloc.features")
 DATA = ("wavloc.datasets", "wavloc.simulation")
+DENOISING = "-denoising.csv"
 ELSEWHERE = ("cache", "root", "data")  # where something lies on this machine
 
 
@@ -39,21 +40,46 @@ class Tracked:
 
     # ----------------------------------------------------------------- what is valid
 
-    def prediction(self, cell: Cell, method: str) -> list[str]:
+    def kept(self, cell: Cell, method: str) -> list[str]:
         """The tracked predictions of a learned method in a cell, if they are still valid."""
         if not self.digests or self.plan.model_of(cell, method) is None:
             return []
         return self._valid(self.plan.prediction(cell, method), self.of_prediction(cell, method))
 
-    def measured(self, cell: Cell, path: str) -> list[str]:
-        """A tracked file of what was measured with the models of a cell, if it is still valid."""
+    def _kept_measure(self, cell: Cell, path: str) -> list[str]:
         return self._valid(path, self.of_cell(cell)) if self.digests else []
 
+    # What is taken instead of being made: not where this machine has trained the model, whose
+    # weights and signals are worth more.
+
+    def prediction(self, cell: Cell, method: str) -> list[str]:
+        """The tracked predictions that stand for those of a learned method in a cell."""
+        model = self.plan.model_of(cell, method)
+        if model is None or self._trained_here(model):
+            return []
+        if self.plan.keeps_audio(cell, method):  # others need the signals
+            signals = [path for path, c in self.measurements.items() if c == cell]
+            signals = [path for path in signals if path.endswith(DENOISING)]
+            if not all(self._kept_measure(cell, path) for path in signals):
+                return []
+        return self.kept(cell, method)
+
+    def measured(self, cell: Cell, path: str) -> list[str]:
+        """The tracked file that stands for what is measured with the models of a cell."""
+        models = [self.plan.model_of(cell, method) for method in self.plan.cells[cell]]
+        here = any(model and self._trained_here(model) for model in models)
+        return [] if here else self._kept_measure(cell, path)
+
     def model(self, model: Model) -> list[str]:
-        """The tracked notes on a model, where nothing asks for its weights any more."""
-        if not self.digests or model in self._weights_wanted:
+        """The tracked notes that stand for a model, where nothing asks for its weights any more."""
+        if not self.digests or model in self._weights_wanted or self._trained_here(model):
             return []
         return self._valid(self.plan.folder(model), self.of_model(model))
+
+    def _trained_here(self, model: Model) -> bool:
+        results = self.plan.config["pathvars"]["results"]
+        name = self.name(self.plan.folder(model))
+        return Path(results, name, "weights.safetensors").is_file()
 
     def _valid(self, path: str, digest: str) -> list[str]:
         name = self.name(path)
@@ -92,20 +118,21 @@ class Tracked:
         }
         for figure in plan.config["figures"]:
             for path, cell in zip(plan.curve_metrics(figure), plan.cells_of(figure), strict=False):
-                if path.endswith("-denoising.csv"):
+                if path.endswith(DENOISING):
                     found[path] = cell
         return found
 
     def stale(self) -> list[str]:
         """Names of tracked files of this plan that are of other code, options or data."""
         plan = self.plan
-        valid = [m for cell, ms in plan.cells.items() for n in ms for m in self.prediction(cell, n)]
+        valid = [m for cell, ms in plan.cells.items() for n in ms for m in self.kept(cell, n)]
         valid += [
             m
             for model in plan.models.values()
             for m in self._valid(plan.folder(model), self.of_model(model))
         ]
-        valid += [m for path, cell in self.measurements.items() for m in self.measured(cell, path)]
+        measured = self.measurements.items()
+        valid += [m for path, cell in measured for m in self._kept_measure(cell, path)]
         names = {self.name(p) for cell, ms in plan.cells.items() for p in plan.predictions(cell)}
         names |= {self.name(path) for path in [*plan.models, *self.measurements]}
         known = {str(Path(path).relative_to(self.folder)) for path in valid}

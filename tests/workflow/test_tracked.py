@@ -148,6 +148,12 @@ def test_kept_predictions_are_small_and_keep_the_table(tmp_path: Path, monkeypat
         assert loaded.audio is None
         assert (loaded.mic_positions is None) == (cell.setup == "1a")
     (other,) = [c for c in plan.cells if c.track == "music3"]
+    weights = Path(plan.folder(plan.model_of(other, "wav2pos"))) / "weights.safetensors"
+    weights.parent.mkdir(parents=True)
+    weights.touch()  # trained here: nothing of it is replaced
+    assert again.prediction(other, "wav2pos") == []
+    assert again.kept(other, "wav2pos")
+    weights.unlink()
     changed = Tracked(plan_of(tmp_path, seed=2, outputs=["table1"]), "kept")
     assert changed.prediction(other, "wav2pos") == []
     assert len(changed.stale()) == 2
