@@ -263,6 +263,27 @@ def test_converted_take_with_the_time_of_motion_capture(tmp_path: Path, info: di
     assert label_error(read) < 0.002
 
 
+def test_slow_capture_and_one_of_a_single_moment(tmp_path: Path) -> None:
+    """One position a second is enough to compare with the sound, a single one is none."""
+    miniature.write_converted(tmp_path, RAW, 5.0)
+    path = tmp_path / RAW / "gt_positions.csv"
+    header, *lines = path.read_text().splitlines()
+    path.write_text("\n".join([header, *lines[::100]]) + "\n")
+    read = recorded(tmp_path, max_gap_s=2.0)
+    assert (read.meta["warnings"], len(read) > 20) == ([], True)
+    path.write_text("\n".join([header, lines[0]]) + "\n")
+    with pytest.raises(InputError, match=r"csv: the loudspeaker is seen 1 times, expected more"):
+        recorded(tmp_path)
+
+
+def test_moment_of_sound(take: Path) -> None:
+    for path in sound_folder(take).iterdir():
+        samples, rate = soundfile.read(path)
+        soundfile.write(path, samples[rate : rate + rate // 10], rate)
+    with pytest.raises(InputError, match=r"0\.100 s of sound, expected 0\.128 s or more"):
+        recorded(take)
+
+
 # Temperature
 
 

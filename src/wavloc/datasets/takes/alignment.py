@@ -17,6 +17,7 @@ STEP_S, FINE_S = 0.02, 0.001  # between offsets that are tried, and near the bes
 NEAR_S = 0.05  # offsets this close are not told apart: the sound is no better clock than a signal
 BAND_HZ = (300.0, 4000.0)
 MOMENTS, WINDOW, OVERSAMPLE = 200, 2048, 4
+GAP_S = 0.5  # without a position that is bridged, or two steps of a slow capture
 FEWEST = 8  # moments that an offset is judged by, at least
 QUIET_DB = 30.0  # moments this far below the loud ones say nothing
 CLEARLY, SURE = 1.1, 4.0  # a better offset: so many times as coherent, and by so many deviations
@@ -71,7 +72,8 @@ class Sound:
         mics, sound = mics[usable], sound[usable]
         self.begin_s, self.end_s = float(time_s[0]), float(time_s[-1])
         grid = np.arange(self.begin_s, self.end_s + FINE_S / 2, FINE_S)
-        self.place = trajectory.at(grid, time_s, track, max_gap_s=0.5)
+        gap_s = max(GAP_S, 2 * float(np.median(np.diff(time_s))))
+        self.place = trajectory.at(grid, time_s, track, gap_s)
         self.known = np.isfinite(self.place).all(axis=1)
         distance = distances(self.place, mics)
         # What is heard at a time was sent when sound had not yet travelled the way.
@@ -115,8 +117,8 @@ class Sound:
     def best(self, middle_s: float, reach_s: float) -> tuple[float, bool] | None:
         """The offset within ``reach_s`` of ``middle_s`` that fits best, and whether clearly.
 
-        Clearly: every offset that would move the labels is beaten (`beats`), and there is one. None
-        where no offset can be judged.
+        Clearly: every offset that would move the labels is beaten, and there is one. None where no
+        offset can be judged.
         """
         # Others put all moments before or after the capture.
         first = max(middle_s - reach_s, self.middle_s[0] - self.travel_s - self.end_s)

@@ -41,6 +41,10 @@ class Positions:
                 f"{self.path}: the loudspeaker is missing in {missing:.0%} of the moments, "
                 "expected 50 % at most"
             )
+        if len(known) < 2:
+            raise InputError(
+                f"{self.path}: the loudspeaker is seen {len(known)} times, expected more"
+            )
         span = float(np.ptp(self.mics, axis=0).max())
         farthest = float(max(np.abs(self.mics).max(), np.median(np.abs(known).max(axis=1))))
         if farthest > FAR_M or span < CLOSE_M:

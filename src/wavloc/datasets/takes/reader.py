@@ -75,6 +75,11 @@ def read_take(root: Path, name: str, options: ReadOptions) -> Take:
     sound, rate, meta = tracks.read(folder, n_mics, options.max_clipped_share, warnings)
     if converted and (folder / "info.json").is_file():
         tracks.check_info(folder, rate, n_mics, warnings)
+    if sound.shape[1] < alignment.WINDOW:
+        raise InputError(
+            f"{folder}: {sound.shape[1] / audio.SAMPLE_RATE:.3f} s of sound, expected "
+            f"{alignment.WINDOW / audio.SAMPLE_RATE:.3f} s or more"
+        )
     celsius = _temperature(root, folder, name, options, warnings)
     speed = SPEED_OF_SOUND if celsius is None else speed_in_air(celsius)
     heard = alignment.Sound(sound[:n_mics], stated.mics, stated.time_s, stated.track, speed)

@@ -161,7 +161,10 @@ class Method(LearnedMethod[DINN]):
     def normalise(self, audio: Tensor) -> Tensor:
         if self.options.scale == "microphone":
             return super().normalise(audio)
-        power = audio[:, 1:].square().mean((1, 2), keepdim=True)
+        squares = audio[:, 1:].square()
+        power = squares.mean((1, 2), keepdim=True)
+        # The mean of what is heard, where a microphone has no sound.
+        power = torch.where(power.isnan(), squares.nanmean((1, 2), keepdim=True), power)
         return audio / power.sqrt().clamp(min=1e-8)
 
     def inputs(self, batch: Batch) -> Batch:
