@@ -79,6 +79,12 @@ COMMANDS = [
     *((f"example birds --out {out}", "cannot write")
       for out in ("thesis", "..", "file", "/proc/x")),
     ("example whales", "whales"),
+    *((f"submit-check --frames f --predictions good.parquet --out {out}", "cannot write")
+      for out in ("thesis", "..", "file", "/proc/x")),
+    ("submit-check --frames f --predictions good.parquet --name ../up --out s", "--name"),
+    ("submit-check --frames f --predictions none.csv --out s", "no such predictions file"),
+    ("leaderboard --frames f --submissions empty --out l.html", "no folder with submission.json"),
+    ("leaderboard --frames f --submissions empty --out thesis", "it is a folder"),
     (f"{P} center --out -", "expected a name that ends in .parquet or .csv"),
     (f"{L} --plot -", "standard output"),
     ("predict --method wav2pos --frames f --audio --out p.csv", "expected --out NAME.parquet"),
