@@ -16,7 +16,7 @@ EXAMPLES = {
         "a bird sings six times in a forest (nine recorders, 7 s; docs/birds.md)",
         "wavloc locate --method srp_phat --mics {0}/mics.csv --audio {0}/*.mp3 "
         "--events {0}/songs.selections.txt --temperature 15 --box -20 -20 -2 100 100 28 "
-        "--out songs.csv --plot map.png",
+        "--min-confidence 0.2 --out songs.csv --plot map.png",
     ),
     "method-package": ("a package with a method of your own, to begin with", "pip install ./{0}"),
 }

@@ -136,17 +136,17 @@ class Method:
         self, frames: Frames, size: int, solve: Callable[[slice], tuple[np.ndarray, ...]]
     ) -> Predictions:
         """Run ``solve(slice)`` over blocks with a progress bar. It returns position (B, 3), status
-        (B,) and, where the method knows it, covariance (B, 3, 3).
+        (B,) and, where the method knows them, covariance (B, 3, 3) and confidence (B,).
         """
         predictions = Predictions(
             np.full((len(frames), 3), np.nan), np.full(len(frames), "ok", dtype=object)
         )
         for block in blocks(len(frames), size, self.name):
-            predictions.position[block], predictions.status[block], *covariance = solve(block)
-            if covariance:
-                if predictions.covariance is None:
-                    predictions.covariance = np.full((len(frames), 3, 3), np.nan)
-                predictions.covariance[block] = covariance[0]
+            predictions.position[block], predictions.status[block], *more = solve(block)
+            for name, values in zip(("covariance", "confidence"), more, strict=False):
+                if getattr(predictions, name) is None:
+                    setattr(predictions, name, np.full((len(frames), *values.shape[1:]), np.nan))
+                getattr(predictions, name)[block] = values
         return predictions
 
     def save(self, folder: str | Path) -> None:

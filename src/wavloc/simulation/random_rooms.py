@@ -279,7 +279,7 @@ def draw_example(rng: np.random.Generator, corpora: Corpora, count: int) -> Exam
     snr_db = math.inf if rng.random() < 0.08 else rng.uniform(-5, 40)
     kind = str(rng.choice(SOURCES, p=SHARES))
     if rng.random() < NO_SOURCE:
-        kind, audio = _no_source(rng, count)
+        kind, audio = no_source(rng, count)
         source = np.full(3, np.nan)
     else:
         walls, order = walls_of(rng, room, t60_s)
@@ -335,7 +335,7 @@ def _recorded(rng: np.random.Generator, audio: np.ndarray, snr_db: float) -> np.
     return audio
 
 
-def _no_source(rng: np.random.Generator, count: int) -> tuple[str, np.ndarray]:
+def no_source(rng: np.random.Generator, count: int) -> tuple[str, np.ndarray]:
     """Frames without a source: independent noise, crosstalk (one signal in all channels), hum."""
     kind = str(rng.choice(["noise", "crosstalk", "hum"], p=[0.6, 0.25, 0.15]))
     audio = draw_noise(rng, count)

@@ -8,12 +8,10 @@ import numpy as np
 
 from wavloc.features import delays as measured
 from wavloc.frames import Frames
-from wavloc.methods.base import Method
+from wavloc.methods.classical import confidence
+from wavloc.methods.classical.confidence import Measured, Solution
 from wavloc.methods.classical.solvers.problem import Problem, build, from_frames
-from wavloc.methods.predictions import Predictions
-from wavloc.setups import Setup
 
-Solution = tuple[np.ndarray, np.ndarray, np.ndarray]  # position, status, covariance
 Solver = Callable[..., Solution]  # of a problem, options and a seed
 
 
@@ -28,6 +26,7 @@ class DelayOptions:
     oversample: int = 4
     min_distance: float = 5.0  # samples between candidates
     inlier_m: float = 0.10  # for status and covariance
+    min_confidence: float = 0.5  # below it a position is `uncertain`
     block: int = 16  # frames solved together; fits the cache
 
 
@@ -57,14 +56,14 @@ def solve_problem(locate: Solver, problem: Problem, options: Any, seed: int) -> 
     return position, status, covariance
 
 
-class DelayMethod(Method):
+class DelayMethod(confidence.ConfidentMethod):
     """GCC-PHAT peaks of every pair, then ``locate``."""
 
     locate: ClassVar[Solver]
 
-    def estimate(self, frames: Frames, setup: Setup) -> Predictions:
-        def solve(block: slice) -> Solution:
-            delays = measured.peaks(frames, block, self.options)
-            return self.locate(from_frames(frames, block, delays), self.options, self.seed)
-
-        return self.in_blocks(frames, self.options.block, solve)
+    def measure(self, frames: Frames, block: slice) -> Measured:
+        problem = from_frames(frames, block, measured.peaks(frames, block, self.options))
+        found = self.locate(problem, self.options, self.seed)
+        if frames.arrivals is not None:
+            return found, None
+        return found, confidence.of_delays(problem, found[0], self.options.inlier_m)

@@ -11,12 +11,11 @@ import numpy as np
 
 from wavloc.features import delays
 from wavloc.frames import Frames
-from wavloc.methods.base import Method as Base
+from wavloc.methods.classical import confidence
+from wavloc.methods.classical.confidence import Measured
 from wavloc.methods.classical.delay_method import Solution, solve_delays
 from wavloc.methods.classical.solvers import modes, ransac, steered, tdoa_map
 from wavloc.methods.classical.solvers.problem import Problem, cost, from_frames, keep_lowest
-from wavloc.methods.predictions import Predictions
-from wavloc.setups import Setup
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +41,7 @@ class Options:
     climb_m: float = 0.0125  # first step of the climb to the highest steered power
     peak_inlier_m: float = 0.04  # how far the peak of a pair may be from the maximum of the power
     inlier_m: float = 0.10  # inlier threshold and truncation of the cost
+    min_confidence: float = 0.5  # below it a position is `uncertain`
     block: int = 16  # frames solved together; fits the cache
 
 
@@ -71,14 +71,19 @@ def candidates(problem: Problem, options: Options, seed: int) -> np.ndarray:
     return np.concatenate([refined, drawn], axis=1)
 
 
-def locate_by_sound(frames: Frames, block: slice, options: Options, seed: int) -> Solution:
-    """Position, status and covariance in some frames; steered power chooses the candidate."""
+def measure_by_sound(frames: Frames, block: slice, options: Options, seed: int) -> Measured:
+    """What is found in some frames; steered power chooses the candidate."""
     field = steered.of_frames(frames, block, options, options.peaks)
     maxima = field.coarse_to_fine(options.power_spacing_m, options.power_starts, options.climb_m)
     points = np.concatenate([candidates(field.problem, options, seed), maxima], axis=1)
-    position = field.maximum(field.problem.clip(points), options.climb_m)
+    points = field.problem.clip(points)
+    position = field.maximum(points, options.climb_m)
     position = field.refine_on_peaks(position, options.peak_inlier_m)
-    return position, *modes.status_and_covariance(field.problem, position, options.peak_inlier_m)
+    status, covariance = modes.status_and_covariance(field.problem, position, options.peak_inlier_m)
+    quantities = confidence.of_power(
+        field, position, points, options.climb_m, options.peak_inlier_m
+    )
+    return (position, status, covariance), quantities
 
 
 def locate_by_delays(frames: Frames, block: slice, options: Options, seed: int) -> Solution:
@@ -87,13 +92,13 @@ def locate_by_delays(frames: Frames, block: slice, options: Options, seed: int) 
     return locate(problem, options, seed)
 
 
-class Method(Base):
+class Method(confidence.ConfidentMethod):
     """GCC-PHAT peaks; TDOA map and RANSAC starts; steered power; least squares on the peaks."""
 
     Options = Options
     searches = True
 
-    def estimate(self, frames: Frames, setup: Setup) -> Predictions:
-        options, seed = self.options, self.seed
-        by = locate_by_sound if frames.arrivals is None else locate_by_delays
-        return self.in_blocks(frames, options.block, lambda block: by(frames, block, options, seed))
+    def measure(self, frames: Frames, block: slice) -> Measured:
+        if frames.arrivals is None:
+            return measure_by_sound(frames, block, self.options, self.seed)
+        return locate_by_delays(frames, block, self.options, self.seed), None

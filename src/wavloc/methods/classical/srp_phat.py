@@ -5,13 +5,11 @@ import dataclasses
 import numpy as np
 
 from wavloc.frames import Frames
-from wavloc.methods.base import Method as Base
-from wavloc.methods.classical.delay_method import Solution
+from wavloc.methods.classical import confidence
+from wavloc.methods.classical.confidence import Measured
 from wavloc.methods.classical.solvers import steered
 from wavloc.methods.classical.solvers.modes import status_and_covariance
 from wavloc.methods.classical.solvers.steered import SteeredPower
-from wavloc.methods.predictions import Predictions
-from wavloc.setups import Setup
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +24,7 @@ class Options:
     finest_m: float = 0.0125  # spacing below which the raw power is climbed
     starts: int = 160  # cells of the first grid that are followed
     inlier_m: float = 0.04  # how far the peak of a pair may be from the maximum of the power
+    min_confidence: float = 0.5  # below it a position is `uncertain`
     block: int = 8  # frames solved together
 
 
@@ -35,19 +34,19 @@ def strongest(field: SteeredPower, options: Options) -> np.ndarray:
     return field.maximum(points, options.finest_m)
 
 
-def locate(frames: Frames, block: slice, options: Options) -> Solution:
-    """Position (B, 3) metres, status (B,) and covariance (B, 3, 3) of some frames."""
-    field = steered.of_frames(frames, block, options)
-    position = field.refine_on_peaks(strongest(field, options), options.inlier_m)
-    return position, *status_and_covariance(field.problem, position, options.inlier_m)
-
-
-class Method(Base):
+class Method(confidence.ConfidentMethod):
     """Steered power on a grid through an integer lag table; coarse to fine; peaks at the end."""
 
     Options = Options
     searches = True
 
-    def estimate(self, frames: Frames, setup: Setup) -> Predictions:
+    def measure(self, frames: Frames, block: slice) -> Measured:
         options = self.options
-        return self.in_blocks(frames, options.block, lambda block: locate(frames, block, options))
+        field = steered.of_frames(frames, block, options)
+        points = field.coarse_to_fine(options.spacing_m, options.starts, options.finest_m)
+        position = field.maximum(points, options.finest_m)
+        position = field.refine_on_peaks(position, options.inlier_m)
+        found = position, *status_and_covariance(field.problem, position, options.inlier_m)
+        return found, confidence.of_power(
+            field, position, points, options.finest_m, options.inlier_m
+        )
