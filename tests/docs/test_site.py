@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import http.server
 import importlib.util
 import re
 import shlex
+import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -70,25 +74,58 @@ def test_page_on_methods_says_what_their_entries_say(root: Path) -> None:
         assert f"`{name}`" in text.partition("## When they fail")[2], name
 
 
-def test_site_is_built_without_a_warning(root: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def site(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site, built without a warning."""
     if importlib.util.find_spec("mkdocs") is None:
         pytest.skip("the tools for the site are not installed (make tools)")
-    build = [
-        sys.executable,
-        "-m",
-        "mkdocs",
-        "build",
-        "--strict",
-        "-q",
-        "-d",
-        str(tmp_path / "site"),
-    ]
+    folder = tmp_path_factory.mktemp("docs") / "site"
+    build = [sys.executable, "-m", "mkdocs", "build", "--strict", "-q", "-d", str(folder)]
     done = subprocess.run(build, cwd=root, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
-    commands = (tmp_path / "site" / "cli.html").read_text(encoding="utf-8")
+    return folder
+
+
+def test_site_has_every_command_and_the_interface(site: Path) -> None:
+    commands = (site / "cli.html").read_text(encoding="utf-8")
     for names in cli.GROUPS.values():
         for name in names:
             assert f">wavloc {name}<" in commands
-    assert "wavloc.api.locate" in (tmp_path / "site" / "python.html").read_text(encoding="utf-8")
-    for page in (tmp_path / "site").glob("*.html"):
+    assert "wavloc.api.locate" in (site / "python.html").read_text(encoding="utf-8")
+    for page in site.glob("*.html"):
         assert not ELSEWHERE.search(page.read_text(encoding="utf-8")), page.name
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    """Serves a folder and says nothing."""
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_site_asks_nothing_of_a_network_and_no_page_complains(site: Path) -> None:
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+    if program is None:
+        pytest.skip("no browser is installed")
+    from playwright.sync_api import sync_playwright
+
+    complaints, asked = [], []
+    handler = functools.partial(Quiet, directory=str(site))
+    with (
+        http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server,
+        sync_playwright() as playwright,
+    ):
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/"
+        flags = ["--no-sandbox", "--disable-gpu"]
+        browser = playwright.chromium.launch(executable_path=program, args=flags)
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: asked.append(request.url))
+        for file in sorted(site.glob("*.html")):
+            page.goto(address + file.name)
+        browser.close()
+        server.shutdown()
+    assert complaints == []
+    assert [url for url in asked if not url.startswith((address, "data:"))] == []
