@@ -163,9 +163,9 @@ def draw(table: pd.DataFrame, stem: Path) -> None:
             part = table[(table["dataset"] == dataset) & (table["axis"] == axis)]
             for method, curve in part.groupby("method", sort=False):
                 curve = curve.sort_values(axis)
-                place.loglog(curve[axis], 100 * curve["criterion"], "o-", label=method)
+                place.semilogx(curve[axis], 100 * curve["criterion"], "o-", label=method)
             label_sizes(place, sorted(part[axis].unique()), AXES[axis], "validation error (cm)")
-            place.set_title(dataset)
+            place.set(title=dataset, ylim=(0, None))
         row[0].legend(frameon=False)
     save(figure, stem)
     plt.close(figure)
