@@ -84,7 +84,8 @@ def of_power(
     zero = (gcc[..., field.reach] * scaled).sum(axis=1) / pairs
     by_mic = _by_mic(problem, height) / np.maximum(_by_mic(problem, present.astype(float)), 1)
     heard = _by_mic(problem, present.astype(float)) > 0
-    spread = np.where(heard, np.square(by_mic - mean[:, None]), 0).sum(axis=1) / heard.sum(axis=1)
+    spread = np.where(heard, np.square(by_mic - mean[:, None]), 0).sum(axis=1)
+    spread /= np.maximum(heard.sum(axis=1), 1)
     found = of_delays(problem, position, inlier_m)
     del found["agree first"]
     return found | {
@@ -115,7 +116,8 @@ def _blur(problem: Problem, jacobian: np.ndarray, present: np.ndarray) -> np.nda
     normal = np.matmul(jacobian.swapaxes(-1, -2), jacobian)
     normal[:, problem.fixed, problem.fixed] += 1e6
     inverse = np.linalg.inv(normal + 1e-6 * np.eye(3))
-    return MIC_M * np.sqrt(_mics(problem, present) * np.einsum("nii->n", inverse))
+    mics = np.maximum(_mics(problem, present), 1)
+    return MIC_M * np.sqrt(mics * np.einsum("nii->n", inverse))
 
 
 @functools.cache
