@@ -46,9 +46,9 @@ class Options:
 
     weights: str = ""  # file of other weights; empty: those of the package
     tops: tuple[int, ...] = (48, 24, 20, 20, 16)  # of each row's coarse map that are climbed
-    kept_share: float = 0.97  # candidates that hold this share of the sieve's posterior go on ...
+    kept_share: float = 0.95  # candidates that hold this share of the sieve's posterior go on ...
     fewest: int = 6  # ... at least this many
-    most: int = 96  # and at most
+    most: int = 80  # and at most
     sure: float = 0.5  # posterior of one place above which it is refined on the peaks
     inlier_m: float = 0.025  # how far the peak of a pair may be from that place
     min_confidence: float = 0.5  # below it a position is `uncertain`
