@@ -41,7 +41,7 @@ def steps_of(network: steered.SteeredNetwork, frames: Frames, name: str) -> pd.D
         lags = per_m * steering.OVERSAMPLE
         everything, powers = steering.candidates(gcc, mics, present, *box, lags, options.tops)
         real = torch.isfinite(powers[..., 0])
-        place, _, _ = steered.decide(points, shares)
+        place, *_ = steered.decide(points, shares)
         best = steered.select(shares.argmax(1)[:, None], points)[0][:, 0]
         given = (points - source[:, None]).norm(dim=-1).amin(1)
         away = (everything - source[:, None]).norm(dim=-1).masked_fill(~real, 9.0).amin(1)

@@ -116,7 +116,7 @@ def test_a_card_without_calibration_is_named(tmp_path) -> None:
     weights = tmp_path / "steered.safetensors"
     weights.write_bytes(steered.WEIGHTS.read_bytes())
     weights.with_suffix(".json").write_text("{}")
-    with pytest.raises(InputError, match=r"steered\.json: calibration: .*expected three numbers"):
+    with pytest.raises(InputError, match=r"steered\.json: calibration: .*expected 6 numbers"):
         steered.Method({"weights": str(weights)}).predict(anechoic_frames(1))
 
 

@@ -34,6 +34,7 @@ from wavloc.weights import load_into, read_weights
 WEIGHTS = Path(__file__).parent / "weights" / "steered.safetensors"
 WEIGHTS_SHA256 = "8e8dc56d92a80ed17093a9c3057866ab72e0487a20be19a18bb5558b3ace266a"
 CAP_M = 3.0
+CALIBRATION = 6  # weights of `calibrated`
 CACHED = 12  # candidates whose maps are made at once: more do not fit into the cache
 LOWEST = -1e3  # logits below are of candidates that do not count
 REFINED_M = 0.1  # most that the refined position is from its candidate
@@ -321,23 +322,40 @@ def posterior(
             "gcc": gcc[:, 0]}  # fmt: skip
 
 
-def decide(points: Tensor, shares: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def decide(points: Tensor, shares: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Of candidates (B, K, 3) with their posterior (B, K): the point of least expected distance
-    (B, 3), the best candidate within 30 cm of it (B, 3), and the posterior within them (B,).
+    (B, 3), the best candidate within 30 cm of it (B, 3), the posterior within them (B,), and that
+    distance (B,), each cut at 3 m.
     """
-    place, _ = least_expected(points, shares)
+    place, expected = least_expected(points, shares)
     near = shares * ((points - place[:, None]).norm(dim=-1) < WITHIN_M)
     best = select(near.argmax(1)[:, None], points)[0][:, 0]
-    return place, best, near.sum(1)
+    return place, best, near.sum(1), expected
 
 
-def calibrated(raw: np.ndarray, mics: np.ndarray, weights: Sequence[float]) -> np.ndarray:
-    """Probability (B,) that errors are below 30 cm, from the posterior within 30 cm (B,) and the
-    number of microphones (B,): a logistic regression, fitted on rooms of no training.
+def grounds(
+    sure: Tensor, expected: Tensor, place: Tensor, mics: Tensor, present: Tensor
+) -> np.ndarray:
+    """What the confidence in places (B, 3) depends on, (B, 6): that there is a source within 30 cm
+    by the posterior, ``sure`` (B,); the expected distance (B,); the number of microphones; how far
+    away the place is and how flat the array, which a posterior of candidates hardly knows.
     """
-    raw = np.clip(raw, 1e-4, 1 - 1e-4)
-    logit = weights[0] * np.log(raw / (1 - raw)) + weights[1] + weights[2] * np.log(mics.clip(1))
-    return 1 / (1 + np.exp(-logit))
+    number = present.sum(1)
+    centre = (torch.where(present[..., None], mics, 0.0)).sum(1) / number[:, None].clamp(min=1)
+    apart = torch.where(present[..., None], mics - centre[:, None], 0.0)
+    extent = (apart.square().sum((1, 2)) / number.clamp(min=1)).sqrt().clamp(min=0.05)
+    axes = torch.linalg.svdvals(apart.double()) / number.clamp(min=1)[:, None].sqrt()
+    far = ((place - centre).norm(dim=-1) / extent).clamp(0.1, 100)
+    logarithms = [number.clamp(min=1), expected.clamp(min=1e-3), far, axes[:, -1].clamp(min=0.02)]
+    parts = [sure.clamp(1e-4, 1 - 1e-4).logit(), *(value.log() for value in logarithms)]
+    return torch.stack([part.double() for part in (*parts, torch.ones_like(sure))], 1).numpy()
+
+
+def calibrated(given: np.ndarray, weights: Sequence[float]) -> np.ndarray:
+    """Probability (B,) that errors are below 30 cm, of `grounds` (B, 6): a logistic regression,
+    fitted on rooms of no training.
+    """
+    return 1 / (1 + np.exp(-given @ np.asarray(weights)))
 
 
 @functools.cache
@@ -353,8 +371,9 @@ def trained(path: Path) -> SteeredNetwork:
 def _calibration_of(card: Path) -> list[float]:
     """Weights of `calibrated` in a model card as `wavloc train-steered` writes it."""
     stated = files.read_json(card).get("calibration")
-    if not isinstance(stated, list) or len(stated) != 3:
-        raise InputError(f"{card}: calibration: {shown(stated)}, expected three numbers")
+    if not isinstance(stated, list) or len(stated) != CALIBRATION:
+        expected = f"expected {CALIBRATION} numbers"
+        raise InputError(f"{card}: calibration: {shown(stated)}, {expected}")
     return [number(value, f"{card}: calibration") for value in stated]
 
 
@@ -365,7 +384,7 @@ class Method(base.Method):
     searches = True
     Options = Options
     device = torch.device("cpu")
-    _calibration: Sequence[float] = (1.0, 0.0, 0.0)
+    _calibration: Sequence[float] = (1.0, *[0.0] * (CALIBRATION - 1))
 
     def to(self, device: str | torch.device) -> Self:
         """Compute there."""
@@ -428,7 +447,7 @@ class Method(base.Method):
         problem = from_frames(frames, block, np.zeros((len(audio), pairs, 1)))
         found = self._posterior(network, audio, mics, present, problem, frames)
         points, shares = found["points"], found["posterior"]
-        place, best, inside = decide(points, shares)
+        place, best, inside, expected = decide(points, shares)
         step = frames.speed_of_sound / frames.sample_rate / steering.OVERSAMPLE
         power = SteeredPower(problem, found["gcc"].numpy(), step)
         start = best.double().numpy()
@@ -446,8 +465,9 @@ class Method(base.Method):
         apart = points.double().numpy() - position[:, None]
         spread = np.einsum("bk,bki,bkj->bij", shares.double().numpy(), apart, apart)
         lacking = (present.sum(1) < (3 if frames.in_plane else self.min_mics)).numpy()
-        raw = (inside * (1 - found["nothing"])).double().numpy()
-        confidence = calibrated(raw, present.sum(1).numpy(), self._calibration)
+        alike = inside * (1 - found["nothing"])
+        given = grounds(alike, expected, place, mics, present)
+        confidence = calibrated(given, self._calibration)
         nothing = found["nothing"].numpy() > 0.5
         status = np.where(nothing, "no_source", self._verdict(confidence)).astype(object)
         position[lacking], status[lacking] = np.nan, "no_hypothesis"

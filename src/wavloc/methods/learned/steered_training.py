@@ -27,6 +27,7 @@ from wavloc.datasets.sound.corpus import Corpus
 from wavloc.features import steering
 from wavloc.geometry import SPEED_OF_SOUND
 from wavloc.methods.learned.steered import (
+    CALIBRATION,
     CAP_M,
     WITHIN_M,
     Options,
@@ -35,6 +36,7 @@ from wavloc.methods.learned.steered import (
     calibrated,
     decide,
     describe_each,
+    grounds,
     posterior,
     select,
 )
@@ -49,6 +51,7 @@ SPREAD = 1.5  # of the noise on the logits of the sieve by which the others are 
 KNOWN_ROOM = 0.75  # share of frames whose search box is the room
 AHEAD = 12  # batches that wait for the trainer
 CALIBRATED = 2000  # frames
+PULL = 1e-4  # of the calibration's weights towards zero
 DELAY = 100  # new batches until one is repeated
 
 Batch = dict[str, Tensor]
@@ -310,7 +313,7 @@ def train(out: Path, sounds: Corpora, steps: int, seed: int) -> SteeredNetwork:
 @torch.inference_mode()
 def calibrate(network: SteeredNetwork, sounds: Corpora, seed: int, number: int) -> list[float]:
     """Weights of `calibrated` by ``number`` frames of rooms and sounds that were not trained on."""
-    raw, mics, hits = [], [], []
+    given, hits = [], []
     network.eval()
     for frame in tqdm(range(number), desc="calibrate", disable=None, leave=False):
         rng = seeds.rng(seed, "steered calibration", frame)
@@ -321,17 +324,17 @@ def calibrate(network: SteeredNetwork, sounds: Corpora, seed: int, number: int) 
         present = torch.ones(places.shape[:2], dtype=torch.bool)
         box = low, high
         found = posterior(network, audio, places, present, box, Options(), RATE, SPEED_OF_SOUND)
-        place, _, inside = decide(found["points"], found["posterior"])
-        raw.append(float(inside * (1 - found["nothing"])))
-        mics.append(len(example.mics))
+        place, _, inside, expected = decide(found["points"], found["posterior"])
+        sure = inside * (1 - found["nothing"])
+        given.append(grounds(sure, expected, place, places, present)[0])
         hits.append(bool(np.linalg.norm(place[0].numpy() - example.source) < WITHIN_M))
 
     def cost(weights: np.ndarray) -> float:
-        told = calibrated(np.array(raw), np.array(mics), weights.tolist())
-        told = told.clip(1e-6, 1 - 1e-6)
-        return -float(np.where(hits, np.log(told), np.log(1 - told)).mean())
+        told = calibrated(np.stack(given), weights.tolist()).clip(1e-6, 1 - 1e-6)
+        likely = np.where(hits, np.log(told), np.log(1 - told)).mean()
+        return PULL * float(np.square(weights).sum()) - float(likely)
 
-    return scipy.optimize.minimize(cost, [1.0, 0.0, 0.0], method="Nelder-Mead").x.tolist()
+    return scipy.optimize.minimize(cost, np.eye(CALIBRATION)[0], method="BFGS").x.tolist()
 
 
 def _produce(queue, sounds: Corpora, seed: int, first: int) -> None:  # type: ignore[no-untyped-def]  # a queue has no public type
