@@ -32,7 +32,7 @@ from wavloc.setups import Setup
 from wavloc.weights import load_into, read_weights
 
 WEIGHTS = Path(__file__).parent / "weights" / "steered.safetensors"
-WEIGHTS_SHA256 = "8e8dc56d92a80ed17093a9c3057866ab72e0487a20be19a18bb5558b3ace266a"
+WEIGHTS_SHA256 = "751b07f8d5cdd819de33dfadf5abf5771a9f32a99a21aca91029df4db03e0a6a"
 CAP_M = 3.0
 CALIBRATION = 6  # weights of `calibrated`
 CACHED = 12  # candidates whose maps are made at once: more do not fit into the cache
@@ -52,7 +52,7 @@ class Options:
     most: int = 80  # and at most
     sure: float = 0.5  # posterior of one place above which it is refined on the peaks
     inlier_m: float = 0.025  # how far the peak of a pair may be from that place
-    min_confidence: float = 0.5  # below it a position is `uncertain`
+    min_confidence: float = base.MIN_CONFIDENCE  # below it a position is `uncertain`
     track: bool = False  # a frame's posterior is that given all frames of its track
     block: int = 8  # frames that are treated together
 
