@@ -47,7 +47,7 @@ class Tracked:
         return self._valid(self.plan.prediction(cell, method), self.of_prediction(cell, method))
 
     def _kept_measure(self, cell: Cell, path: str) -> list[str]:
-        return self._valid(path, self.of_cell(cell)) if self.digests else []
+        return self._valid(path, self.of_measure(cell, path)) if self.digests else []
 
     # What is taken instead of being made: not where this machine has trained the model, whose
     # weights and signals are worth more.
@@ -66,7 +66,7 @@ class Tracked:
 
     def measured(self, cell: Cell, path: str) -> list[str]:
         """The tracked file that stands for what is measured with the models of a cell."""
-        models = [self.plan.model_of(cell, method) for method in self.plan.cells[cell]]
+        models = [self.plan.model_of(cell, m) for m in self._measured_with(cell, path)]
         here = any(model and self._trained_here(model) for model in models)
         return [] if here else self._kept_measure(cell, path)
 
@@ -173,10 +173,16 @@ class Tracked:
             ]
         )
 
-    def of_cell(self, cell: Cell) -> str:
-        """Digest of what decides the measurements in a cell."""
+    def of_measure(self, cell: Cell, path: str) -> str:
+        """Digest of what decides a file that is measured in a cell."""
+        methods = self._measured_with(cell, path)
+        return provenance.digest([self.of_prediction(cell, method) for method in methods])
+
+    def _measured_with(self, cell: Cell, path: str) -> list[str]:
+        """Learned methods whose models, or signals, a file is measured with."""
         learned = [m for m in self.plan.cells[cell] if self.plan.model_of(cell, m)]
-        return provenance.digest([self.of_prediction(cell, method) for method in learned])
+        signals = path.endswith(DENOISING)
+        return [m for m in learned if not signals or self.plan.keeps_audio(cell, m)]
 
     def _code(self, module: str) -> str:
         return provenance.code_digest(plugins.path_of("methods", module), within=METHODS)
@@ -227,7 +233,7 @@ def keep(tracked: Tracked) -> tuple[int, int]:
         if Path(path).is_file():
             name = tracked.name(path)
             shutil.copyfile(path, _below(tracked.folder / name))
-            made[name] = tracked.of_cell(cell)
+            made[name] = tracked.of_measure(cell, path)
     files.write_json(tracked.folder / DIGESTS, digests | made)
     there = [file for name in KEPT for file in (tracked.folder / name).rglob("*")]
     size = sum(file.stat().st_size for file in there if file.is_file())

@@ -17,7 +17,7 @@ from safetensors import safe_open
 
 from helpers.workflow import environment, fresh, snakemake
 
-EPOCHS = 3000  # longer than it takes until a state is saved
+EPOCHS = 9000  # longer than it takes until a state is saved
 SMALL = {
     "profile": "small",
     "pathvars": {

@@ -47,7 +47,7 @@ rule recall_properties:
     log:
         "<logs>/properties/{dataset}/{track}/{setup}-{mics}.log",
     params:
-        digest=lambda wc: tracked.of_cell(cell_of(wc)),
+        digest=lambda wc: tracked.of_measure(cell_of(wc), "properties.json"),
     shell:
         "wavloc recall {input:q} --out {output:q} --log {log:q}"
 
@@ -64,6 +64,6 @@ rule recall_denoising:
     log:
         "<logs>/evaluate/{dataset}/{track}/{setup}-{mics}/{group}-denoising.log",
     params:
-        digest=lambda wc: tracked.of_cell(cell_of(wc)),
+        digest=lambda wc: tracked.of_measure(cell_of(wc), f"{wc.group}-denoising.csv"),
     shell:
         "wavloc recall {input:q} --out {output:q} --log {log:q}"

@@ -17,10 +17,6 @@ from wavloc.methods.predictions import Predictions
 from wavloc.plugins import make_options
 from wavloc.setups import Setup
 
-# Confidence below which a position is `uncertain`, in methods that state one. Chosen on simulated
-# frames of no test: 99 % of what is `ok` is within 30 cm.
-MIN_CONFIDENCE = 0.6
-
 
 @dataclasses.dataclass(frozen=True)
 class NoOptions:

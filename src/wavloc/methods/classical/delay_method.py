@@ -8,7 +8,6 @@ import numpy as np
 
 from wavloc.features import delays as measured
 from wavloc.frames import Frames
-from wavloc.methods.base import MIN_CONFIDENCE
 from wavloc.methods.classical import confidence
 from wavloc.methods.classical.confidence import Measured, Solution
 from wavloc.methods.classical.solvers.problem import Problem, build, from_frames
@@ -27,7 +26,7 @@ class DelayOptions:
     oversample: int = 4
     min_distance: float = 5.0  # samples between candidates
     inlier_m: float = 0.10  # for status and covariance
-    min_confidence: float = MIN_CONFIDENCE  # below it a position is `uncertain`
+    min_confidence: float = 0.6  # below it a position is `uncertain`
     block: int = 16  # frames solved together; fits the cache
 
 

@@ -11,7 +11,6 @@ import numpy as np
 
 from wavloc.features import delays
 from wavloc.frames import Frames
-from wavloc.methods.base import MIN_CONFIDENCE
 from wavloc.methods.classical import confidence
 from wavloc.methods.classical.confidence import Measured
 from wavloc.methods.classical.delay_method import Solution, solve_delays
@@ -42,7 +41,7 @@ class Options:
     climb_m: float = 0.0125  # first step of the climb to the highest steered power
     peak_inlier_m: float = 0.04  # how far the peak of a pair may be from the maximum of the power
     inlier_m: float = 0.10  # inlier threshold and truncation of the cost
-    min_confidence: float = MIN_CONFIDENCE  # below it a position is `uncertain`
+    min_confidence: float = 0.6  # below it a position is `uncertain`
     block: int = 16  # frames solved together; fits the cache
 
 

@@ -5,7 +5,6 @@ import dataclasses
 import numpy as np
 
 from wavloc.frames import Frames
-from wavloc.methods.base import MIN_CONFIDENCE
 from wavloc.methods.classical import confidence
 from wavloc.methods.classical.confidence import Measured
 from wavloc.methods.classical.solvers import steered
@@ -25,7 +24,7 @@ class Options:
     finest_m: float = 0.0125  # spacing below which the raw power is climbed
     starts: int = 160  # cells of the first grid that are followed
     inlier_m: float = 0.04  # how far the peak of a pair may be from the maximum of the power
-    min_confidence: float = MIN_CONFIDENCE  # below it a position is `uncertain`
+    min_confidence: float = 0.6  # below it a position is `uncertain`
     block: int = 8  # frames solved together
 
 

@@ -52,7 +52,7 @@ class Options:
     most: int = 80  # and at most
     sure: float = 0.5  # posterior of one place above which it is refined on the peaks
     inlier_m: float = 0.025  # how far the peak of a pair may be from that place
-    min_confidence: float = base.MIN_CONFIDENCE  # below it a position is `uncertain`
+    min_confidence: float = 0.6  # below it a position is `uncertain`
     track: bool = False  # a frame's posterior is that given all frames of its track
     block: int = 8  # frames that are treated together
 

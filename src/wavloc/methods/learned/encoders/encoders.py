@@ -251,7 +251,7 @@ class SignalEncoder(Component):
     def embeddings(self, inputs: Batch) -> Tensor:
         """Embeddings (B, 1 + M, dim) of inputs, computed here where the encoder is trained."""
         if "embedding" in inputs:
-            return inputs["embedding"]
+            return inputs["embedding"].float()  # kept in half precision
         first = 0 if bool(inputs["has_audio"][:, 0].any()) else 1
         return self.embedded(inputs["audio"][:, first:], first)
 
