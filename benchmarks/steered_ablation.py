@@ -102,9 +102,7 @@ def main() -> None:
                 print(f"step {step + 1}, {name}: {learner.means()}", flush=True)
     table = rows({name: learner.network for name, learner in learners.items()}, args.frames)
     table["steps"] = args.steps
-    args.out.mkdir(parents=True, exist_ok=True)
-    with files.replacing(args.out / "ablation.csv") as temporary:
-        table.to_csv(temporary, index=False)
+    files.write_csv(args.out / "ablation.csv", table, 4)
     print(table.round(2).to_string(index=False))
 
 

@@ -8,7 +8,6 @@ the training frames have all microphones, the others a random number from five.
 """
 
 import argparse
-import dataclasses
 import math
 import shutil
 import sys
@@ -23,6 +22,7 @@ from tqdm import tqdm
 from wavloc import files, seeds
 from wavloc.frames import Frames, load
 from wavloc.methods.learned import steered, steered_training
+from wavloc.setups import Setup, draw_subsets
 from wavloc.simulation.random_rooms import Example
 from wavloc.weights import load_into, read_weights
 
@@ -71,17 +71,6 @@ def tune(train: list[Frames], passes: float, peak: float, seed: int) -> steered.
     return network
 
 
-def fewer(frames: Frames, count: int) -> Frames:
-    """Frames with the signals of ``count`` microphones, drawn for each."""
-    rng = seeds.rng(0, "steered tuning", "microphones", count)
-    drawn = rng.random((len(frames), frames.n_mics)).argsort(1)[:, count:]
-    hidden = np.zeros((len(frames), frames.n_mics), bool)
-    np.put_along_axis(hidden, drawn, True, 1)
-    audio, mics = np.array(frames.audio), np.array(frames.mics())
-    audio[hidden], mics[hidden] = np.nan, np.nan
-    return dataclasses.replace(frames, audio=audio, mic_positions=mics)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--train", type=Path, nargs="+", required=True)
@@ -101,10 +90,11 @@ def main() -> None:
     shutil.copyfile(steered.WEIGHTS.with_suffix(".json"), weights.with_suffix(".json"))
     rows = []
     for path in args.test:
+        frames = load(path)
         for count in args.mics:
-            frames = fewer(load(path), count)
+            chosen = draw_subsets(len(frames), frames.n_mics, count, path.name, args.seed)
             for name, options in (("package", {}), ("tuned", {"weights": str(weights)})):
-                place = steered.Method(options).predict(frames).position
+                place = steered.Method(options).predict(frames, Setup(subset=chosen)).position
                 error = np.linalg.norm(place - frames.source_position, axis=1)
                 error = np.minimum(np.nan_to_num(error, nan=3.0), 3.0)
                 rows.append({
@@ -112,8 +102,7 @@ def main() -> None:
                     "mae_cm": 100 * error.mean(), "within_30_cm": (error < 0.3).mean(),
                 })  # fmt: skip
     table = pd.DataFrame(rows)
-    with files.replacing(args.out / "tuning.csv") as temporary:
-        table.to_csv(temporary, index=False)
+    files.write_csv(args.out / "tuning.csv", table, 4)
     print(table.round(3).to_string(index=False))
 
 

@@ -22,12 +22,13 @@ def test_digest_follows_other_files_of_a_package(tmp_path: Path, file: str) -> N
     assert texts[0] != texts[2]
 
 
-def test_digest_follows_the_card_of_the_weights_of_a_module(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["weights/located.json", "located.json"])
+def test_digest_follows_what_was_fitted_for_a_module(tmp_path: Path, name: str) -> None:
     texts = []
-    for name, card in (("a", "{}"), ("b", "{}"), ("c", '{"calibration": [1, 0, 0]}')):
-        module = tmp_path / name / "located.py"
+    for folder, card in (("a", "{}"), ("b", "{}"), ("c", '{"calibration": [1, 0, 0]}')):
+        module = tmp_path / folder / "located.py"
         (module.parent / "weights").mkdir(parents=True)
         module.write_text("x = 1\n")
-        (module.parent / "weights/located.json").write_text(card)
+        (module.parent / name).write_text(card)
         texts.append(provenance._parsed(module)[0])
     assert texts[0] == texts[1] != texts[2]

@@ -54,7 +54,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--config", type=Path, default=Path("config/night.yaml"))
     parser.add_argument("--cores", type=int, default=2)
-    parser.add_argument("--until", help="HH:MM after which no model is begun")
+    parser.add_argument("--until", type=clock, help="HH:MM after which no model is begun")
     parser.add_argument("--dry-run", action="store_true", help="list the models and stop")
     args = parser.parse_args()
     plan = Plan(config.load(args.config))
@@ -79,6 +79,12 @@ def main() -> int:
             features = Path(plan.results) / "features" / model.dataset / model.split
             shutil.rmtree(features, ignore_errors=True)
     return 0 if args.dry_run else subprocess.run([*snakemake, "tables"]).returncode
+
+
+def clock(text: str) -> str:
+    """A time of the day, HH:MM."""
+    datetime.datetime.strptime(text, "%H:%M")
+    return text
 
 
 def past(clock: str, begun: datetime.datetime, now: datetime.datetime) -> bool:

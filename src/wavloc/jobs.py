@@ -160,8 +160,7 @@ def report(plan: Plan) -> dict[str, Any]:
         | {"title": " ".join([spec["title"], networks(plan, name)]).strip()}
         for name, spec in plan.config["figures"].items()
     }
-    tables = {name: spec for name, spec in plan.config["tables"].items() if name in plan.whole}
-    return {**plan.config, "tables": tables, "figures": figures}
+    return {**plan.config, "tables": plan.tables, "figures": figures}
 
 
 def rows(plan: Plan, experiment: str) -> dict[str, dict[str, Any]]:

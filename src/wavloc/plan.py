@@ -82,6 +82,7 @@ class Plan:
         self.experiments: dict[str, Spec] = config["tables"] | config["figures"]
         # Those that a whole run makes; the others only where they are asked for by name.
         self.whole = {n: s for n, s in self.experiments.items() if not s.get("apart")}
+        self.tables = {n: spec for n, spec in config["tables"].items() if n in self.whole}
         self._datasets: dict[str, Dataset] = {}
 
     # ----------------------------------------------------------------- methods and cells
@@ -351,7 +352,7 @@ class Plan:
 
     def properties(self, table: str) -> list[str]:
         """File of measured properties, for tables that show them."""
-        if self.config["tables"][table]["layout"] != "tracks" or table not in self.whole:
+        if table not in self.tables or self.tables[table]["layout"] != "tracks":
             return []
         return [f"{self.results}/metrics/{self.cells_of(table)[0].path}/properties.json"]
 
@@ -366,15 +367,13 @@ class Plan:
     @functools.cached_property
     def judged(self) -> list[str]:
         """Tables that are compared with the paper's; times are those of another machine."""
-        specs = self.config["tables"].items()
-        judged = [name for name, spec in specs if spec["layout"] != "costs" and name in self.whole]
-        return [self.outputs(name)[0] for name in judged]
+        specs = self.tables.items()
+        return [self.outputs(name)[0] for name, spec in specs if spec["layout"] != "costs"]
 
     @functools.cached_property
     def table_files(self) -> list[str]:
         """Everything in the folder of tables."""
-        tables = [name for name in self.config["tables"] if name in self.whole]
-        files = [path for name in tables for path in self.outputs(name)]
+        files = [path for name in self.tables for path in self.outputs(name)]
         over_all = ("reproduction.csv", "reproduction.md", "summary.json")
         return [*files, *(f"{self.results}/tables/{name}" for name in over_all)]
 
@@ -386,10 +385,9 @@ class Plan:
     @functools.cached_property
     def metric_files(self) -> list[str]:
         """All metrics of tables and curves."""
-        tables = [name for name in self.config["tables"] if name in self.whole]
-        files = [self.metrics(name) for name in tables]
+        files = [self.metrics(name) for name in self.tables]
         files += [self.curve_metrics(name) for name in self.config["figures"]]
-        files += [self.properties(name) for name in tables]
+        files += [self.properties(name) for name in self.tables]
         return unique(itertools.chain.from_iterable(files))
 
     @functools.cached_property
@@ -418,8 +416,8 @@ class Plan:
     def measured(self) -> dict[Cell, list[str]]:
         """First cell of each table that shows properties -> methods whose are measured there."""
         measured: dict[Cell, list[str]] = {}
-        for name, spec in self.config["tables"].items():
-            if spec["layout"] == "tracks" and name in self.whole:
+        for name, spec in self.tables.items():
+            if spec["layout"] == "tracks":
                 cell = self.cells_of(name)[0]
                 treating = [m for m in self.methods_of(name) if self.treats(cell.dataset, m)]
                 measured[cell] = unique([*measured.get(cell, []), *treating])

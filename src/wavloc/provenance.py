@@ -90,9 +90,9 @@ def _parsed(path: Path) -> tuple[str, frozenset[str]]:
             case [ast.Expr(value=ast.Constant(value=str())), *_] as body:
                 del body[0]
     text = ast.dump(tree)
-    # The card of a module's weights is its code; so are style sheets, scripts and templates of a
-    # package.
-    kinds = [f"weights/{path.stem}.json"]
+    # The numbers that were fitted for a module are its code; so are style sheets, scripts and
+    # templates of a package.
+    kinds = [f"{path.stem}.json", f"weights/{path.stem}.json"]
     if path.name == "__init__.py":
         kinds = ["*.css", "*.js", "*.html"]
     others = [other for kind in kinds for other in sorted(path.parent.glob(kind))]

@@ -2,7 +2,7 @@
 
 import argparse
 
-from wavloc.cli.common import Command, check_plot, say
+from wavloc.cli.common import Command, asked, check_plot, say
 from wavloc.errors import WorkError
 
 
@@ -15,7 +15,9 @@ def register(command: Command) -> None:
     add.paths("--audio", text, required=True)
     add.out("csv: what was measured of each channel", to_stdout=True, required=False)
     add.path("--plot", "also draw levels and delays (.png, .pdf or .svg)")
-    add.number("--speed-of-sound", "m/s, 300 to 370 in air (343)", 10, 20_000, "m/s", default=343.0)
+    add.number(
+        "--speed-of-sound", "m/s, 300 to 370 in air (343)", asked("speed_of_sound"), default=343.0
+    )
     add.add_argument("--other-medium", action="store_true", help="allow a speed that is not air's")
     add.add_argument("--strict", action="store_true", help="exit code 1 where anything is found")
 

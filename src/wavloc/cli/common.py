@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from wavloc import checks, files
+from wavloc import checks, files, ranges
 from wavloc.errors import InputError
 
 if TYPE_CHECKING:
@@ -152,6 +152,12 @@ def number(
             raise argparse.ArgumentTypeError(f"'{text}', expected {expected}") from None
 
     return read
+
+
+def asked(name: str) -> Callable[[str], Any]:
+    """Type of the argument for an option of `wavloc.locate`, with its range."""
+    limits = ranges.ASKED[name]
+    return number(*limits[:3], above=limits.above)
 
 
 PLOTS = (".png", ".pdf", ".svg")  # suffixes of --plot

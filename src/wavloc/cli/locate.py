@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from wavloc import files, ranges
-from wavloc.cli.common import Command, Parser, check_plot, method_of, number, say
+from wavloc import files
+from wavloc.cli.common import Command, Parser, asked, check_plot, method_of, say
 from wavloc.errors import InputError
 
 if TYPE_CHECKING:
@@ -41,8 +40,8 @@ def register(command: Command) -> None:
     add.add_argument("--format", choices=FORMATS, help="of --out (by its name)")
     add.path("--plot", "also draw the track (.png, .pdf or .svg)")
     add.path("--html", "also write one page with pictures and the table (.html)")
-    text = "probability of being within 30 cm below which a position is `uncertain` (0.5)"
-    add.number("--min-confidence", text, _asked("min_confidence"))
+    text = "probability of being within 30 cm below which a position is `uncertain` (0.6)"
+    add.number("--min-confidence", text, asked("min_confidence"))
     text = "do not look for faults of the recording first (see `wavloc check`)"
     add.add_argument("--no-check", dest="check", action="store_false", help=text)
     _where(add)
@@ -53,28 +52,28 @@ def register(command: Command) -> None:
 def _where(add: Parser) -> None:
     """Arguments of the search volume."""
     text = "search in a room of this size, m (default: some way around the microphones)"
-    add.numbers("--room", ("X", "Y", "Z"), text, _asked("room"))
+    add.numbers("--room", ("X", "Y", "Z"), text, asked("room"))
     text = "where the room begins in the coordinates of the microphones, m (0 0 0)"
-    add.numbers("--corner", ("X", "Y", "Z"), text, _asked("corner"))
+    add.numbers("--corner", ("X", "Y", "Z"), text, asked("corner"))
     form = ("XMIN", "YMIN", "ZMIN", "XMAX", "YMAX", "ZMAX")
-    add.numbers("--box", form, "search in this box, m", _asked("box"))
+    add.numbers("--box", form, "search in this box, m", asked("box"))
     text = "sources are at this height (or x, y), m: three microphones are enough"
     add.add_argument("--plane", metavar="z=HEIGHT", help=text)
 
 
 def _when(add: Parser) -> None:
     """Arguments of time."""
-    add.number("--hop", "seconds between positions (0.064)", _asked("hop"), default=0.064)
+    add.number("--hop", "seconds between positions (0.064)", asked("hop"), default=0.064)
     text = "seconds of sound per position (0.128, or more for wide arrays)"
-    add.number("--window", text, _asked("window"))
+    add.number("--window", text, asked("window"))
     text = "follow sources: what all frames say together, with speeds (steered)"
     add.add_argument("--track", action="store_true", help=text)
     text = "with --track: gaps of up to so long get positions, as `bridged` (0)"
-    add.number("--bridge", text, _asked("bridge"), default=0.0)
+    add.number("--bridge", text, asked("bridge"), default=0.0)
     text = "Audacity labels or a Raven selection table: a position for each, in its band"
     add.path("--events", text)
     text = "events are what is so many dB over the floor (10)"
-    add.number("--detect", text, _asked("detect"), nargs="?", const=10.0)
+    add.number("--detect", text, asked("detect"), nargs="?", const=10.0)
     add.path("--starts", "csv: name,start_s, seconds at which each recording begins")
     text = "find out by how much recordings begin apart, from a source that moves"
     add.add_argument("--estimate-offsets", action="store_true", help=text)
@@ -85,17 +84,11 @@ def _when(add: Parser) -> None:
 def _sound(add: Parser) -> None:
     """Arguments of sound."""
     text = "m/s, 300 to 370 in air (343)"
-    add.number("--speed-of-sound", text, _asked("speed_of_sound"))
-    add.number("--temperature", "of the air, for the speed of sound", _asked("temperature"))
+    add.number("--speed-of-sound", text, asked("speed_of_sound"))
+    add.number("--temperature", "of the air, for the speed of sound", asked("temperature"))
     text = "allow a speed of sound that is not that of air"
     add.add_argument("--other-medium", action="store_true", help=text)
-    add.number("--silence-db", "dB under the loud frames (30)", _asked("silence_db"), default=30.0)
-
-
-def _asked(name: str) -> Callable[[str], Any]:
-    """Type of the argument for an option of `wavloc.locate`."""
-    limits = ranges.ASKED[name]
-    return number(*limits[:3], above=limits.above)
+    add.number("--silence-db", "dB under the loud frames (30)", asked("silence_db"), default=30.0)
 
 
 def _locate(args: argparse.Namespace) -> None:
@@ -108,17 +101,16 @@ def _locate(args: argparse.Namespace) -> None:
         said.append(line.removeprefix("warning: "))
         say(f"locate: {line}")
 
-    asked = _what(args)
+    wanted = _what(args)
     array = _microphones(args)
-    outputs.format_of(args.out, args.format, array.plane is not None)
-    locator = locating.locator(method_of(args), array, asked, args.model is not None, tell)
+    form = outputs.format_of(args.out, args.format, array.plane is not None)
+    locator = locating.locator(method_of(args), array, wanted, args.model is not None, tell)
     if args.audio == [STDIN]:
         _live(args, array, locator)
         return
     recording = sound.open_files(args.audio, array.names, array.start_s)
-    found = locating.locate(locator, recording, array, asked, tell)
-    chosen = outputs.format_of(args.out, args.format, array.plane is not None)
-    outputs.write(args.out, found.table, chosen)
+    found = locating.locate(locator, recording, array, wanted, tell)
+    outputs.write(args.out, found.table, form)
     for doubt in locating.doubts(array, found):
         tell(doubt)
     _sum_up(args, found.table)

@@ -2,6 +2,7 @@
 ``wavloc.methods`` of another package) with a class ``Method`` that derives from `Method`.
 """
 
+import copy
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -61,6 +62,12 @@ class Method:
         """Raise `InputError` where an option is none of the known words."""
         if getattr(self.options, key) not in known:
             raise self.option_error(key, f"one of {', '.join(known)}")
+
+    def with_options(self, **changes: Any) -> Self:
+        """The same method with other options."""
+        other = copy.copy(self)
+        other.options = dataclasses.replace(self.options, **changes)
+        return other
 
     @property
     def gpu(self) -> Any:

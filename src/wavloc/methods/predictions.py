@@ -166,6 +166,8 @@ def joined(parts: Sequence[Predictions]) -> Predictions:
     return dataclasses.replace(parts[0], **arrays)
 
 
+LOCATED = ("ok", "uncertain")  # statuses of positions of a source
+
 _COVARIANCE = [(f"cov_{'xyz'[i]}{'xyz'[j]}", i, j) for i in range(3) for j in range(i, 3)]
 
 

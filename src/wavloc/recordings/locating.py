@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -143,9 +142,7 @@ def _surer(method: Method, min_confidence: float | None) -> Method:
             f"--min-confidence: {method.name} states no confidence, expected steered or "
             "another method that does"
         )
-    method = copy.copy(method)
-    method.options = dataclasses.replace(method.options, min_confidence=min_confidence)
-    return method
+    return method.with_options(min_confidence=min_confidence)
 
 
 def _single(method: Method) -> Method:
@@ -155,9 +152,7 @@ def _single(method: Method) -> Method:
             f"--track: {method.name} gives no candidates to be followed, expected steered or "
             "another method that does"
         )
-    method = copy.copy(method)
-    method.options = dataclasses.replace(method.options, track=False)
-    return method
+    return method.with_options(track=False)
 
 
 def locate(

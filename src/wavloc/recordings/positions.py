@@ -19,7 +19,7 @@ from wavloc.checks import number
 from wavloc.errors import InputError
 from wavloc.methods import tracking
 from wavloc.methods.base import Method
-from wavloc.methods.predictions import Predictions, joined
+from wavloc.methods.predictions import LOCATED, Predictions, joined
 from wavloc.recordings import events, gate, tracks, volume
 from wavloc.recordings.events import Event
 from wavloc.recordings.mirror import SAME_M, Mirror
@@ -98,7 +98,7 @@ class Locator:
         and ``ambiguous``, with a mirror image mirror_x, mirror_y, mirror_z in the volume.
         """
         place = table[[*"xyz"]].to_numpy(float, copy=True)
-        answered = table["status"].isin(["ok", "uncertain"]).to_numpy() & np.isfinite(place[:, 0])
+        answered = table["status"].isin(LOCATED).to_numpy() & np.isfinite(place[:, 0])
         status = table["status"].to_numpy(object)
         if self.mirror and self.box:
             behind = self.mirror.height(place) < 0

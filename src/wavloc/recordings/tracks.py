@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from wavloc.methods import tracking
+from wavloc.methods.predictions import LOCATED
 
-LOCATED = ("ok", "uncertain")  # statuses of rows that are part of a track
 GAP_S = 2.0  # a longer time without a position parts tracks, unless it is to be bridged
 STEP_M, FASTEST = 0.5, 5.0  # a step beyond that and so many m/s is another source
 

@@ -42,20 +42,27 @@ Measured = tuple[Solution, Quantities | None]  # None where nothing is known of 
 def of_delays(problem: Problem, position: np.ndarray, inlier_m: float) -> Quantities:
     """Quantities of positions (n, 3) by the delays of a problem."""
     position = np.nan_to_num(position)
+    pairs = np.maximum(np.any(problem.present, axis=-1).sum(axis=1), 1)
+    strongest = problem.strongest()
+    first = np.abs(strongest.residuals(position[:, None])[:, 0])
+    together = (np.abs(strongest.ranges[..., 0]) < TOGETHER_M).sum(axis=1)
+    return _of_fit(problem, position, inlier_m) | {
+        "agree first": (first < inlier_m).sum(axis=1) / pairs,
+        "together": together / pairs,
+    }
+
+
+def _of_fit(problem: Problem, position: np.ndarray, inlier_m: float) -> Quantities:
+    """Quantities of positions (n, 3) that both kinds of methods have."""
     residual, jacobian = (part[:, 0] for part in problem.linearised(position[:, None]))
     present = np.any(problem.present, axis=-1)
     pairs = np.maximum(present.sum(axis=1), 1)
     near = np.abs(residual) < inlier_m
-    strongest = problem.strongest()
-    first = np.abs(strongest.residuals(position[:, None])[:, 0])
-    together = (np.abs(strongest.ranges[..., 0]) < TOGETHER_M).sum(axis=1)
     square = np.where(near, np.square(residual), 0).sum(axis=1) / np.maximum(near.sum(axis=1), 1)
     return {
         "mics": np.log(np.maximum(_mics(problem, present), 2)),
         "agree": near.sum(axis=1) / pairs,
-        "agree first": (first < inlier_m).sum(axis=1) / pairs,
         "misfit": np.log(np.sqrt(square) / inlier_m + LEAST),
-        "together": together / pairs,
         BLUR: _blur(problem, jacobian, present),
     }
 
@@ -82,13 +89,11 @@ def of_power(
     here = np.maximum(np.where(far, 0, power).max(axis=1), field.power(position[:, None])[:, 0])
     mean = height.sum(axis=1) / pairs
     zero = (gcc[..., field.reach] * scaled).sum(axis=1) / pairs
-    by_mic = _by_mic(problem, height) / np.maximum(_by_mic(problem, present.astype(float)), 1)
-    heard = _by_mic(problem, present.astype(float)) > 0
+    counts = _by_mic(problem, present.astype(float))
+    by_mic, heard = _by_mic(problem, height) / np.maximum(counts, 1), counts > 0
     spread = np.where(heard, np.square(by_mic - mean[:, None]), 0).sum(axis=1)
     spread /= np.maximum(heard.sum(axis=1), 1)
-    found = of_delays(problem, position, inlier_m)
-    del found["agree first"]
-    return found | {
+    return _of_fit(problem, position, inlier_m) | {
         "height": np.log(np.maximum(mean, 0.1)),
         "tops": (top & present).sum(axis=1) / pairs,
         "rival": np.clip(np.where(far, power, 0).max(axis=1) / np.maximum(here, 1e-9), 0, 1.5),
@@ -135,9 +140,7 @@ def outcomes(method: str, quantities: Quantities) -> np.ndarray:
 
 def softmax(columns: np.ndarray, weights: np.ndarray | list[list[float]]) -> np.ndarray:
     """Probabilities (n, K) from columns (n, Q) and weights (K, Q)."""
-    score = columns @ np.asarray(weights).T
-    score = np.exp(score - score.max(axis=1, keepdims=True))
-    return score / score.sum(axis=1, keepdims=True)
+    return scipy.special.softmax(columns @ np.asarray(weights).T, axis=1)
 
 
 class ConfidentMethod(base.Method):

@@ -227,7 +227,7 @@ class FaultTolerant(nn.Module):
         position = self.position_in(positions.masked_fill(~has_position, 0))
         unknown = self.unknown_position.expand(positions.shape[1] - self.sources, -1)
         unknown = torch.cat([self.source_query, unknown])
-        audio = self.audio_in(embedding.float().masked_fill(~has_audio, 0))
+        audio = self.audio_in(embedding.masked_fill(~has_audio, 0))
         return (
             torch.where(has_position, position, unknown.to(position.dtype)),
             torch.where(has_audio, audio, self.unknown_audio.to(audio.dtype)),

@@ -10,7 +10,7 @@ import dataclasses
 import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ from wavloc.methods import base, tracking
 from wavloc.methods.classical.solvers.modes import status_and_covariance
 from wavloc.methods.classical.solvers.problem import Problem, from_frames
 from wavloc.methods.classical.solvers.steered import SteeredPower
-from wavloc.methods.predictions import Predictions
+from wavloc.methods.predictions import LOCATED, Predictions
 from wavloc.setups import Setup
 from wavloc.weights import load_into, read_weights
 
@@ -174,27 +174,34 @@ class SteeredNetwork(nn.Module):
         return logits.masked_fill(unused, -1e4), trust
 
 
-@torch.no_grad()
-def describe(
-    audio: Tensor,
-    mics: Tensor,
-    present: Tensor,
-    points: Tensor,
-    sieved: Tensor,
-    logit: Tensor,
-    rate: int,
-    speed: float,
-) -> dict[str, Tensor]:
-    """What the network is given of candidates (K, 3) of a frame.
-
-    audio (M, N); mics (M, 3) metres; sieved (K, n): of `Sieve.describe`, with its logit (K,).
+class Given(NamedTuple):
+    """Frames with their candidates: audio (B, M, N), mics (B, M, 3) metres, present (B, M), points
+    (B, K, 3), sieved (B, K, n) of `Sieve.describe` with its logit (B, K), low where a candidate
+    does not count.
     """
+
+    audio: Tensor
+    mics: Tensor
+    present: Tensor
+    points: Tensor
+    sieved: Tensor
+    logit: Tensor
+
+
+@torch.no_grad()
+def describe(given: Given, frame: int, own: Tensor, rate: int, speed: float) -> dict[str, Tensor]:
+    """What the network is given of a frame's ``own`` candidates (K,) bool."""
+    audio, mics, present = given.audio[frame], given.mics[frame], given.present[frame]
+    points, sieved, logit = (
+        given.points[frame, own],
+        given.sieved[frame, own],
+        given.logit[frame, own],
+    )
     spot = torch.where(present[:, None], mics, 0.0)
     unit, magnitude = steering.short_spectra(audio * present[:, None])
     apart = steering.distances(points[None], spot[None])[0].clamp(min=0.05)
-    given = unit[None], magnitude[None]
     parts = [
-        steering.aligned_maps(*given, delay[None], present[None])
+        steering.aligned_maps(unit[None], magnitude[None], delay[None], present[None])
         for delay in (apart * (rate / speed)).split(CACHED)
     ]
     maps, agree = (torch.cat(part, dim=1)[0] for part in zip(*parts, strict=True))
@@ -224,29 +231,16 @@ def describe(
     }
 
 
-def describe_each(
-    audio: Tensor,
-    mics: Tensor,
-    present: Tensor,
-    points: Tensor,
-    sieved: Tensor,
-    logit: Tensor,
-    rate: int,
-    speed: float,
-) -> dict[str, Tensor]:
+def describe_each(given: Given, rate: int, speed: float) -> dict[str, Tensor]:
     """`describe` frame by frame, as the cache holds one, of the candidates that count.
 
     ``maps`` (n, C, T, F) are of these alone, ``real`` (B, K) tells which they are.
     """
-    real = logit > LOWEST
-    parts = [
-        describe(audio[k], mics[k], present[k], points[k, own], sieved[k, own], logit[k, own],
-                 rate, speed)
-        for k, own in enumerate(real)
-    ]  # fmt: skip
+    real = given.logit > LOWEST
+    parts = [describe(given, frame, own, rate, speed) for frame, own in enumerate(real)]
     flat = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
     inputs = {name: spread(value, real) for name, value in flat.items() if name != "maps"}
-    return {"maps": flat["maps"], **inputs, "present": present, "real": real}
+    return {"maps": flat["maps"], **inputs, "present": given.present, "real": real}
 
 
 def spread(values: Tensor, real: Tensor) -> Tensor:
@@ -313,7 +307,7 @@ def posterior(
     left = shares.cumsum(1) - shares > options.kept_share  # the better ones hold enough
     left[:, : options.fewest] = False
     logit = logit.masked_fill(left, -1e4)
-    inputs = describe_each(audio, mics, present, points, described, logit, rate, speed)
+    inputs = describe_each(Given(audio, mics, present, points, described, logit), rate, speed)
     logits, good = network(inputs)
     shares = logits.softmax(1)
     inside = shares[:, :-1] / shares[:, :-1].sum(1, keepdim=True).clamp(min=1e-9)
@@ -423,7 +417,7 @@ class Method(base.Method):
 
     def follow(self, predictions: Predictions, time_s: np.ndarray) -> None:
         """Replace what is said of single frames, at times (F,), by what all say together."""
-        located = np.isin(predictions.status, ["ok", "uncertain"])
+        located = np.isin(predictions.status, LOCATED)
         _follow(predictions, located, time_s)
         verdict = self._verdict(predictions.confidence)
         predictions.status = np.where(located, verdict, predictions.status)

@@ -30,6 +30,7 @@ from wavloc.methods.learned.steered import (
     CALIBRATION,
     CAP_M,
     WITHIN_M,
+    Given,
     Options,
     Sieve,
     SteeredNetwork,
@@ -160,8 +161,8 @@ def loss_of(
     draw[:, -extra:] += 1e3  # these always, where they are
     chosen = draw.topk(SHOWN, 1).indices
     points, described, logit, apart = select(chosen, batch["points"], described, logit, apart)
-    given = batch["audio"], batch["mics"], present, points, described, logit
-    inputs = describe_each(*given, RATE, SPEED_OF_SOUND)
+    given = Given(batch["audio"], batch["mics"], present, points, described, logit)
+    inputs = describe_each(given, RATE, SPEED_OF_SOUND)
     with torch.autocast("cpu", torch.bfloat16):  # twice as fast where the processor has it
         logits, trust = network(inputs)
     loss, terms = objective(logits.float(), trust.float(), apart, batch["faulty"], present)

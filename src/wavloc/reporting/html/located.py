@@ -70,7 +70,6 @@ def write(
     for place, row in enumerate(drawn.to_dict("records")):
         data.append(
             {
-                "t": round(float(row["time_s"]), 3),
                 "at": [view["points"][place]["at"] for view in views],
                 "px": round(float(charts[0]["time"](row["time_s"])), 1),
                 "said": _said(row),
