@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import yaml
 
 from wavloc import files, plugins, shipped
@@ -93,6 +92,8 @@ def resolve(given: Mapping[str, Any], folder: Path = FOLDER) -> dict[str, Any]:
             if isinstance(entry, dict):
                 _fill_defaults(entry, schema["$defs"][kind[:-1]])
                 entry.setdefault("module", name)
+    import jsonschema  # jobs of a run read its plan, which is checked already
+
     problems = jsonschema.Draft202012Validator(schema).iter_errors(config)
     first = min(problems, key=lambda p: [str(part) for part in p.absolute_path], default=None)
     if first:

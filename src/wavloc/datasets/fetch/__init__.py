@@ -16,7 +16,7 @@ from wavloc import files
 from wavloc.checks import number, shown, text
 from wavloc.datasets.fetch import archives
 from wavloc.datasets.fetch.archives import GIB, DamagedArchive
-from wavloc.datasets.fetch.http import Network, download
+from wavloc.datasets.fetch.network import Network
 from wavloc.errors import InputError, WorkError
 
 _NAME = re.compile(r"[A-Za-z0-9_][\w .+-]*")
@@ -197,6 +197,8 @@ def _obtain(source: Download, archive: str, downloads: Path, network: Network) -
             f"offline, but {path} is not there with {expected or 'any checksum'}; put it there, "
             f"set root, or go on line (page: {source.page or 'not stated'})"
         )
+    from wavloc.datasets.fetch.http import download  # its packages are a fifth of a job's start
+
     urls = [f"{base.rstrip('/')}/{archive}" for base in source.urls]
     auth = (source.user, source.password) if source.user else None
     try:

@@ -1,7 +1,6 @@
 """Downloading a file with pooch: resumed, retried with back-off and from mirrors, checked."""
 
 import contextlib
-import dataclasses
 import errno
 import logging
 import os
@@ -17,22 +16,13 @@ from tqdm import tqdm
 
 from wavloc import files
 from wavloc.datasets.fetch.archives import GIB, require_space
+from wavloc.datasets.fetch.network import Network
 from wavloc.errors import InputError, WorkError
 
 _CHUNK = 2**16
 _LONGEST_WAIT_S = 60.0
 _RETRIED = {408, 416, 425, 429, 500, 502, 503, 504}  # HTTP errors that may pass
 _HOPELESS = (TooManyRedirects, InvalidURL, InvalidSchema, MissingSchema)
-
-
-@dataclasses.dataclass(frozen=True)
-class Network:
-    """Whether to download, and how often to retry."""
-
-    offline: bool = False
-    retries: int = 5  # per address
-    backoff_s: float = 2.0  # before the first retry; doubled before each further one
-    timeout_s: float = 30.0  # without receiving a byte
 
 
 class Resuming:
