@@ -15,6 +15,7 @@ import functools
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before NumPy
 
@@ -45,19 +46,27 @@ from wavloc.setups import Setup
 
 RATE, SPEED = 16000, 343.0
 ROOM = np.array([7.0, 8.0, 2.5])
-# Method: options that differ from the defaults. DI-NN has a network per number of microphones.
-METHODS = {
+# Method: options that differ from its entry. DI-NN has a network per number of microphones.
+# Variants with the network of another method are left out.
+METHODS: dict[str, dict[str, Any]] = {
+    "steered": {},
+    "steered_track": {},
     "multilat": {},
     "multilat_plus": {},
     "linear_ls": {},
     "nlls": {},
     "tdoa_grid": {},
     "srp_phat": {},
+    "srp_multi_source": {},
     "dinn": {},
     "gnn": {},
     "multilat_ngcc": {},
+    "multilat_plus_ngcc": {},
     "wav2pos": {},
     "fault_tolerant": {"encoder": "logmel"},  # the other encoders need downloaded weights
+    "multi_source": {"encoder": "logmel"},
+    "center": {},
+    "oracle": {},
 }
 
 
@@ -76,14 +85,14 @@ def scene(count: int, mics: int, samples: int = FRAME_SAMPLES) -> Frames:
         source_audio=dry[:, kept].astype(np.float32),
         mic_positions=array,
         source_position=source,
-        table=pd.DataFrame({"frame": np.arange(count)}),
+        table=pd.DataFrame({"frame": np.arange(count), "time_s": 0.064 * np.arange(count)}),
         sample_rate=RATE,
     )
 
 
 def create(name: str, frames: Frames, device: str, batch: str) -> Method:
     """The method; a learned one has random weights."""
-    method = registry.create(registry.Entry(name, options=METHODS[name]))
+    method = registry.create(registry.named(name).changed({"options": METHODS[name]}))
     if not isinstance(method, LearnedMethod | multilat_ngcc.Method):
         return method
     model = method.model if isinstance(method, multilat_ngcc.Method) else method
@@ -124,7 +133,7 @@ def run(name: str, args: argparse.Namespace) -> list[dict]:
             rows.append(case | summary("ms per frame", 1000 * seconds / len(cases[size])))
         if len(times) > 1:
             rows.append({"method": name, "over": quantity} | summary("slope", slopes(times)))
-    for mics in sorted({min(args.mics), max(args.mics)}):
+    for mics in sorted({min(args.mics), max(args.mics)} if args.memory else ()):
         used = peak_mb(predict, name, args.frames, mics, args.device, args.batch)
         case = {"method": name, "over": "microphones", "size": mics}
         rows.append(case | summary("peak memory, MB", np.array([used])))
@@ -157,6 +166,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=4, help="frames of the other measurements")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--no-memory", dest="memory", action="store_false", help="only time")
     parser.add_argument("--batch", default="auto", help="batch size of learned methods (auto)")
     add_output(parser)
     args = parser.parse_args()
