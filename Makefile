@@ -5,8 +5,8 @@ CORES  ?= all
 BIN    := $(VENV)/bin
 RUN    := PATH="$(abspath $(BIN)):$$PATH"
 
-.PHONY: help env results smoke night published benchmarks tools docs dist sbom test test-slurm pull lint \
-  format lock clean
+.PHONY: help env results smoke night published benchmarks tools docs links dist sbom test test-slurm pull \
+  lint format lock clean
 help:                            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/'
 
@@ -47,6 +47,9 @@ $(VENV)/.tools: $(VENV)/.stamp requirements-tools.txt
 
 docs: tools                      ## the documentation site in build/site; a warning is an error
 	$(RUN) python -m mkdocs build --strict -q
+
+links: docs                      ## every link of the site, also those to elsewhere (needs a network)
+	$(RUN) linkchecker --check-extern --no-status build/site/index.html
 
 dist: tools                      ## wheel and sdist in dist/
 	$(RUN) python -m build --no-isolation --outdir dist .

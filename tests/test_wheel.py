@@ -74,6 +74,7 @@ def test_sdist_is_the_whole_project_and_wheel_is_small(sdist: Path, wheel: Path)
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert {"Snakefile", "Makefile", "dvc.yaml", "requirements.txt", "CITATION.cff"} <= names
+    assert {"mkdocs.yml", "codemeta.json", "LICENSE", "profiles/default/config.yaml"} <= names
     assert {"workflow/run.py", "tests/test_wheel.py", "docs/locate.md"} <= names
     assert wheel.stat().st_size < 5 * 2**20
 
@@ -104,3 +105,16 @@ def test_configuration_is_in_the_wheel(installed: Path, tmp_path: Path) -> None:
     run(installed / "wavloc", "example", "room", folder=tmp_path)
     run(installed / "wavloc", "own-room", *wavs.split(), folder=tmp_path)
     assert "own_room" in (tmp_path / "mine.yaml").read_text()
+
+
+def test_workflow_runs_in_the_unpacked_sdist(sdist: Path, installed: Path, tmp_path: Path) -> None:
+    """As the page on installing says; elsewhere Snakemake says what it lacks."""
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path, filter="data")
+    (project,) = tmp_path.iterdir()
+    snakemake = (installed / "python", "-m", "snakemake", "--cores", "2", "--dry-run")
+    smoke = ("--quiet", "host", "--configfile", "config/smoke.yaml", "--", "data")
+    assert "rule simulate" in run(*snakemake, *smoke, folder=project)
+    done = subprocess.run([*map(str, snakemake)], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "no Snakefile found" in done.stderr

@@ -11,9 +11,40 @@ from pathlib import Path
 from helpers.workflow import environment
 
 FILE = re.compile(r"^`([^`\n]+)`\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-COMMANDS = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+def all_pages(root: Path) -> list[Path]:
+    """What a user reads: the README, the pages of docs, those of the examples."""
+    folders = (root / "docs", root / "examples/method-package")
+    listed = [path for folder in folders for path in sorted(folder.glob("*.md"))]
+    return [root / "README.md", root / "CONTRIBUTING.md", *listed]
+
+
+def shown(text: str) -> list[str]:
+    """Lines of the blocks of commands of a page."""
+    blocks = [block for language, block in BLOCK.findall(text) if language in ("", "sh")]
+    lines = "".join(blocks).replace("\\\n", " ").splitlines()
+    return [line for line in lines if line.strip()]
+
+
+def steps(line: str) -> list[list[str]]:
+    """The words of each command of a line, without comments; ``nice`` and ``...`` left out."""
+    parts: list[list[str]] = [[]]
+    lexer = shlex.shlex(line, posix=True, punctuation_chars="|&")
+    lexer.whitespace_split = True
+    for word in lexer:
+        if word in ("|", "&&"):
+            parts.append([])
+        elif (word := word.removesuffix("...")) and word != "nice":
+            parts[-1].append(word)
+    return parts
+
+
+def named(text: str) -> list[list[str]]:
+    """Commands that the sentences of a page name, such as `make help`; maybe only a part of one."""
+    spans = re.findall(r"`([^`]+)`", BLOCK.sub("", text))
+    return [words for span in spans if (words := span.replace("...", "").split())]
 
 
 class Reader:
@@ -26,10 +57,7 @@ class Reader:
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(content)
-        self.commands = [
-            line for block in COMMANDS.findall(page_text) for line in block.split("\n")
-        ]
-        self.commands = [line for line in self.commands if line]
+        self.commands = shown(page_text)
         # pip puts the package into a folder of this test, never into the shared environment.
         packages = folder / "packages"
         search = [str(packages), os.environ.get("PYTHONPATH", "")]
