@@ -101,6 +101,7 @@ def resolve(given: Mapping[str, Any], folder: Path = FOLDER) -> dict[str, Any]:
         raise InputError(f"config, {where}: {first.message}")
     for name, entry in config["methods"].items():
         entry.setdefault("label", name)
+    _drop_imported(config)
     _keep_outputs(config)
     for kind in ("methods", "datasets"):
         for name, entry in config[kind].items():
@@ -182,6 +183,18 @@ def _inherited(entries: Mapping[str, Any], name: str) -> dict[str, Any]:
         )
     base = {"module": parent} | entries[parent]
     return merge({key: base[key] for key in INHERITED if key in base}, entry)
+
+
+def _drop_imported(config: dict[str, Any]) -> None:
+    """Leave out what is made of the authors' weights, where their file is not given."""
+    if "authors_weights" in config:
+        return
+    entries = config["methods"]
+    gone = {name for name, entry in entries.items() if entry["imported"]}
+    gone |= {n for n, e in entries.items() if {e.get("model"), e.get("pretrained")} & gone}
+    config["methods"] = {name: entry for name, entry in entries.items() if name not in gone}
+    for name, members in config["sets"].items():
+        config["sets"][name] = [member for member in members if member not in gone]
 
 
 def _keep_outputs(config: dict[str, Any]) -> None:

@@ -194,7 +194,8 @@ def networks(plan: Plan, experiment: str, frames: Mapping[str, int] | None = Non
     datasets = unique(cell.dataset for cell in plan.cells_of(experiment))
     for name in plan.methods_of(experiment):
         entry = plan.methods[name]
-        if entry.learned and any(plan.treats(dataset, name) for dataset in datasets):
+        trained = entry.learned and not plan.methods[entry.trained_as].imported
+        if trained and any(plan.treats(dataset, name) for dataset in datasets):
             epochs = plan.methods[entry.trained_as].options.get("epochs", PAPERS_PASSES)
             passes.setdefault((epochs, (frames or {}).get(name, 0)), []).append(entry.label)
     if not passes:
@@ -244,6 +245,9 @@ def check(plan: Plan) -> None:
         simulate(plan, dataset)
         for kind in plan.dataset(dataset).sounds:
             prepare(plan, kind)
+    weights = plan.config.get("authors_weights")
+    if weights and not Path(weights).is_file():
+        raise InputError(f"config: authors_weights={weights}: no such file")
     for model in plan.models.values():
         entry = plan.methods[model.method]
         if entry.pretrained:

@@ -296,6 +296,10 @@ class Plan:
         split = self.dataset(model.dataset).splits()[model.split]
         return [self.frames(model.dataset, track) for track in getattr(split, role)]
 
+    def imported(self, model: Model) -> list[str]:
+        """The authors' file that a model is made of instead of being trained, if it is."""
+        return [self.config["authors_weights"]] * self.methods[model.method].imported
+
     def pretrained(self, model: Model) -> list[str]:
         """Folder of the model that is handed to a training, if one is."""
         entry = self.methods[model.method]

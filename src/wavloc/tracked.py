@@ -169,6 +169,7 @@ class Tracked:
                 self._code(plan.methods[name].module),
                 self._data(model.dataset),
                 [split.train, split.valid],
+                [files.checksum(path, "sha256") for path in plan.imported(model)],
                 begun,
             ]
         )
@@ -227,7 +228,8 @@ def keep(tracked: Tracked) -> tuple[int, int]:
         if (Path(folder) / "method.json").is_file():
             name = tracked.name(folder)
             for file in ("method.json", "history.csv"):
-                shutil.copyfile(Path(folder) / file, _below(tracked.folder / name / file))
+                if (Path(folder) / file).is_file():  # an imported model has no history
+                    shutil.copyfile(Path(folder) / file, _below(tracked.folder / name / file))
             made[name] = tracked.of_model(model)
     for path, cell in tracked.measurements.items():
         if Path(path).is_file():

@@ -14,6 +14,7 @@ RESULTS = config.get("pathvars", {}).get("results", "results")
 # job on a cluster, which parses these files anew, goes by it too, whatever was edited since. In the
 # rules `reads` is a digest of what a command looks up in it: when it changes, the job runs again.
 PLAN_FILE = f"{RESULTS}/plan.json"
+ABSENT = ".absent"  # input of a rule that does not apply, so that another one is taken
 # What trainings of a split share while a run lasts.
 FEATURES = f"{RESULTS}/features"
 try:

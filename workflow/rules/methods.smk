@@ -1,4 +1,4 @@
-# One rule trains every model, one predicts for every method; steered is trained apart, once.
+# One rule trains every model, or makes it of published weights; one predicts for every method; steered is trained apart, once.
 
 
 rule train:
@@ -34,6 +34,19 @@ rule train:
         "wavloc train --config {params.plan:q} --method {params.method:q} {params.mics}"
         " --train {input.train:q} {params.valid:q} {params.pretrained:q} {params.start:q}"
         " --store {params.store:q} --threads {threads} --out {output:q} --log {log:q}"
+
+
+rule import_model:
+    input:
+        lambda wc: plan.imported(model_of(wc)) or ABSENT,
+    output:
+        directory("<results>/models/{dataset}/{split}/{model}"),
+    log:
+        "<logs>/train/{dataset}/{split}/{model}.log",
+    params:
+        code=code_digest("wavloc.checkpoints.imported"),
+    shell:
+        "wavloc import-checkpoint {input:q} --out {output:q} --log {log:q}"
 
 
 rule predict_cell:

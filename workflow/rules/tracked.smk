@@ -1,17 +1,15 @@
 # What an earlier run has left under version control is taken as it is while its digest is that of
-# this plan (wavloc.tracked). Where it is not, the input is missing and the other rule is taken.
-UNTRACKED = ".untracked"
-
+# this plan (wavloc.tracked). Where it is not, the input is absent and the other rule is taken.
 
 ruleorder: recall_prediction > predict_cell
-ruleorder: recall_model > train
+ruleorder: import_model > recall_model > train
 ruleorder: recall_properties > properties
 ruleorder: recall_denoising > evaluate_cell
 
 
 rule recall_prediction:
     input:
-        tracked=lambda wc: tracked.prediction(cell_of(wc), wc.method) or UNTRACKED,
+        tracked=lambda wc: tracked.prediction(cell_of(wc), wc.method) or ABSENT,
         frames="<results>/data/{dataset}/{track}",
     output:
         "<results>/predictions/{dataset}/{track}/{setup}-{mics}/{method}.parquet",
@@ -25,7 +23,7 @@ rule recall_prediction:
 
 rule recall_model:
     input:
-        lambda wc: tracked.model(model_of(wc)) or UNTRACKED,
+        lambda wc: tracked.model(model_of(wc)) or ABSENT,
     output:
         directory("<results>/models/{dataset}/{split}/{model}"),
     log:
@@ -41,7 +39,7 @@ rule recall_properties:
         lambda wc: tracked.measured(
             cell_of(wc), f"{plan.results}/metrics/{cell_of(wc).path}/properties.json"
         )
-        or UNTRACKED,
+        or ABSENT,
     output:
         "<results>/metrics/{dataset}/{track}/{setup}-{mics}/properties.json",
     log:
@@ -58,7 +56,7 @@ rule recall_denoising:
             cell_of(wc),
             f"{plan.results}/metrics/{cell_of(wc).path}/{wc.group}-denoising.csv",
         )
-        or UNTRACKED,
+        or ABSENT,
     output:
         "<results>/metrics/{dataset}/{track}/{setup}-{mics}/{group}-denoising.csv",
     log:

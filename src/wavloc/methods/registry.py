@@ -36,6 +36,7 @@ class Entry:
     from_delays: bool = False
     like: str | None = None
     model: str | None = None
+    imported: bool = False
     pretrained: str | None = None
     start: str | None = None
     seed_name: str = ""
