@@ -298,7 +298,7 @@ class Plan:
 
     def imported(self, model: Model) -> list[str]:
         """The authors' file that a model is made of instead of being trained, if it is."""
-        return [self.config["authors_weights"]] * self.methods[model.method].imported
+        return [self.config["authors_weights"]] if self.methods[model.method].imported else []
 
     def pretrained(self, model: Model) -> list[str]:
         """Folder of the model that is handed to a training, if one is."""

@@ -36,6 +36,9 @@ rule train:
         " --store {params.store:q} --threads {threads} --out {output:q} --log {log:q}"
 
 
+ruleorder: import_model > train
+
+
 rule import_model:
     input:
         lambda wc: plan.imported(model_of(wc)) or ABSENT,
