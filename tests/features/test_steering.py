@@ -96,3 +96,24 @@ def test_a_source_far_outside_is_a_candidate() -> None:
     tops = (24, 4, 4, 4, 4)
     points, _ = steering.candidates(gcc, mics, present, *box, PER_M, tops, inner)
     assert (points[0] - source).norm(dim=-1).min() < 0.3
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_power_of_cells_is_that_of_their_middles(shared: bool, monkeypatch) -> None:
+    """Sums over all frames and rows at once, in pieces of cells, through tables that are kept."""
+    monkeypatch.setattr(steering, "CELLS_AT_ONCE", 100)
+    draw = torch.Generator().manual_seed(0)
+    gcc = torch.randn(3, 2, 6, 201, generator=draw)
+    mics = torch.rand(3, 4, 3, generator=draw)
+    mics = mics[:1].expand(3, -1, -1) if shared else mics
+    corners = ((0.0, 0.0, 0.0), (1.0, 1.2, 0.8)) * 2
+    cell = steering._coarse(corners, gcc.device)
+    assert len(cell.middles) > 200
+    seen = steering.widened(gcc, cell.side * PER_M)
+    for _ in range(2):  # the second time with the tables of the first
+        score = steering._grid_power(gcc, corners, mics, PER_M)
+        for rows, array, own in zip(seen, mics, score, strict=True):
+            lags = steering.lags_of(cell.middles, array, PER_M, gcc.shape[-1])
+            for row, found in zip(rows, own, strict=True):
+                mean = steering.steered_power(row[None], lags, torch.ones(6))
+                assert torch.allclose(found / 6, mean, atol=1e-5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,24 @@ def write_mics(path: Path, mics: np.ndarray, names: list[str] | None = None) -> 
 def write_sound(path: Path, sound: np.ndarray, rate: int = RATE) -> Path:
     """Sound (n, M) as a WAV file of floats."""
     soundfile.write(path, sound, rate, subtype="FLOAT")
+    return path
+
+
+def write_sparse(
+    path: Path, sound: np.ndarray, seconds: float, at_s: tuple[float, ...], rate: int = RATE
+) -> Path:
+    """A WAV file of 16 bits, silent but for sound (n, M) at some times; holes take no space."""
+    step = 2 * sound.shape[1]
+    size = round(seconds * rate) * step
+    form = struct.pack("<IHHIIHH", 16, 1, sound.shape[1], rate, rate * step, step, 16)
+    head = b"RIFF" + struct.pack("<I", 36 + size) + b"WAVEfmt " + form
+    head += b"data" + struct.pack("<I", size)
+    with path.open("wb") as file:
+        file.write(head)
+        file.truncate(len(head) + size)
+        for time_s in at_s:
+            file.seek(len(head) + round(time_s * rate) * step)
+            file.write((sound * 20_000).astype("<i2").tobytes())
     return path
 
 

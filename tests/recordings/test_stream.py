@@ -44,7 +44,7 @@ def piped(folder, monkeypatch, capfd):
 
     def run(sent: bytes, *more: str) -> tuple[int, str, str]:
         reading, writing = os.pipe()
-        with os.fdopen(reading) as stdin, os.fdopen(writing, "wb") as pipe:
+        with os.fdopen(writing, "wb") as pipe, os.fdopen(reading) as stdin:
 
             def write() -> None:
                 pipe.write(sent)
@@ -151,3 +151,28 @@ def test_raw_samples_need_a_pipe(folder, tmp_path, capsys) -> None:
     given = f"locate --method srp_phat --mics {folder}/mics.csv --audio {folder}/r.wav"
     assert cli.main([*given.split(), "--pcm", "16000:s16", "--out", f"{tmp_path}/p.csv"]) == 2
     assert "--pcm: is for standard input" in capsys.readouterr().err
+
+
+def test_silence_in_a_stream_is_located_by_nobody(folder, monkeypatch) -> None:
+    """Silent rows have the columns of others, the first one too, and cost no prediction."""
+    dry = np.concatenate([np.zeros(RATE // 2), dry_sound(0.5), np.zeros(RATE // 2)])
+    sent = (heard(dry, MICS, SOURCE) * 32767).astype("<i2").tobytes()
+    reading, writing = os.pipe()
+    threading.Thread(target=lambda: (os.write(writing, sent), os.close(writing))).start()
+    recording = stream.open_stream(reading, len(MICS), stream.kind("16000:s16"), lambda: None)
+    method = registry.create(registry.named("srp_phat", None), 0)
+    located: list[int] = []
+    predict = method.predict
+    monkeypatch.setattr(method, "predict", lambda frames: located.append(1) or predict(frames))
+    meta = volume.meta(volume.search_box(MICS))
+    rows = list(
+        positions.live(positions.Locator(method, MICS, SPEED, meta, 2048), recording, 0.064, 30.0)
+    )
+    os.close(reading)
+    table = pd.concat(rows)
+    assert len({tuple(row) for row in rows}) == 1
+    pause = (table["time_s"] < 0.4) | (table["time_s"] > 1.1)
+    assert (table["status"][pause] == "silent").all()
+    assert table["x"][pause].isna().all()
+    assert len(located) == 1 + (table["status"] != "silent").sum()
+    assert errors_m(table[table["status"] == "ok"], SOURCE).max() < 0.02

@@ -8,6 +8,7 @@ which do. Positions are metres.
 import functools
 import itertools
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -26,6 +27,8 @@ PARTS = 3  # half-overlapping windows of a frame
 ROWS = 5  # of `correlate`
 FLOOR = 1e-6  # of the largest bin
 MOST_CELLS = 26_000  # of the coarse grid
+CELLS_AT_ONCE = 4096  # whose power fits into the cache
+MOST_LAGS = 2**20  # of these cells
 FINEST_CELL_M = 0.16
 GROWTH = 1.2  # of cells outside of the inner box, from one to the next
 STEPS_M = (0.08, 0.04, 0.02, 0.01)  # of the climb; the last two on the first row
@@ -44,69 +47,97 @@ def correlate(audio: Tensor, present: Tensor, rate: int, max_lag: int) -> Tensor
     while; the middle band; a soft whitening; the square of the first. Each finds tops that the
     others miss. All have unit deviation. Positive lag: i hears later than j.
     """
+    frames = zip(audio.split(1), present.split(1), strict=True)  # the cache holds one
+    return torch.cat([_correlated(*frame, rate, max_lag) for frame in frames])
+
+
+def _correlated(audio: Tensor, present: Tensor, rate: int, max_lag: int) -> Tensor:
     samples = audio.shape[-1]
-    whole = _whitened(audio, present)
-    summed = _weighted(*whole, rate, WHITENED, BANDS)
-    middle = _weighted(*whole, rate, None, MIDDLE)
-    soft = _weighted(*whole, rate, SOFT, ())
-    windows = audio.unfold(-1, samples // 2, samples // (PARTS + 1)).movedim(2, 1).flatten(0, 1)
-    windowed = _whitened(windows, present.repeat_interleave(PARTS, 0))
-    parts = _weighted(*windowed, rate, WHITENED, BANDS)
-    parts = _scaled(parts.clamp(min=0).unflatten(0, (-1, PARTS)).sum(1))
-    square = _scaled(summed.clamp(min=0).square())
-    rows = [_cropped(row, max_lag) for row in (summed, parts, middle, soft, square)]
-    return torch.stack(rows, dim=1)
-
-
-def _scaled(correlation: Tensor) -> Tensor:
-    """Zero mean and unit deviation over lags; 0 where all is 0."""
-    centred = correlation - correlation.mean(-1, keepdim=True)
-    return centred / centred.square().mean(-1, keepdim=True).sqrt().clamp(min=1e-9)
-
-
-def _cropped(correlation: Tensor, max_lag: int) -> Tensor:
-    """Lags -max_lag .. max_lag of circular ones; 0 where signals have nothing in common."""
     reach = max_lag * OVERSAMPLE
+    whole = _crossed(audio, present)
+    summed = _weighted(*whole, rate, WHITENED, BANDS)
+    middle = _weighted(*whole, rate, None, MIDDLE, reach)
+    soft = _weighted(*whole, rate, SOFT, (), reach)
+    windows = audio.unfold(-1, samples // 2, samples // (PARTS + 1)).movedim(2, 1).flatten(0, 1)
+    windowed = _crossed(windows, present.repeat_interleave(PARTS, 0))
+    parts = _weighted(*windowed, rate, WHITENED, BANDS).clamp_(min=0)
+    parts = _scaled(parts.unflatten(0, (-1, PARTS)).sum(1), reach)
+    square = _scaled(summed.clamp(min=0).square_(), reach)
+    return torch.stack([_cropped(summed, reach), parts, middle, soft, square], dim=1)
+
+
+def _scaled(correlation: Tensor, reach: int) -> Tensor:
+    """Zero mean and unit deviation over all lags, 0 where all is 0; lags -reach .. reach."""
+    correlation = correlation - correlation.mean(-1, keepdim=True)
+    deviation = correlation.square().mean(-1, keepdim=True).sqrt().clamp(min=1e-9)
+    return _cropped(correlation, reach) / deviation
+
+
+def _cropped(correlation: Tensor, reach: int) -> Tensor:
+    """Lags -reach .. reach of circular ones; 0 where signals have nothing in common."""
     known = min(reach, correlation.shape[-1] // 2 - 1)
     gcc = torch.cat([correlation[..., -known:], correlation[..., : known + 1]], dim=-1)
     return functional.pad(gcc, (reach - known, reach - known)) if reach > known else gcc
 
 
-def _whitened(audio: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-    """Unit phases, 0 where absent, and magnitudes (B, M, N + 1) of audio (B, M, N)."""
+def _crossed(audio: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+    """Products (B, P, N + 1) of the unit phases of pairs, 0 where one is absent, and magnitudes
+    (B, M, N + 1) of audio (B, M, N).
+    """
     spectrum = torch.fft.rfft(audio - audio.mean(-1, keepdim=True), 2 * audio.shape[-1])
     magnitude = spectrum.abs()
     magnitude = magnitude.clamp(min=FLOOR * magnitude.amax(-1, keepdim=True) + 1e-20)
-    return spectrum / magnitude * present[..., None], magnitude
+    phase = spectrum / magnitude * present[..., None]
+    return _products(phase, phase.conj().resolve_conj()), magnitude
+
+
+def _products(first: Tensor, second: Tensor) -> Tensor:
+    """Products (B, P, F) of rows (B, M, F) of two factors, i of the first, j > i of the second."""
+    ends = range(first.shape[1] - 1)
+    return torch.cat([first[:, i : i + 1] * second[:, i + 1 :] for i in ends], dim=1)
+
+
+@functools.lru_cache(maxsize=16)
+def _bands(bands: tuple[Band, ...], size: int, rate: int, device: torch.device) -> Tensor:
+    """Weight of each frequency of a spectrum (size / 2 + 1,) of unit deviation in each band."""
+    frequency = torch.fft.rfftfreq(size, 1 / rate, device=device)
+    gain = torch.zeros_like(frequency)
+    for low, high, weight in bands:
+        band = ((frequency >= low) & (frequency <= high)).float()
+        gain = gain + weight * band / band.mean().sqrt()
+    return gain
 
 
 def _weighted(
-    phase: Tensor,
+    cross: Tensor,
     magnitude: Tensor,
     rate: int,
     whitened: tuple[float, float, float, float] | None,
     bands: tuple[Band, ...],
+    reach: int = 0,
 ) -> Tensor:
-    """Sum (B, P, 4 N) of circular correlations of unit deviation: one inverse transform a pair."""
-    size = 2 * (phase.shape[-1] - 1)
-    frequency = torch.fft.rfftfreq(size, 1 / rate, device=phase.device)
-    i, j = pair_index(phase.shape[1], phase.device)
-    gain = torch.zeros_like(frequency)
-    for low, high, of_band in bands:
-        band = ((frequency >= low) & (frequency <= high)).float()
-        gain = gain + of_band * band / band.mean().sqrt()
-    total = sum(of_band for *_, of_band in bands)
+    """Sum (B, P, 4 N) of circular correlations of unit deviation: one inverse transform a pair;
+    reach: of them the lags -reach .. reach alone.
+    """
+    count = cross.shape[-1]
+    size = 2 * (count - 1)
+    gain = _bands(bands, size, rate, cross.device)
+    total = sum(weight for *_, weight in bands)
     if whitened:
         exponent, low, high, weight = whitened
-        soft = magnitude ** (1 - exponent) * ((frequency >= low) & (frequency <= high))
+        inside = _bands(((low, high, 1.0),), size, rate, cross.device) > 0
+        soft = magnitude ** (1 - exponent) * inside
         soft = soft / soft.square().mean(-1, keepdim=True).sqrt().clamp(min=1e-20)
         power = soft.square()
-        deviation = (power @ power.mT / len(frequency)).sqrt()[:, i, j]  # of each correlation
-        scale = (weight / deviation.clamp(min=1e-20))[..., None]
+        deviation = (power @ power.mT / count).sqrt()  # of each correlation
+        i, j = pair_index(magnitude.shape[1], cross.device)
+        scale = (weight / deviation[:, i, j].clamp(min=1e-20))[..., None]
         gain = torch.addcmul(gain, soft[:, i] * scale, soft[:, j])
         total += weight
-    correlation = torch.fft.irfft(phase[:, i] * phase[:, j].conj() * gain, size * OVERSAMPLE)
-    return correlation * (size * OVERSAMPLE / (total * math.sqrt(2 * len(frequency))))
+    correlation = torch.fft.irfft(cross * gain, size * OVERSAMPLE)
+    if reach:
+        correlation = _cropped(correlation, reach)
+    return correlation * (size * OVERSAMPLE / (total * math.sqrt(2 * count)))
 
 
 def distances(points: Tensor, mics: Tensor) -> Tensor:
@@ -114,24 +145,24 @@ def distances(points: Tensor, mics: Tensor) -> Tensor:
     return torch.linalg.vector_norm(points[:, :, None] - mics[:, None], dim=-1)
 
 
-def steered_power(gcc: Tensor, lags: Tensor, weight: Tensor, row: Tensor | int = 0) -> Tensor:
-    """Mean correlation (B, K) of a row, or of rows (K,), of gcc (B, R, P, L) at lags (B, P, K),
-    whole numbers from 0; weight (B, P) of pairs.
+def steered_power(gcc: Tensor, lags: Tensor, weight: Tensor, row: Tensor | None = None) -> Tensor:
+    """Mean correlation (K,) of rows (K,), or the first, of gcc (R, P, L) at lags (P, K), whole
+    numbers from 0; weight (P,) of pairs.
     """
-    batch, _, pairs, length = gcc.shape
-    first = torch.arange(pairs, device=gcc.device)[:, None] * length
-    index = lags + (first + torch.as_tensor(row, device=gcc.device) * (pairs * length))
-    value = gcc.reshape(batch, -1).gather(1, index.flatten(1)).view(lags.shape)
-    return torch.einsum("bpk,bp->bk", value, weight) / weight.sum(1, keepdim=True).clamp(min=1)
+    _, pairs, length = gcc.shape
+    first = length * torch.arange(pairs, dtype=lags.dtype, device=gcc.device)
+    index = lags + first[:, None]
+    if row is not None:
+        index += (pairs * length * row).to(index.dtype)
+    value = gcc.flatten().index_select(0, index.flatten()).view(lags.shape)
+    return weight @ value / weight.sum().clamp(min=1)
 
 
-def lags_of(
-    points: Tensor, mics: Tensor, ends: tuple[Tensor, Tensor], per_m: float, length: int
-) -> Tensor:
-    """Lags (B, P, K) of points (B, K, 3), as places in correlations of a length."""
-    apart = torch.linalg.vector_norm(mics[:, :, None] - points[:, None], dim=-1) * per_m
-    lag = apart.index_select(1, ends[0]) - apart.index_select(1, ends[1])
-    return lag.round_().add_(length // 2).clamp_(0, length - 1).long()
+def lags_of(points: Tensor, mics: Tensor, per_m: float, length: int) -> Tensor:
+    """Lags (P, K) of points (K, 3), as places in correlations of a length; whole numbers."""
+    apart = torch.linalg.vector_norm(mics[:, None] - points, dim=-1) * per_m
+    lag = torch.cat([apart[i] - apart[i + 1 :] for i in range(len(mics) - 1)])
+    return lag.round_().add_(length // 2).clamp_(0, length - 1).int()
 
 
 def widened(gcc: Tensor, lags: float) -> Tensor:
@@ -166,6 +197,32 @@ def cell_size(low: Tensor, high: Tensor) -> float:
     return max(FINEST_CELL_M, (volume / MOST_CELLS) ** (1 / 3))
 
 
+class Coarse(NamedTuple):
+    """Cells that fill a box: middles (G, 3) and longest sides (G,) in metres, how many along each
+    axis, and the side of the inner ones.
+    """
+
+    middles: Tensor
+    sides: Tensor
+    shape: list[int]
+    side: float
+
+
+Corner = tuple[float, ...]
+
+
+@functools.lru_cache(maxsize=4)
+def _coarse(corners: tuple[Corner, ...], device: torch.device) -> Coarse:
+    """Cells of the box between the first two corners, which grow outside of that of the others."""
+    inner = torch.tensor(corners[2:])
+    side = cell_size(*inner)
+    ends = zip(*corners, strict=True)
+    axes = [cells(low, high, (a, b), side).to(device) for low, high, a, b in ends]
+    middles = torch.cartesian_prod(*(axis[0] for axis in axes))
+    sides = torch.cartesian_prod(*(axis[1] for axis in axes)).amax(-1)
+    return Coarse(middles, sides, [axis.shape[1] for axis in axes], side)
+
+
 def candidates(
     gcc: Tensor,
     mics: Tensor,
@@ -183,38 +240,16 @@ def candidates(
     share, are each climbed; per_m: lags a metre. inner: corners outside of which cells grow.
     """
     i, j = pair_index(mics.shape[1], gcc.device)
-    ends = (i, j)
-    weight = (present[:, ends[0]] & present[:, ends[1]]).to(gcc.dtype)
+    weight = (present[:, i] & present[:, j]).to(gcc.dtype)
     spot = torch.where(present[..., None], mics, 0.0)
-    inner = inner or (low, high)
-    cell = cell_size(*inner)
-    ends_of = zip(low.tolist(), high.tolist(), *(corner.tolist() for corner in inner), strict=True)
-    axes = [cells(a, b, (c, d), cell).to(gcc) for a, b, c, d in ends_of]
-    shape = [axis.shape[1] for axis in axes]
-    grid = torch.cartesian_prod(*(axis[0] for axis in axes))
-    size = torch.cartesian_prod(*(axis[1] for axis in axes)).amax(-1)
-    score = _grid_power(widened(gcc, cell * per_m), grid, spot, ends, weight, per_m)
-    score = score.view(*score.shape[:2], *shape)
-    crest = score.where(score == _highest_around(score), -math.inf).flatten(2)
-    best = [crest[:, k].topk(min(count, len(grid)), 1) for k, count in enumerate(tops)]
-    row = torch.repeat_interleave(
-        torch.arange(len(best), device=gcc.device),
-        torch.tensor([value.indices.shape[1] for value in best], device=gcc.device),
-    )
-    chosen = torch.cat([value.indices for value in best], 1)
-    points, wide = grid[chosen], size[chosen] / (1.3 * cell)  # rounding apart
-    lost = torch.cat([value.values for value in best], 1).isinf()
-    around = _neighbours(gcc.device)
-    for number, step in enumerate(STEPS_M):
-        own = row if number < 2 else torch.zeros_like(row)
-        step = max(step, cell / 2 ** (number + 1)) if number < 2 else step
-        steps = step * wide.clamp(min=1)[..., None, None] * around
-        near = (points[:, :, None] + steps).clamp_(min=low, max=high)
-        lags = lags_of(near.flatten(1, 2), spot, ends, per_m, gcc.shape[-1])
-        seen = widened(gcc, step * per_m) if step * per_m >= 3 else gcc
-        power = steered_power(seen, lags, weight, own.repeat_interleave(len(around)))
-        place = power.view(*near.shape[:3]).argmax(-1)
-        points = near.gather(2, place[..., None, None].expand(-1, -1, 1, 3))[:, :, 0]
+    corners = tuple(tuple(corner.tolist()) for corner in (low, high, *(inner or (low, high))))
+    coarse = _coarse(corners, gcc.device)
+    score = _grid_power(gcc, corners, spot, per_m)
+    found = []
+    for score_, rows, array, own in zip(score, gcc, spot, weight, strict=True):
+        cell, row, lost = _crests(score_.unflatten(-1, coarse.shape), tops)
+        found.append((_climbed(rows, array, own, per_m, coarse, cell, row, low, high), lost))
+    points, lost = (torch.stack(parts) for parts in zip(*found, strict=True))
     powers = powers_at(gcc, points, spot, present, per_m)
     order = powers[..., 0].masked_fill(lost, -math.inf).argsort(1, descending=True)
     points, powers = (v.gather(1, order[..., None].expand_as(v)) for v in (points, powers))
@@ -227,6 +262,44 @@ def candidates(
     return points, functional.pad(powers, (0, 0, 0, lacking), value=-math.inf)
 
 
+def _crests(score: Tensor, tops: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
+    """Of each row of score (R, X, Y, Z) so many of the highest cells that no neighbour exceeds:
+    cells (K,), rows (K,), and where (K,) there was none.
+    """
+    crest = score.where(score == _highest_around(score), -math.inf).flatten(1)
+    best = [row.topk(min(count, len(row))) for row, count in zip(crest, tops, strict=True)]
+    rows = [torch.full_like(found.indices, number) for number, found in enumerate(best)]
+    value, cell = (torch.cat(parts) for parts in zip(*best, strict=True))
+    return cell, torch.cat(rows), value.isinf()
+
+
+def _climbed(
+    gcc: Tensor,
+    mics: Tensor,
+    weight: Tensor,
+    per_m: float,
+    coarse: Coarse,
+    cell: Tensor,
+    row: Tensor,
+    low: Tensor,
+    high: Tensor,
+) -> Tensor:
+    """Where steps from the middles of cells (K,) lead on rows (K,) of gcc (R, P, L): (K, 3)."""
+    points, wide = coarse.middles[cell], coarse.sides[cell] / (1.3 * coarse.side)  # rounding apart
+    around = _neighbours(gcc.device)
+    for number, step in enumerate(STEPS_M):
+        own = row.repeat_interleave(len(around)) if number < 2 else None
+        step = max(step, coarse.side / 2 ** (number + 1)) if number < 2 else step
+        steps = step * wide.clamp(min=1)[:, None, None] * around
+        near = (points[:, None] + steps).clamp_(min=low, max=high)
+        lags = lags_of(near.flatten(0, 1), mics, per_m, gcc.shape[-1])
+        seen = widened(gcc, step * per_m) if step * per_m >= 3 else gcc
+        power = steered_power(seen, lags, weight, own)
+        place = power.view(near.shape[:2]).argmax(-1)
+        points = near[torch.arange(len(near), device=near.device), place]
+    return points
+
+
 def powers_at(gcc: Tensor, points: Tensor, mics: Tensor, present: Tensor, per_m: float) -> Tensor:
     """Steered power (B, K, R) of all rows at points (B, K, 3); the further rows may be missed by
     `SAME_M`.
@@ -234,11 +307,13 @@ def powers_at(gcc: Tensor, points: Tensor, mics: Tensor, present: Tensor, per_m:
     i, j = pair_index(mics.shape[1], gcc.device)
     weight = (present[:, i] & present[:, j]).to(gcc.dtype)
     spot = torch.where(present[..., None], mics, 0.0)
-    lags = lags_of(points, spot, (i, j), per_m, gcc.shape[-1])
-    wide = widened(gcc[:, 1:], SAME_M * per_m)
-    powers = [steered_power(gcc, lags, weight)]
-    powers += [steered_power(wide, lags, weight, row) for row in range(wide.shape[1])]
-    return torch.stack(powers, dim=-1)
+    found = []
+    for rows, place, array, own in zip(gcc, points, spot, weight, strict=True):
+        lags = lags_of(place, array, per_m, gcc.shape[-1])
+        seen = torch.cat([rows[:1], widened(rows[1:], SAME_M * per_m)])
+        powers = [steered_power(row[None], lags, own) for row in seen]
+        found.append(torch.stack(powers, dim=-1))
+    return torch.stack(found)
 
 
 def _highest_around(score: Tensor) -> Tensor:
@@ -260,30 +335,44 @@ def _neighbours(device: torch.device) -> Tensor:
     return torch.cartesian_prod(step, step, step)
 
 
-def _grid_power(
-    gcc: Tensor,
-    grid: Tensor,
-    mics: Tensor,
-    ends: tuple[Tensor, Tensor],
-    weight: Tensor,
+@functools.lru_cache(maxsize=64)
+def _bags(
+    corners: tuple[Corner, ...],
+    first: int,
+    last: int,
+    mics: tuple[Corner, ...],
     per_m: float,
+    length: int,
+    device: torch.device,
 ) -> Tensor:
-    """Steered power (B, R, G) of grid points (G, 3); fast where all frames share their array."""
+    """Rows (g, P) of a table (P L, n) of correlations: the lags of some cells."""
+    cell = _coarse(corners, device).middles[first:last]
+    lags = lags_of(cell, torch.tensor(mics, device=device), per_m, length)
+    lags += torch.arange(len(lags), dtype=lags.dtype, device=device)[:, None] * length
+    return lags.T.contiguous()
+
+
+def _grid_power(gcc: Tensor, corners: tuple[Corner, ...], mics: Tensor, per_m: float) -> Tensor:
+    """Steered power (B, R, G) of the cells of a box, times the number of pairs.
+
+    Each sum treats all rows of all frames that share their array.
+    """
     batch, rows, pairs, length = gcc.shape
-    if bool((mics == mics[:1]).all()):
-        lags = lags_of(grid[None], mics[:1], ends, per_m, length)[0]
-        flat = (gcc * weight[:, None, :, None]).flatten(0, 1)
-        by_frame = flat.permute(1, 2, 0).contiguous()  # (P, L, B R)
-        total = torch.zeros(len(grid), batch * rows, dtype=gcc.dtype, device=gcc.device)
-        for pair in range(pairs):  # each step treats all frames, rows and grid points
-            total += by_frame[pair].index_select(0, lags[pair])
-        total = total.T.reshape(batch, rows, -1)
-        return total / weight.sum(1).clamp(min=1)[:, None, None]
-    parts = []
-    for part in grid.split(max(1, 400_000 // (batch * pairs))):
-        lags = lags_of(part[None].expand(batch, -1, -1), mics, ends, per_m, length)
-        parts.append(torch.stack([steered_power(gcc, lags, weight, k) for k in range(rows)], 1))
-    return torch.cat(parts, dim=-1)
+    cell = _coarse(corners, gcc.device)
+    step = min(CELLS_AT_ONCE, max(1, MOST_LAGS // pairs))
+    score = gcc.new_empty(batch, rows, len(cell.middles))
+    shared = bool((mics == mics[:1]).all())
+    for part in [slice(None)] if shared else [slice(k, k + 1) for k in range(batch)]:
+        columns = score[part].flatten(0, 1)
+        table = gcc.new_empty(pairs, length, len(columns))
+        for pair, own in enumerate(table):  # in the cache
+            own.copy_(widened(gcc[part, :, pair], cell.side * per_m).flatten(0, 1).T)
+        array = tuple(map(tuple, mics[part][0].tolist()))
+        for k in range(0, len(cell.middles), step):
+            bags = _bags(corners, k, k + step, array, per_m, length, gcc.device)
+            sums = functional.embedding_bag(bags, table.flatten(0, 1), mode="sum")
+            columns[:, k : k + step] = sums.T
+    return score
 
 
 def short_spectra(audio: Tensor) -> tuple[Tensor, Tensor]:

@@ -183,7 +183,10 @@ def live(
     Loud are frames of the last `MEMORY_S` seconds.
     """
     noise = np.random.default_rng(0).standard_normal((len(locator.mics), locator.size))
-    locator.predict([noise.astype(np.float32)], np.zeros(1))  # makes tables, before any sound
+    made = rows(
+        locator.predict([noise.astype(np.float32)], np.zeros(1))
+    )  # tables, before any sound
+    nothing = made.iloc[:0].reindex([0]).assign(status="silent")
     hop, band = max(1, round(hop_s * SAMPLE_RATE)), gate.band_of(locator.method.options)
     recent: collections.deque[float] = collections.deque(maxlen=max(1, int(MEMORY_S / hop_s)))
     ours, theirs = itertools.tee(
@@ -191,13 +194,9 @@ def live(
     )
     for time_s, sound in zip(ours, recording.sounds(theirs, locator.size), strict=False):
         recent.append(gate.power(sound, band))
-        row = pd.DataFrame({"time_s": [time_s]}).join(
-            rows(locator.predict([sound], np.array([time_s])))
-        )
-        if silent(np.array(recent), silence_db)[-1]:
-            unknown = [str(name) for name in row if name not in ("time_s", "status")]
-            row = row.assign(**dict.fromkeys(unknown, np.nan), status="silent")
-        yield locator.judged(row)
+        quiet = silent(np.array(recent), silence_db)[-1]
+        row = nothing if quiet else rows(locator.predict([sound], np.array([time_s])))
+        yield locator.judged(pd.DataFrame({"time_s": [time_s]}).join(row))
 
 
 def of_events(locator: Locator, recording: Recording, found: list[Event]) -> Found:
