@@ -102,6 +102,7 @@ def test_a_method_that_no_set_names_is_in_all(root: Path) -> None:
         ({"methods": {"gnn": {"model": "ngn"}}}, "methods.gnn.model: unknown method 'ngn'"),
         ({"methods": {"gnn": {"pretrained": "x"}}}, "methods.gnn.pretrained: unknown method 'x'"),
         ({"methods": {"gnn": {"start": "nowhere"}}}, "methods.gnn.start: nowhere has no method"),
+        ({"authors_weights": "/nowhere.pth"}, "authors_weights=/nowhere.pth: no such file"),
         ({"speech": "folder"}, "speech=folder needs speech_root=PATH"),
         ({"speech": "folder", "speech_root": "/nowhere"}, "speech_root=/nowhere: no such folder"),
         (
@@ -355,6 +356,28 @@ def test_tables_apart_are_made_by_name_alone(default: Plan) -> None:
     assert "table_seeds" not in jobs.report(plan)["tables"]
     seeds = [plan.methods[name].seed_name for name in ("wav2pos", "wav2pos_seed1", "gnn_seed1")]
     assert len(set(seeds)) == 3
+
+
+def test_rows_of_the_authors_weights_are_there_with_their_file(
+    root: Path, default: Plan, tmp_path: Path
+) -> None:
+    """Multilat* with the published network, and wav2pos trained on its features."""
+    rows = ["multilat_ngcc_authors", "wav2pos_authors"]
+    assert not {*rows, "ngcc_phat_authors"} & set(default.methods)
+    weights = tmp_path / "weights.pth"
+    weights.touch()
+    plan = Plan(resolved(root, authors_weights=str(weights)))
+    jobs.check(plan)
+    assert set(plan.methods_of("table1")) - set(default.methods_of("table1")) == set(rows)
+    assert plan.methods_of("table7") == default.methods_of("table7")
+    models = {model.method: model for model in plan.models.values() if model.split == "3"}
+    imported, trained = models["ngcc_phat_authors"], models["wav2pos_authors"]
+    assert plan.imported(imported) == [str(weights)]
+    assert plan.imported(trained) == []
+    assert plan.pretrained(trained) == [plan.folder(imported)]
+    said = jobs.networks(plan, "table1")
+    assert "wav2pos (authors' NGCC-PHAT)" in said
+    assert "authors' weights" not in said  # not reduced
 
 
 def test_captions_say_what_reduced_networks_are(default: Plan, root: Path) -> None:

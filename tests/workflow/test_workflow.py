@@ -330,6 +330,11 @@ def test_targets_of_the_phases_exist(root: Path, tmp_path: Path) -> None:
     ablation = snakemake(folder, "-n", "table4").stdout
     assert "method=wav2pos_base" in ablation
     assert "method=gnn" not in ablation
+    (folder / "published.pth").touch()
+    weights = ["--config", "authors_weights=published.pth", "--"]
+    imported = snakemake(folder, "-n", *weights, "table1").stdout
+    assert "\nrule import_model:\n    input: published.pth\n" in imported
+    assert "model=wav2pos_authors" in imported
     # A single target builds only what it needs.
     one = snakemake(folder, "-n", *SMOKE, "results/smoke/figures/fig4.png")
     assert "predict_cell" not in one.stdout
