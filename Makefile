@@ -46,7 +46,7 @@ $(VENV)/.tools: $(VENV)/.stamp requirements-tools.txt
 	@touch $@
 
 docs: tools                      ## the documentation site in build/site; a warning is an error
-	$(RUN) python -m mkdocs build --strict -q
+	$(RUN) python -m mkdocs build --strict
 
 links: docs                      ## every link of the site, also those to elsewhere (needs a network)
 	$(RUN) linkchecker --check-extern --no-status build/site/index.html

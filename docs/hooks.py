@@ -9,9 +9,12 @@ import re
 from pathlib import Path
 from typing import Any
 
+import cards
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 
 from wavloc import cli
+from wavloc.errors import InputError
 
 ROOT = Path(__file__).parents[1]
 COPIED = {
@@ -33,29 +36,47 @@ def on_files(files: Files, config: Any) -> Files:
     """Add the generated pages."""
     pages = {name: (ROOT / source).read_text("utf-8") for name, source in COPIED.items()}
     for name, source in COPIED.items():
-        pages[name] = _relinked(pages[name], (ROOT / source).parent)
+        pages[name] = _relinked(pages[name], (ROOT / source).parent, _titles(config["nav"]))
     for name, text in (pages | {"cli.md": commands(), "python.md": _python()}).items():
         files.append(File.generated(config, name, content=text))
     return files
 
 
-def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Links out of docs lead to pages of the site."""
+def on_page_markdown(markdown: str, page: Any, config: Any, **_: Any) -> str:
+    """Links out of docs lead to pages of the site; methods and datasets have their cards."""
     if page.file.generated_by:
         return markdown
-    return _relinked(markdown, ROOT / "docs")
+    text = _relinked(markdown, ROOT / "docs", _titles(config["nav"]))
+    try:
+        return cards.filled(text, page.file.src_uri)
+    except InputError as error:
+        raise PluginError(str(error)) from None
 
 
-def _relinked(text: str, folder: Path) -> str:
-    """Links of Markdown that lies in a folder, as links of a page of docs."""
+def _titles(nav: list[dict[str, Any]]) -> dict[str, str]:
+    """File of each page -> its title in the navigation."""
+    found: dict[str, str] = {}
+    for title, below in (item for part in nav for item in part.items()):
+        found |= {below: title} if isinstance(below, str) else _titles(below)
+    return found
+
+
+def _relinked(text: str, folder: Path, titles: dict[str, str]) -> str:
+    """Links of Markdown that lies in a folder, as links of a page of docs.
+
+    A link that is named by its file gets the title of the page.
+    """
     made = {ROOT / source: name for name, source in COPIED.items()}
 
     def new(match: re.Match[str]) -> str:
         target = (folder / match[2]).resolve()
+        page = made.get(target)
         if target.is_relative_to(ROOT / "docs"):
-            return f"[{match[1]}]({target.relative_to(ROOT / 'docs')}{match[3] or ''})"
-        if target in made:
-            return f"[{match[1]}]({made[target]}{match[3] or ''})"
+            page = str(target.relative_to(ROOT / "docs"))
+        if page:
+            by_file = match[1].rpartition("/")[2] == target.name
+            label = titles.get(page, match[1]) if by_file else match[1]
+            return f"[{label}]({page}{match[3] or ''})"
         if not target.exists():
             return match[0]  # which the build then complains about
         return f"{match[1]} (`{target.relative_to(ROOT)}`)"
