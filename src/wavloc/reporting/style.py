@@ -1,5 +1,6 @@
 """How figures look: one style for all, a look for each method, legends; how they are saved."""
 
+import itertools
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,7 +30,9 @@ STYLE: dict[Any, Any] = {
     "pdf.fonttype": 42,
     "figure.constrained_layout.use": True,
 }
-TRUTH = "#555555"
+TRUTH = "#BBBBBB"  # no method's; drawn wide, below the marks of methods
+FEW = 8  # curves that can be told apart in one panel
+GROUPS = ("methods of the papers", "further methods", "controls")
 
 Style = Mapping[str, Any]  # of a method: colour, line and marker, and perhaps its label
 
@@ -84,6 +87,45 @@ def legend(figure: Figure, entries: list[Line2D], columns: int = 5, title: str =
     figure.legend(
         handles=entries, loc="outside lower center", ncols=columns, handlelength=3, title=title
     )
+
+
+def groups(methods: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Title -> names of methods, given by their rows, whose curves share a panel.
+
+    All in one, without a title, where they are few; else the papers', further ones and controls.
+    """
+    if len(methods) <= FEW:
+        return {"": list(methods)}
+    found: dict[str, list[str]] = {title: [] for title in GROUPS}
+    for name, row in methods.items():
+        place = 2 if row.get("control") else 0 if row.get("paper_label") else 1
+        found[GROUPS[place]].append(name)
+    return {title: names for title, names in found.items() if names}
+
+
+def panels_of(groups: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    """Title of each panel -> the methods in it: a group, and the controls beside every other."""
+    controls = groups.get(GROUPS[2], [])
+    others = {title: names for title, names in groups.items() if title != GROUPS[2]}
+    return {title: [*names, *controls] for title, names in others.items()} or dict(groups)
+
+
+def grouped_legend(figure: Figure, groups: Mapping[str, list[Line2D]], columns: int = 5) -> None:
+    """Legend below the axes, a column for each group under its title; one group as in `legend`."""
+    if len(groups) == 1:
+        legend(figure, list(itertools.chain(*groups.values())), columns)
+        return
+    rows = max(map(len, groups.values()))
+    handles = []
+    for title, members in groups.items():
+        blank = [entry("", linestyle="")] * (rows - len(members))
+        handles += [entry(title, linestyle=""), *members, *blank]
+    made = figure.legend(
+        handles=handles, loc="outside lower center", ncols=len(groups), handlelength=3
+    )
+    for text in made.get_texts():
+        if text.get_text() in groups:
+            text.set_fontweight("bold")
 
 
 def panels(

@@ -10,7 +10,7 @@ import pytest
 from helpers.frames import anechoic_frames
 from wavloc.errors import InputError
 from wavloc.reporting import figures, style
-from wavloc.reporting.figures.sets import TRUTH, sets
+from wavloc.reporting.figures.sets import sets
 
 
 def test_each_set_has_its_true_path_and_its_positions() -> None:
@@ -18,15 +18,16 @@ def test_each_set_has_its_true_path_and_its_positions() -> None:
     frames.table["set"] = np.repeat([1, 3], 6)
     frames.source_position[6:] = np.nan
     estimates = {"A": frames.source_position + 0.1, "B": np.full((12, 3), np.nan)}
-    first, second = sets(frames, estimates).axes
+    looks = {"A": style.method_style(4), "B": style.method_style(6)}
+    first, second = sets(frames, estimates, looks).axes
     assert (first.get_title(), second.get_title()) == (
         "set 1: truth for 6 of 6",
         "set 3: truth for 0 of 6",
     )
     lines = {line.get_color(): line.get_xydata() for line in first.lines}
-    assert TRUTH == "#000000"
-    assert np.allclose(lines[TRUTH], frames.source_position[:6, :2])
-    assert np.allclose(lines[style.COLOURS[0]], frames.source_position[:6, :2] + 0.1)
+    assert style.TRUTH not in style.COLOURS
+    assert np.allclose(lines[style.TRUTH], frames.source_position[:6, :2])
+    assert np.allclose(lines[looks["A"]["color"]], frames.source_position[:6, :2] + 0.1)
     assert len(first.lines) == len(second.lines) == 4
 
 

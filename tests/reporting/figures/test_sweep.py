@@ -53,6 +53,30 @@ def test_a_curve_has_the_frames_of_one_condition() -> None:
     assert lines(hits)["Lost"][1] == [0, 60, 70]
 
 
+def test_many_curves_are_drawn_in_groups() -> None:
+    """Those of the papers, further ones, and the controls beside both; few intervals."""
+    rows = {"gnn": {"paper_label": "GNN"}, "multilat": {}, "lost": {"control": True}}
+    more = {f"m{k}": {} for k in range(style.FEW)}
+    groups = style.groups(rows | more)
+    papers, further, controls = groups.values()
+    assert (papers, controls) == (["gnn"], ["lost"])
+    assert further == ["multilat", *more]
+    assert style.groups(rows) == {"": ["gnn", "multilat", "lost"]}
+    looks = LOOKS | {name: LOOKS["gnn"] | {"label": name} for name in more}
+    figure = sweep(conditions(), "snr_db", "mae", looks, groups, ["gnn"])
+    left, right = figure.axes
+    assert [axes.get_title() for axes in (left, right)] == list(style.GROUPS[:2])
+    assert [line.get_label() for line in left.lines] == ["GNN", "Lost"]
+    assert {"Multilat", "Lost"} <= {line.get_label() for line in right.lines}
+    assert "GNN" not in {line.get_label() for line in right.lines}
+    assert (len(left.collections), len(right.collections)) == (1, 0)
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    height = len(texts) // 3  # a column for each group, its title first
+    assert texts[::height] == list(style.GROUPS)
+    assert texts[1] == "GNN"
+    assert texts[height + 1] == "Multilat"
+
+
 def test_missing_metrics_are_said_in_the_figure() -> None:
     rows = conditions()
     rows.loc[:, ["value", "ci_low", "ci_high"]] = np.nan

@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from wavloc.reporting import tables
 from wavloc.reporting.figures import Inputs
-from wavloc.reporting.figures.sweep import curves, named_styles
+from wavloc.reporting.figures.sweep import curves, grouped, named_styles
 from wavloc.simulation import faults
 
 COLUMNS = ["track", "mics", "method", "metric", "value", "ci_low", "ci_high"]
@@ -17,4 +17,5 @@ def draw(inputs: Inputs) -> Figure:
     rows = pd.concat([tables.read(path, COLUMNS) for path in inputs.metrics])
     rows["level"] = [faults.parted(track)[2] for track in rows["track"]]
     chosen = rows[rows["metric"].eq(metric)].sort_values(across)
-    return curves(chosen, across, inputs.spec["axis"], metric, named_styles(inputs))
+    label, styles = inputs.spec["axis"], named_styles(inputs)
+    return curves(chosen, across, label, metric, styles, *grouped(inputs))

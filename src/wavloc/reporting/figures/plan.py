@@ -50,11 +50,11 @@ def plan(
                 *part[:, :2].T, style["marker"], color=style["color"], markersize=2.6, mew=0.3
             )
         for index in stretches:
-            axes.plot(*truth[index, :2].T, color=TRUTH, linewidth=1.3, zorder=3)
+            axes.plot(*truth[index, :2].T, color=TRUTH, linewidth=3, zorder=1.5)
         located = np.isfinite(position).all(axis=1).any()
         axes.set_title(label if located else f"{label}\nno frame located")
         axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
     smoothed = f", moving median of {median_frames} frames" if median_frames else ""
-    keys = [entry("ground truth", color=TRUTH, lw=2), entry("microphone", **MIC)]
+    keys = [entry("ground truth", color=TRUTH, lw=3), entry("microphone", **MIC)]
     legend(figure, keys, title=f"{track} from above{smoothed}")
     return figure

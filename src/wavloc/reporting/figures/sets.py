@@ -1,4 +1,4 @@
-"""Positions from above, a panel for each set of a track: true path in black, methods as dots."""
+"""Positions from above, a panel for each set of a track: the true path, and methods as dots."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,9 +10,9 @@ from wavloc.errors import InputError
 from wavloc.frames import Frames
 from wavloc.reporting.figures import Inputs
 from wavloc.reporting.figures.plan import MIC
-from wavloc.reporting.style import COLOURS, MARKERS, entry, legend, panels, styled
+from wavloc.reporting.style import TRUTH, Style, entry, legend, panels, styled, styles_of
 
-TRUTH = "#000000"  # which is also the colour of a method, so methods have those of the figure
+PATH: dict[str, Any] = {"color": TRUTH, "linewidth": 3, "marker": ".", "markersize": 6}
 MARGIN_M = 1.0  # drawn around the microphones
 TITLE_IN = 0.35  # room for the title of a panel, inches
 
@@ -22,17 +22,18 @@ def draw(inputs: Inputs) -> Figure:
     track, frames = inputs.first()
     if "set" not in frames.table:
         raise InputError("figure of kind 'sets': the frames have no column 'set'")
-    return sets(frames, inputs.positions(track))
+    return sets(frames, inputs.positions(track), styles_of(inputs.methods))
 
 
 @styled
-def sets(frames: Frames, estimates: Mapping[str, np.ndarray]) -> Figure:
+def sets(
+    frames: Frames, estimates: Mapping[str, np.ndarray], styles: Mapping[str, Style]
+) -> Figure:
     """estimates: label -> positions (F, 3) in metres, NaN on failure. The path breaks where no true
     position is known.
     """
     looks: dict[str, dict[str, Any]] = {
-        label: {"color": colour, "marker": marker, "linestyle": ""}
-        for label, colour, marker in zip(estimates, COLOURS, MARKERS, strict=False)
+        label: {**styles[label], "linestyle": ""} for label in estimates
     }
     mics, truth = frames.mics(), np.asarray(frames.source_position)
     number = frames.table["set"].to_numpy()
@@ -44,12 +45,13 @@ def sets(frames: Frames, estimates: Mapping[str, np.ndarray]) -> Figure:
         index = np.flatnonzero(number == one)
         axes.plot(*mics[index[0], :, :2].T, MIC["marker"], color=MIC["color"], markersize=4)
         path = truth[index, :2]
-        axes.plot(*path.T, color=TRUTH, linewidth=1.0, marker=".", markersize=2.5)
-        for label, position in estimates.items():
-            axes.plot(*position[index, :2].T, markersize=2.4, mew=0.3, **looks[label])
+        axes.plot(*path.T, **PATH, zorder=1.5)
+        sizes = np.linspace(2.4 + 1.2 * (len(estimates) > 1), 2.4, len(estimates))
+        for (label, position), size in zip(estimates.items(), sizes, strict=True):
+            axes.plot(*position[index, :2].T, markersize=size, mew=0.3, **looks[label])
         known = int(np.isfinite(path).all(axis=1).sum())
         axes.set_title(f"set {one}: truth for {known} of {len(index)}")
         axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
-    keys = [entry("ground truth", color=TRUTH, marker=".", lw=1.0), entry("microphone", **MIC)]
+    keys = [entry("ground truth", **PATH), entry("microphone", **MIC)]
     legend(figure, [*keys, *(entry(label, **look) for label, look in looks.items())])
     return figure

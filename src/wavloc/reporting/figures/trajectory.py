@@ -44,16 +44,16 @@ def trajectory(
                     axes.plot(time_s[index], smooth, linewidth=1.2, **look)
                 else:
                     look = {"color": style["color"], "marker": style["marker"]}
-                    axes.plot(time_s[index], value[index], linestyle="", ms=2.6, mew=0.3, **look)
+                    axes.plot(time_s[index], value[index], linestyle="", ms=3, mew=0.3, **look)
         for index in stretches:
-            axes.plot(time_s[index], truth[index, number], color=TRUTH, linewidth=1.6, zorder=3)
+            axes.plot(time_s[index], truth[index, number], color=TRUTH, linewidth=4, zorder=1.5)
         axes.set(ylabel=f"{'xyz'[number]} (m)", ylim=_limits(truth[:, number]))
     axes.set_xlabel("time (s)")
     suffix = f" (moving median of {median_frames} frames)" if median_frames else ""
     figure.suptitle(f"{track}{suffix}")
     hidden = {"marker": ""} if median_frames else {"linestyle": ""}
     methods = entries({label: styles[label] for label in estimates}, **hidden)
-    legend(figure, [entry("ground truth", color=TRUTH, lw=2.2), *methods])
+    legend(figure, [entry("ground truth", color=TRUTH, lw=4), *methods])
     return figure
 
 
