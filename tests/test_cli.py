@@ -70,6 +70,9 @@ def test_predict_and_evaluate_any_frames(stored, tmp_path, capsys) -> None:
     printed = capsys.readouterr().out
     assert "mae" in printed
     assert "multilat_plus" in printed
+    said, *rows = printed.splitlines()
+    assert said.startswith("setup 1a, mics 11, n_frames 6")
+    assert max(map(len, rows)) < 80
 
 
 def test_one_file_of_text_goes_to_standard_output(

@@ -1,11 +1,16 @@
 """Commands for evaluation: from predictions to metrics."""
 
+from __future__ import annotations
+
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wavloc.cli.common import COUNT, Command, Parser, method_of, setting
 from wavloc.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SETUPS = ("1a", "1b", "2a", "2b")
 
@@ -99,7 +104,18 @@ def _evaluate(args: argparse.Namespace) -> None:
     if args.out:
         files.write_csv(args.out, table, 6)
     else:
-        print(table.drop(columns=["dataset"]).to_string(index=False))
+        print(_printed(table))
+
+
+def _printed(table: pd.DataFrame) -> str:
+    """A table of metrics for a terminal: what all rows have in common stands above it."""
+    alike = table.astype(str).nunique() == 1
+    kept = ("method", "metric", "value")
+    common = [name for name in map(str, table) if alike[name] and name not in kept]
+    told = {name: str(table[name].iloc[0]) for name in common}
+    above = ", ".join(f"{name} {text}" for name, text in told.items() if text not in ("", "nan"))
+    rows = table.drop(columns=common)
+    return f"{above}\n{rows.to_string(index=False, float_format='{:.2f}'.format)}"
 
 
 def _properties(args: argparse.Namespace) -> None:
