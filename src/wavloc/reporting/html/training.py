@@ -86,6 +86,7 @@ def curve(model: Model) -> dict[str, Any]:
     kinds = ("train", "valid", "criterion")
     lines = [_line(x, heights, kind) for heights, kind in zip(y, kinds, strict=True)]
     count = f"{len(epochs)} epoch{'s' * (len(epochs) != 1)}"
+    falls = "" if model.note["training"].get("converged", True) else ", still falls"
     alternative = (
         f"{model.name}: training loss {values[0][0]:.3g} to {values[0][-1]:.3g}, validation loss "
         f"{values[1][0]:.3g} to {values[1][-1]:.3g}, criterion {criterion[0]:.3g} to "
@@ -93,7 +94,7 @@ def curve(model: Model) -> dict[str, Any]:
     )
     ends = [(MARGIN + 3, high), (HEIGHT - MARGIN + 3, low)]
     return {
-        "caption": f"{model.name}, {count}",
+        "caption": f"{model.name}, {count}{falls}",
         "alternative": alternative,
         "kept": f"{kept:.1f}",
         "lines": lines,

@@ -15,7 +15,7 @@ from wavloc.reporting.style import method_style
 
 LEFT, RIGHT, ROW, TOP = 270, 760, 26, 8  # of the drawing, CSS pixels
 WIDTH = 980
-MOST = 16  # comparisons that are drawn
+MOST = 24  # comparisons that are drawn
 LEAST_CM = 0.05
 CELL = ["dataset", "track", "setup"]
 
@@ -28,6 +28,7 @@ class Comparison:
     """
 
     name: str
+    dataset: str
     errors: Mapping[str, float]
     best: str
     sure: bool
@@ -44,7 +45,9 @@ def comparisons(frames: Iterable[pd.DataFrame], controls: Iterable[str]) -> list
             continue
         for key, rows in frame.groupby([*CELL, "mics"], sort=False, dropna=False):
             *cell, mics = cast(tuple[Any, ...], key)
-            made = _comparison(f"{cell[1]}, {cell[2]}, {mics:g} mics", rows, apart)
+            dataset, track, setup = cell
+            name = f"{dataset} {track}, {setup}, {mics:g} mics"
+            made = _comparison(name, dataset, rows, apart)
             if made is None:
                 continue
             size = mics, len(made.errors)
@@ -53,7 +56,9 @@ def comparisons(frames: Iterable[pd.DataFrame], controls: Iterable[str]) -> list
     return [made for _, made in found.values()]
 
 
-def _comparison(name: str, rows: pd.DataFrame, controls: set[str]) -> Comparison | None:
+def _comparison(
+    name: str, dataset: str, rows: pd.DataFrame, controls: set[str]
+) -> Comparison | None:
     by_metric = {metric: part.set_index("method") for metric, part in rows.groupby("metric")}
     if "mae" not in by_metric:
         return None
@@ -67,32 +72,39 @@ def _comparison(name: str, rows: pd.DataFrame, controls: set[str]) -> Comparison
         low = by_metric["difference_to_best"]["ci_low"]
         sure = bool((low[~low.index.duplicated()].reindex([competing.index[1]]) > 0).all())
     by_name = {str(method): float(value) for method, value in errors.items()}
-    return Comparison(name, by_name, str(competing.index[0]), sure)
+    return Comparison(name, dataset, by_name, str(competing.index[0]), sure)
 
 
 def sentences(found: Sequence[Comparison], labels: Mapping[str, str]) -> list[str]:
-    """Who wins how often, how surely, and where the best is best and worst."""
-    wins = collections.Counter(comparison.best for comparison in found).most_common()
-    (first, most), *others = [(labels.get(name, name), number) for name, number in wins]
-    rest = "".join(f", {name} in {number}" for name, number in others)
-    sure = sum(comparison.sure for comparison in found)
+    """Who wins how often and on which data, how surely, and where the best is best and worst."""
+    ((first, most),) = collections.Counter(c.best for c in found).most_common(1)
+    told = []
+    for dataset in dict.fromkeys(c.dataset for c in found):
+        wins = collections.Counter(c.best for c in found if c.dataset == dataset)
+        others = [(labels.get(name, name), n) for name, n in wins.most_common() if name != first]
+        rest = ", ".join(f"{label} in {number}" for label, number in others)
+        told.append(f"{wins[first]} of {wins.total()} on {dataset}" + f" ({rest})" * bool(rest))
+    sure = sum(c.sure for c in found)
     ranked = sorted(found, key=lambda c: c.errors[c.best])
     low, high = (
         f"{c.errors[c.best]:.1f} cm ({labels.get(c.best, c.best)}; {c.name})"
         for c in (ranked[0], ranked[-1])
     )
-    reach = f"is {low}" if len(found) == 1 else f"is from {low} to {high}"
-    number = f"{sure} of them" if sure else "none of them"
+    reach = f"error is {low}" if len(found) == 1 else f"errors are from {low} to {high}"
     return [
-        f"{first} has the lowest mean error in {most} of {len(found)} comparisons{rest}.",
-        f"In {number} the lead over the next method is beyond chance (the 95 % interval of the "
-        "paired difference is above 0).",
-        f"The best mean error {reach}.",
+        f"{labels.get(first, first)} has the lowest mean error in {most} of {len(found)} "
+        f"comparisons: in {', in '.join(told)}.",
+        f"The lead over the next method is beyond chance in {sure or 'none'} of them (the 95 % "
+        "interval of the paired difference is above 0).",
+        f"The lowest mean {reach}.",
     ]
 
 
 def figure(frames: Iterable[pd.DataFrame], methods: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What the macro ``wins`` draws; None without a comparison. methods: of the configuration."""
+    """What the macro ``wins`` draws; None without a comparison.
+
+    frames: of tables whose cells share no frames; methods: of the configuration.
+    """
     controls = [name for name, entry in methods.items() if entry.get("control")]
     found = comparisons(frames, controls)
     if not found:
