@@ -71,6 +71,7 @@ COMMANDS = [
         "rank --frames d/t=none --predictions d/t/m=none", "report --results none",
         "tables --table none --metrics none", "figures --figure none", "publish --config seed.yaml",
         "reproduction --tables none", "own-room --mics none --room 1 1 1",
+        "single-frames --frames none --predictions m=none",
         "locate --method none --mics none --audio none",
       ) for out in ("thesis", "file/x")),
     *((f"{command} --out -", "standard output") for command in (
@@ -149,6 +150,14 @@ COMMANDS = [
     (f"{P} center --config hello.yaml", "methods.gnn: 'hello'"),
     (f"{P} center --config list.yaml", "expected keys and values"),
     ("report --results empty --out r.html", "--config FILE is needed"),
+    ("single-frames --frames f --predictions m=good.parquet --out h.html", "--config FILE is"),
+    *((f"single-frames {given} --config seed.yaml --out h.html", words) for given, words in (
+        ("--frames none --predictions steered=good.parquet", "no such Frames folder"),
+        ("--frames f --predictions steered=none.csv", "no such predictions file"),
+        ("--frames f --predictions steered=five.csv", "5 rows, expected one per frame (6)"),
+        ("--frames f --predictions nlls=good.parquet", "missing: 'steered', expected one of nlls"),
+        ("--frames f --predictions gnu=good.parquet", "no row of the table: 'gnu'"),
+        ("--frames f --predictions good.parquet", "expected NAME=PATH"))),
     ("frobnicate", "frobnicate"),
     # frames
     *((f"predict --out p.parquet --method center --frames {frames}", words) for frames, words in (

@@ -98,6 +98,8 @@ def test_a_method_that_no_set_names_is_in_all(root: Path) -> None:
         ({"tables": {"table1": {"metrics": ["mea"]}}}, "tables.table1: unknown metric 'mea'"),
         ({"figures": {"fig3a": {"metric": "mea"}}}, "figures.fig3a: unknown metric 'mea'"),
         ({"figures": {"fig5": {"kind": "pie"}}}, "figures.fig5: unknown kind 'pie'"),
+        ({"figures": {"fig3a": {"bands": ["gnu"]}}}, "figures.fig3a.bands: unknown method 'gnu'"),
+        ({"single_frames": {"worst": -1}}, "config, single_frames.worst: -1 is less than"),
         ({"tables": {"table1": {"dataset": "moon"}}}, "unknown dataset 'moon'"),
         ({"methods": {"gnn": {"model": "ngn"}}}, "methods.gnn.model: unknown method 'ngn'"),
         ({"methods": {"gnn": {"pretrained": "x"}}}, "methods.gnn.pretrained: unknown method 'x'"),
@@ -378,6 +380,29 @@ def test_rows_of_the_authors_weights_are_there_with_their_file(
     said = jobs.networks(plan, "table1")
     assert "wav2pos (authors' NGCC-PHAT)" in said
     assert "authors' weights" not in said  # not reduced
+
+
+def test_single_frames_are_shown_where_the_run_has_them(default: Plan, root: Path) -> None:
+    assert default.single_frames == Cell("luvira_twin", "speech3", "1a", 11)
+    assert default.figure_files[-1].endswith("figures/single_frames.html")
+    job = jobs.single_frames(default)
+    asked = {key: job["spec"][key] for key in ("method", "worst", "drawn")}
+    assert asked == {"method": "steered", "worst": 10, "drawn": 10}
+    assert job["spec"]["cell"] == "speech3, setup 1a, 11 microphones"
+    assert "steered_track" in job["methods"]
+    for changes in (
+        {"outputs": ["table7"]},
+        {"single_frames": {"track": "speech1"}},
+        {"single_frames": {"method": "wav2pos_m"}},
+        {"tables": {"table1": {"methods": ["multilat", "gnn"]}}},
+    ):
+        plan = Plan(resolved(root, **changes))
+        assert plan.single_frames is None
+        assert not [path for path in plan.figure_files if "single" in path]
+        with pytest.raises(InputError, match=r"config, single_frames: \{.*, expected a table of"):
+            jobs.single_frames(plan)
+    deaf = {"table": "table_lund12", "track": "chirps", "method": "steered"}
+    assert Plan(resolved(root, single_frames=deaf)).single_frames is None
 
 
 def test_captions_say_what_reduced_networks_are(default: Plan, root: Path) -> None:

@@ -134,6 +134,21 @@ def figure(plan: Plan, name: str) -> dict[str, Any]:
     return {"spec": spec, "methods": shown}
 
 
+def single_frames(plan: Plan) -> dict[str, Any]:
+    """``spec`` and ``methods`` of the page of single frames."""
+    spec, cell = dict(plan.config.get("single_frames", {})), plan.single_frames
+    if cell is None:
+        raise InputError(
+            f"config, single_frames: {spec}, expected a table of the run, a track of it and one of "
+            "its methods that treats such frames"
+        )
+    told = {
+        "cell": f"{cell.track}, setup {cell.setup}, {cell.mics} microphones",
+        "made": f"Data: {_label(plan, cell.dataset)}. {made_by(plan, [cell.dataset])}",
+    }
+    return {"spec": spec | told, "methods": rows(plan, spec["table"])}
+
+
 def reproduction(plan: Plan) -> dict[str, Any]:
     """Datasets that are the paper's own, and the caption."""
     entries = plan.config["datasets"].items()
@@ -230,6 +245,8 @@ def check(plan: Plan) -> None:
     """Raise `InputError` for unknown names and missing folders, before they stop a run."""
     for name, spec in plan.config["figures"].items():
         one_of(spec["kind"], figures.KINDS, f"config, figures.{name}: unknown kind")
+        for method in spec.get("bands", []):
+            one_of(method, plan.methods, f"config, figures.{name}.bands: unknown method")
     for kind in ("tables", "figures"):
         for name, spec in plan.config[kind].items():
             for metric in [*spec.get("metrics", []), *filter(None, [spec.get("metric")])]:

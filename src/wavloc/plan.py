@@ -384,7 +384,23 @@ class Plan:
     @functools.cached_property
     def figure_files(self) -> list[str]:
         """Everything in the folder of figures."""
-        return [path for name in self.config["figures"] for path in self.outputs(name)]
+        files = [path for name in self.config["figures"] for path in self.outputs(name)]
+        return [*files, *([self.single_frames_page] if self.single_frames else [])]
+
+    @property
+    def single_frames_page(self) -> str:
+        """The page of single frames."""
+        return f"{self.results}/figures/single_frames.html"
+
+    @functools.cached_property
+    def single_frames(self) -> Cell | None:
+        """Cell of the page of single frames; None where the run has no such cell or method."""
+        spec = self.config.get("single_frames")
+        if not spec or spec["table"] not in self.tables:
+            return None
+        cells = [cell for cell in self.cells_of(spec["table"]) if cell.track == spec["track"]]
+        known = cells and spec["method"] in self.methods_of(spec["table"])
+        return cells[0] if known and self.treats(cells[0].dataset, spec["method"]) else None
 
     @functools.cached_property
     def metric_files(self) -> list[str]:
@@ -396,10 +412,13 @@ class Plan:
 
     @functools.cached_property
     def viewed(self) -> list[Cell]:
-        """Cells whose track the report shows in 3-D, with every method that is run on them."""
-        figures = self.config["figures"].items()
-        tracks = [name for name, spec in figures if spec["kind"] == "trajectory"]
-        cells = unique(cell for name in tracks for cell in self.cells_of(name))
+        """Cells of which the report reads positions: tracks that it shows in 3-D, and those where
+        it counts how often learned methods beat classical ones.
+        """
+        figures, tables = self.config["figures"].items(), self.tables.items()
+        read = [name for name, spec in figures if spec["kind"] == "trajectory"]
+        read += [name for name, spec in tables if spec["layout"] == "tracks"]
+        cells = unique(cell for name in read for cell in self.cells_of(name))
         return [cell for cell in cells if cell in self.cells]
 
     @functools.cached_property

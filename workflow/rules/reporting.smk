@@ -95,6 +95,32 @@ rule figure:
         " {params.predictions:q} {params.metrics:q} --out {params.stem:q} --log {log:q}"
 
 
+if plan.single_frames:
+
+    rule single_frames:
+        input:
+            frames=cell_frames([plan.single_frames]),
+            predictions=plan.predictions(
+                plan.single_frames, config["single_frames"]["table"]
+            ),
+        output:
+            plan.single_frames_page,
+        log:
+            "<logs>/figures/single_frames.log",
+        benchmark:
+            "<benchmarks>/figures/single_frames.tsv"
+        params:
+            plan=PLAN_FILE,
+            code=code_digest("wavloc.reporting.html.single_frames"),
+            reads=digest(jobs.single_frames(plan)),
+            predictions=lambda wc, input: pairs(
+                [Path(path).stem for path in input.predictions], input.predictions
+            ),
+        shell:
+            "wavloc single-frames --config {params.plan:q} --frames {input.frames:q}"
+            " --predictions {params.predictions:q} --out {output:q} --log {log:q}"
+
+
 rule report:
     input:
         plan.table_files,

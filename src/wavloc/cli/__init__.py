@@ -42,7 +42,10 @@ GROUPS = {
     "join": ("submit-check", "leaderboard"),
     "train": ("train", "train-steered", "import-checkpoint"),
     "data": ("download", "prepare", "simulate", "fault", "mix", "subset"),
-    "report": ("tables", "figures", "reproduction", "summary", "croissant", "report", "publish"),
+    "report": (
+        *("tables", "figures", "single-frames", "reproduction", "summary", "croissant"),
+        *("report", "publish"),
+    ),
     "keep": ("track", "recall"),
 }
 # What torch says in a RuntimeError of its own.

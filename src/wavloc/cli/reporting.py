@@ -31,6 +31,12 @@ def register(command: Command) -> None:
     add.paths("--metrics", "metrics .csv files, for curves", nargs="*")
     add.out("path without suffix", ".png", ".pdf")
 
+    text = "make the page of single frames: signals, correlations, a map, all answers"
+    add = command("single-frames", _single_frames, text)
+    add.path("--frames", "Frames folder or .npz of the cell", required=True)
+    add.pairs("--predictions", "METHOD=PATH", nargs="+", required=True)
+    add.out(".html to write")
+
     add = command("reproduction", _reproduction, "mark cells whose interval covers the paper's")
     add.paths("--tables", "tables' .csv files", required=True)
     add.out("path without suffix", ".csv", ".md")
@@ -95,6 +101,17 @@ def _figures(args: argparse.Namespace) -> None:
     job = jobs.figure(_plan(args), _named(args, "figure"))
     frames, predictions = dict(args.frames), dict(args.predictions)
     figures.draw(job["spec"], frames, predictions, job["methods"], args.out, args.metrics)
+
+
+def _single_frames(args: argparse.Namespace) -> None:
+    from wavloc import frames, jobs
+    from wavloc.methods import predictions
+    from wavloc.reporting.html import single_frames as page
+
+    plan = _plan(args)
+    job, data = jobs.single_frames(plan), frames.load(args.frames)
+    predicted = {name: predictions.load(path) for name, path in args.predictions}
+    page.write(args.out, data, predicted, job["methods"], job["spec"], plan.seed)
 
 
 def _reproduction(args: argparse.Namespace) -> None:

@@ -20,7 +20,8 @@ from wavloc.evaluation import score
 from wavloc.methods.predictions import Predictions
 from wavloc.reading import READING
 from wavloc.reporting import figures, html, tables
-from wavloc.reporting.html import markup, training, wins
+from wavloc.reporting.html import markup, shares, training, wins
+from wavloc.reporting.html import single_frames as single
 from wavloc.reporting.html.page import Content, write_report
 from wavloc.reporting.tables import reproduction
 from wavloc.training import history
@@ -33,6 +34,8 @@ FLAGS = (
 )
 ERRORS_M = {"multilat": 0.05, "gnn": 0.3, "wav2pos": 0.2, "center": 1.5}
 REFUSAL = "dinn was trained for 7 microphones & <more>, got 11"
+SHOWN = "luvira_twin speech3"
+FRAMES = {"cell": "speech3, setup 1a, 11 microphones", "made": "Made up.", "method": "multilat"}
 DEVIATIONS = "# Where we depart\n\n## Data\n\n| what | why |\n|---|---|\n| `a` | *b* <i> |\n"
 
 
@@ -83,6 +86,9 @@ def results(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
     predicted = {f"speech3/{name}": answers / f"{name}.parquet" for name in ERRORS_M}
     for name, figure in loaded["figures"].items():
         figures.draw(figure, data, predicted, rows, folder / "figures" / name)
+    page = folder / "figures" / "single_frames.html"
+    apart = rows | {"center": rows["center"] | {"control": True}}
+    single.write(page, frames, found, apart, FRAMES | {"worst": 3, "drawn": 2}, 0)
     for name, epochs in (("gnn", 12), ("wav2pos", 1)):
         model = folder / "models/luvira_twin/3" / name
         columns = ("epoch", "train_loss", "loss", "mae_m", "criterion", "frames_per_s")
@@ -147,7 +153,9 @@ def test_report_is_one_file_with_everything(results: tuple[Path, dict], page: Pa
     read = Page()
     read.feed(text)
     assert read.open == []
-    assert all(load.startswith(("data:image/png;base64,", "data:,", "#")) for load in read.loads)
+    known = ("data:image/png;base64,", "data:,", "#")
+    others = [load for load in read.loads if not load.startswith(known)]
+    assert others == ["figures/single_frames.html"]  # a link
     assert not re.search(r"(src|href)\s*=\s*[\"']?https?:|url\(|@import", text)
     assert min(read.rows) > 0
     words = " ".join(read.text)
@@ -195,6 +203,76 @@ def test_missing_and_damaged_files_are_named(results: tuple[Path, dict], tmp_pat
     with pytest.raises(InputError, match=r"train\.tsv: expected a Snakemake benchmark"):
         write_report(tmp_path / "r.html", Content("", "", "", benchmarks=tmp_path))
     assert not (tmp_path / "r.html").exists()
+
+
+def test_page_of_single_frames(results: tuple[Path, dict]) -> None:
+    """The worst first, then others; every picture is described and waits until it is in sight."""
+    text = (results[0] / "figures" / "single_frames.html").read_text()
+    heads = re.findall(r"<h[23]>([^<]+)</h", text)
+    assert heads[0] == "The 3 worst of Multilat"
+    assert heads[1:4] == [f"Frame {n}, {0.064 * n:.2f} s" for n in range(3)]  # it gave up there
+    assert heads[4] == "2 others, drawn"
+    assert len(set(heads)) == len(heads) == 7
+    pictures = re.findall(r"<img ([^>]+)>", text)
+    assert len(pictures) == 5
+    for picture in pictures:
+        assert 'loading="lazy"' in picture
+        assert 'src="data:image/webp;base64,' in picture
+        told = r'alt="[^"]*wav2pos [\d.]+ c?m, DI-NN no position, Centre \(floor\) [\d.]+ c?m\.'
+        assert re.search(told, picture)
+    about = re.findall(r'<p class="soft">(Multilat[^<]+)</p>', text)
+    assert about[0].startswith("Multilat: no position, ok; nearest: ")
+    assert re.search(r"; \d of 4 methods within 30 cm\.$", about[4])
+    assert "Errors: Multilat no position, GNN" in pictures[0]
+
+
+def test_frames_are_chosen_by_their_error_and_the_seed() -> None:
+    error = np.array([0.1, np.nan, 3.0, 0.2, 5.0, 0.3])
+    spec = {"worst": 2, "drawn": 3}
+    worst, drawn = single.chosen(error, spec, np.random.default_rng(0))
+    assert worst.tolist() == [1, 4]
+    assert len(set(drawn)) == 3
+    assert set(drawn) <= {0, 2, 3, 5}
+    assert drawn.tolist() == sorted(drawn)
+    again = single.chosen(error, spec, np.random.default_rng(0))[1]
+    assert again.tolist() == drawn.tolist()
+    worst, drawn = single.chosen(error, {"worst": 4, "drawn": 9}, np.random.default_rng(0))
+    assert (len(worst), drawn.tolist()) == (4, [0, 3])
+
+
+def test_what_the_page_of_frames_lacks_is_named(results: tuple[Path, dict], tmp_path: Path) -> None:
+    frames = anechoic_frames(4)
+    found = {"gnn": Predictions(frames.source_position, np.full(4, "ok", object))}
+    spec, rows = FRAMES | {"worst": 1, "drawn": 1}, {"gnn": {"label": "GNN", "place": 0}}
+    for given, words in (
+        ({"gnu": found["gnn"]}, "--predictions: no row of the table: 'gnu', expected one of gnn"),
+        (found, "the method that chooses is missing: 'multilat', expected one of gnn"),
+    ):
+        with pytest.raises(InputError, match=words):
+            single.write(tmp_path / "f.html", frames, given, rows, spec, 0)
+    frames.audio = frames.audio[..., :0]
+    with pytest.raises(InputError, match="page of single frames needs sound"):
+        single.write(tmp_path / "f.html", frames, found, rows, spec | {"method": "gnn"}, 0)
+    assert not (tmp_path / "f.html").exists()
+
+
+def test_shares_of_frames_where_a_learned_method_is_nearer(results: tuple[Path, dict]) -> None:
+    folder, loaded = results
+    labels = {name: entry["label"] for name, entry in loaded["methods"].items()}
+    made = shares.section(folder, loaded, labels)
+    assert made["heads"] == ["method", f"{SHOWN}, 1a, 11 mics: nearer than Multilat (%)"]
+    by_label = {label: float(share) for label, share in made["rows"]}
+    assert list(by_label) == ["GNN", "wav2pos"]  # no control, none that refused
+    assert 10 <= by_label["GNN"] < by_label["wav2pos"] < 50  # Multilat gives up in 4 of 40
+    assert shares.section(folder / "nowhere", loaded, labels) is None
+
+
+def test_weights_of_the_package_are_learned_too(root: Path) -> None:
+    methods = config.load(root / "config" / "config.yaml")["methods"]
+    kinds = {name: shares.kind_of(entry) for name, entry in methods.items()}
+    assert kinds["steered"] == kinds["multilat_ngcc"] == kinds["wav2pos"] == "learned"
+    assert kinds["srp_phat"] == kinds["multilat_plus"] == "classical"
+    assert kinds["oracle"] == kinds["steered_track"] == "control"
 
 
 def test_any_table_of_the_workflow_is_shown(tmp_path: Path) -> None:
@@ -257,13 +335,18 @@ def test_summary_says_which_method_wins_where() -> None:
     labels = {"one": "One", "two": "Two", "three": "Three", "center": "Centre"}
     found = wins.comparisons(frames, ["center"])
     assert [(c.name, c.best, c.sure) for c in found] == [
-        ("a, 1a, 9 mics", "two", False), ("b, 1a, 9 mics", "one", True),
-        ("e, 1a, 9 mics", "one", False),
+        ("d a, 1a, 9 mics", "two", False), ("d b, 1a, 9 mics", "one", True),
+        ("d e, 1a, 9 mics", "one", False),
     ]  # fmt: skip
     first, second, third = wins.sentences(found, labels)
-    assert first == "One has the lowest mean error in 2 of 3 comparisons, Two in 1."
-    assert second.startswith("In 1 of them")
-    assert "2.0 cm (Two; a, 1a, 9 mics) to 10.0 cm (One; b, 1a, 9 mics)" in third
+    assert first == (
+        "One has the lowest mean error in 2 of 3 comparisons: in 2 of 3 on d (Two in 1)."
+    )
+    assert second.startswith("The lead over the next method is beyond chance in 1 of them")
+    assert "2.0 cm (Two; d a, 1a, 9 mics) to 10.0 cm (One; d b, 1a, 9 mics)" in third
+    other = scored("a", 4, three=1.0, two=2.0).assign(dataset="other")
+    first, *_ = wins.sentences(wins.comparisons([*frames, other], ["center"]), labels)
+    assert first.endswith("in 2 of 3 on d (Two in 1), in 0 of 1 on other (Three in 1).")
     methods = {
         name: {"label": label, "control": name == "center"} for name, label in labels.items()
     }
@@ -287,6 +370,9 @@ def test_curve_of_any_history() -> None:
     frame = pd.DataFrame({"epoch": [1, 2, 3], "train_loss": [3.0, 0.0, 1.0], "loss": [2.0] * 3})
     frame["criterion"] = [0.0] * 3
     drawn = training.drawing(training.Model("d", "s", "<m>", frame, note, None))
+    unsure = {"training": {"best_epoch": 2, "converged": False}}
+    falling = training.drawing(training.Model("d", "s", "m", frame, unsure, None))
+    assert "m, 3 epochs, still falls<" in falling
     assert "&lt;m&gt;, 3 epochs" in drawn
     assert "nan" not in drawn.split("<svg", 1)[1].split(">", 1)[1]
 
@@ -391,12 +477,13 @@ def test_columns_are_shaded_from_best_to_worst(desktop: Opened) -> None:
     assert ranks["DI-NN"] == ["", "", ""]
 
 
+@pytest.mark.parametrize("name", ["report.html", "figures/single_frames.html"])
 @pytest.mark.parametrize("width", [1280, 390])
-def test_page_is_accessible(browser, page: Path, width: int) -> None:
+def test_page_is_accessible(browser, page: Path, width: int, name: str) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     context = browser.new_context(viewport={"width": width, "height": 900}, offline=True)
     opened = context.new_page()
-    opened.goto(page.as_uri())
+    opened.goto((page.parent / name).as_uri())
     found = axe.run(opened).response["violations"]
     assert [(one["id"], one["nodes"][0]["html"][:200]) for one in found] == []
     context.close()
@@ -442,6 +529,22 @@ def test_page_on_a_phone(browser, page: Path, scheme: str) -> None:
 def test_nothing_is_asked_of_a_network(desktop: Opened, page: Path) -> None:
     desktop.view()
     assert_quiet(desktop, page)
+
+
+def test_single_frames_are_reached_by_a_link(browser, page: Path) -> None:
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, offline=True)
+    opened = Opened(context, page)
+    opened.page.get_by_role("link", name="Single frames", exact=True).last.press("Enter")
+    opened.page.wait_for_url("**/single_frames.html")
+    frames = page.parent / "figures" / "single_frames.html"
+    assert opened.page.locator("h1").inner_text() == "Single frames"
+    opened.page.locator("img").last.scroll_into_view_if_needed()
+    opened.page.wait_for_function("[...document.images].at(-1).naturalWidth > 1000")
+    assert opened.page.evaluate("document.documentElement.scrollWidth") <= 1280
+    assert opened.complaints == []
+    asked = {url for url in opened.requests if not url.startswith("data:")}
+    assert asked == {page.as_uri(), frames.as_uri()}
+    context.close()
 
 
 def assert_quiet(opened: Opened, page: Path) -> None:

@@ -10,8 +10,8 @@ import pandas as pd
 from wavloc import files, frames, plugins, provenance
 from wavloc.config import places
 from wavloc.errors import InputError
-from wavloc.reporting.html import view
-from wavloc.reporting.html.page import Content, write_report
+from wavloc.reporting.html import shares, view
+from wavloc.reporting.html.page import FRAMES_PAGE, Content, write_report
 from wavloc.reporting.html.training import Model
 
 
@@ -43,7 +43,9 @@ def report(results: Path, config: Mapping[str, Any], out: Path, deviations: Path
         tables=tables,
         figures=drawn,
         views=view.views(results, config, labels),
+        frames_page=(results / FRAMES_PAGE).is_file(),
         models=_models(results / "models", benchmarks),
+        shares=shares.section(results, config, labels),
         benchmarks=benchmarks,
         provenance=provenance.stamp(seed=config["seed"]),
         config=config,
@@ -108,10 +110,11 @@ def _data_note(folder: Path) -> str:
         key: sum(int(meta.get(f"frames_{key}", 0)) for meta in metas)
         for key in ("rendered", "recorded", "silent", "unlabelled", "anechoic")
     }
-    recorded = f"{total['recorded']} frames recorded, {total['unlabelled']} of them without a label"
-    return (
-        f"{folder.name}: {f'{recorded}, ' * bool(total['recorded'])}"
-        f"{total['rendered']} frames simulated, "
-        f"{total['silent']} dropped as silent, "
-        f"{total['anechoic']} anechoic (nominal T60 below Sabine's bound)."
-    )
+    said = [
+        f"{total['recorded']} frames recorded, {total['unlabelled']} of them without a label",
+        f"{total['rendered']} frames simulated",
+        f"{total['silent']} dropped as silent",
+        f"{total['anechoic']} anechoic (nominal T60 below Sabine's bound)",
+    ]
+    counted = (total[key] for key in ("recorded", "rendered", "silent", "anechoic"))
+    return f"{folder.name}: {', '.join(itertools.compress(said, counted))}."

@@ -22,6 +22,7 @@ from wavloc.reporting.html.markup import markdown
 from wavloc.reporting.html.templates import render
 
 NIGHT = "results/published/night/report.html"
+FRAMES_PAGE = "figures/single_frames.html"  # beside the report
 SIDES = ("lower", "higher")  # `Metric.better`
 GAP_COLUMNS = ["table", "note", "method", "setup", "mics", "track", "metric"]
 
@@ -39,7 +40,9 @@ class Content:
     tables: Sequence[tuple[Path, Path]] = ()
     figures: Sequence[tuple[Path, str]] = ()
     views: Sequence[Mapping[str, Any]] = ()
+    frames_page: bool = False  # whether the page of single frames is there
     models: Sequence[training.Model] = ()
+    shares: Mapping[str, Any] | None = None  # see `shares.section`
     benchmarks: Path | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
@@ -63,7 +66,7 @@ def write_report(out: str | Path, content: Content) -> None:
         data_note=content.data_note,
         banner=content.banner,
         night=NIGHT,
-        wins=wins.figure(frames, methods),
+        wins=wins.figure(_apart(frames, content.config), methods),
         counts={
             "tables": len(frames),
             "known": sum(int(cells.sum()) for cells in known),
@@ -76,8 +79,10 @@ def write_report(out: str | Path, content: Content) -> None:
         filters=_filters(frames, methods),
         tables=[_paper_table(*parts) for parts in zip(pages, frames, strict=True)],
         figures=[_figure(*parts) for parts in content.figures],
+        frames_page=FRAMES_PAGE if content.frames_page else "",
         view=view.section(content.views),
         models=training.section(content.models),
+        shares=content.shares,
         times=_run_times(content.benchmarks),
         gaps={
             "heads": ["reason" if name == "note" else name for name in GAP_COLUMNS],
@@ -92,6 +97,13 @@ def write_report(out: str | Path, content: Content) -> None:
         **better,
     )
     files.write_text(out, page)
+
+
+def _apart(frames: Sequence[pd.DataFrame], config: Mapping[str, Any]) -> list[pd.DataFrame]:
+    """The tables without those that show the frames of another one by condition."""
+    specs = config.get("tables", {}).items()
+    again = {name for name, spec in specs if spec["layout"] == "conditions"}
+    return [f for f in frames if "table" not in f or not again.intersection(f["table"])]
 
 
 def _filters(frames: Sequence[pd.DataFrame], methods: Mapping[str, Any]) -> list[str]:
