@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from helpers.frames import anechoic_frames
-from wavloc.features import steering
+from wavloc.features import cells, steering
 
 RATE, SPEED = 16_000, 343.0
 PER_M = steering.OVERSAMPLE * RATE / SPEED
@@ -72,7 +72,7 @@ def test_noise_alone_has_no_coherence() -> None:
 
 @pytest.mark.parametrize(("low", "high"), [(0.0, 5.0), (-30.0, 40.0), (2.0, 3.0), (1.5, 1.5)])
 def test_cells_fill_an_axis_and_grow_outside(low: float, high: float) -> None:
-    middle, size = steering.cells(low, high, (1.0, 4.0), 0.2)
+    middle, size = cells.along(low, high, (1.0, 4.0), 0.2)
     assert size.sum() == pytest.approx(high - low, abs=1e-4)
     assert (middle.diff() > 0).all()
     inside = (middle > 1.0) & (middle < 4.0)
@@ -107,7 +107,7 @@ def test_power_of_cells_is_that_of_their_middles(shared: bool, monkeypatch) -> N
     mics = torch.rand(3, 4, 3, generator=draw)
     mics = mics[:1].expand(3, -1, -1) if shared else mics
     corners = ((0.0, 0.0, 0.0), (1.0, 1.2, 0.8)) * 2
-    cell = steering._coarse(corners, gcc.device)
+    cell = cells.fill(corners, gcc.device)
     assert len(cell.middles) > 200
     seen = steering.widened(gcc, cell.side * PER_M)
     for _ in range(2):  # the second time with the tables of the first

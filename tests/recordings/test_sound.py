@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import soundfile
@@ -158,3 +160,30 @@ def test_luvira_microphones_keep_the_usual_frames() -> None:
     from wavloc.recordings import volume
 
     assert volume.window_s(LUVIRA_MICS, 343.0, fixed=False) == 0.128
+
+
+def test_a_recording_of_any_length_is_read_in_blocks() -> None:
+    """Ten minutes of 8 channels are 314 MB."""
+    count = 300
+
+    def opened() -> list:
+        return [(np.zeros((8, 2**15), np.float32) for _ in range(count))]
+
+    clocks = sound.Clocks(np.zeros(8), np.zeros(8))
+    made = sound.Recording(opened, [8], clocks, np.full(8, count * 2.0**15))
+    times = made.hops(2.0, 2048)
+    tracemalloc.start()
+    read = sum(frame.shape == (8, 2048) for frame in made.sounds(times, 2048))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert read == len(times) == 308
+    assert peak < 20e6
+
+
+def test_lengths_that_differ_by_a_sample_are_no_matter(tmp_path, capsys) -> None:
+    write_mics(tmp_path / "mics.csv", MICS)
+    channels = list(heard(dry_sound(0.3), MICS, SOURCE).T)
+    channels[3] = channels[3][:-1]
+    table = locate(tmp_path, "--audio", *write_files(tmp_path, channels))
+    assert "used:" not in capsys.readouterr().err
+    assert errors_m(table, SOURCE).max() < 0.02

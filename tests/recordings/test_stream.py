@@ -91,7 +91,8 @@ def test_a_stream_is_located_like_a_file(folder, piped, subtype: str, form: str,
         assert np.allclose(table[["x", "y", "z"]], whole[["x", "y", "z"]], atol=1e-3)
 
 
-def test_lines_come_while_the_source_still_sounds(folder, monkeypatch) -> None:
+@pytest.mark.parametrize("name", ["srp_phat", "steered"])
+def test_lines_come_while_the_source_still_sounds(folder, monkeypatch, name: str) -> None:
     """Half of the sound, then a pause: what was heard is located, a stall is said, then an end."""
     sent = content(folder, "PCM_16", "RAW")
     half = len(sent) // 2 // 16 * 16
@@ -106,7 +107,7 @@ def test_lines_come_while_the_source_still_sounds(folder, monkeypatch) -> None:
     found: list[pd.DataFrame] = []
     threading.Thread(target=os.write, args=(writing, sent[:half])).start()
     recording = stream.open_stream(reading, len(MICS), stream.kind("16000:s16"), stalled)
-    method = registry.create(registry.named("srp_phat", None), 0)
+    method = registry.create(registry.named(name, None), 0)
     meta = volume.meta(volume.search_box(MICS))
     locator = positions.Locator(method, MICS, SPEED, meta, 2048)
     rows = positions.live(locator, recording, 0.064, 30.0)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from wavloc.features.cells import Cells, Corner, fill
 from wavloc.features.gcc_torch import pair_index
 
 OVERSAMPLE = 2  # lags per sample
@@ -26,11 +27,9 @@ SOFT = (0.5, 100.0, 7500.0, 1.0)
 PARTS = 3  # half-overlapping windows of a frame
 ROWS = 5  # of `correlate`
 FLOOR = 1e-6  # of the largest bin
-MOST_CELLS = 26_000  # of the coarse grid
-CELLS_AT_ONCE = 4096  # whose power fits into the cache
-MOST_LAGS = 2**20  # of these cells
-FINEST_CELL_M = 0.16
-GROWTH = 1.2  # of cells outside of the inner box, from one to the next
+# What fits into the cache.
+PAIRS_AT_ONCE, CELLS_AT_ONCE, CLIMBED_AT_ONCE = 14, 4096, 32
+MOST_LAGS = 2**20  # of cells that are treated at once
 STEPS_M = (0.08, 0.04, 0.02, 0.01)  # of the climb; the last two on the first row
 SAME_M = 0.03  # candidates this near are one
 WINDOW, HOP = 256, 128  # of the short spectra
@@ -54,16 +53,24 @@ def correlate(audio: Tensor, present: Tensor, rate: int, max_lag: int) -> Tensor
 def _correlated(audio: Tensor, present: Tensor, rate: int, max_lag: int) -> Tensor:
     samples = audio.shape[-1]
     reach = max_lag * OVERSAMPLE
-    whole = _crossed(audio, present)
-    summed = _weighted(*whole, rate, WHITENED, BANDS)
-    middle = _weighted(*whole, rate, None, MIDDLE, reach)
-    soft = _weighted(*whole, rate, SOFT, (), reach)
+    phase, magnitude = _whitened(audio, present)
     windows = audio.unfold(-1, samples // 2, samples // (PARTS + 1)).movedim(2, 1).flatten(0, 1)
-    windowed = _crossed(windows, present.repeat_interleave(PARTS, 0))
-    parts = _weighted(*windowed, rate, WHITENED, BANDS).clamp_(min=0)
-    parts = _scaled(parts.unflatten(0, (-1, PARTS)).sum(1), reach)
-    square = _scaled(summed.clamp(min=0).square_(), reach)
-    return torch.stack([_cropped(summed, reach), parts, middle, soft, square], dim=1)
+    phases, magnitudes = _whitened(windows, present.repeat_interleave(PARTS, 0))
+    summed_by = _weighting(magnitude, rate, WHITENED, BANDS)
+    middle_by = _weighting(magnitude, rate, None, MIDDLE)
+    soft_by = _weighting(magnitude, rate, SOFT, ())
+    parts_by = _weighting(magnitudes, rate, WHITENED, BANDS)
+    found = []
+    for pair in pair_index(audio.shape[1], audio.device).split(PAIRS_AT_ONCE, 1):
+        cross = _crossed(phase, pair)
+        summed = summed_by.correlation(cross, pair)
+        middle = middle_by.correlation(cross, pair, reach)
+        soft = soft_by.correlation(cross, pair, reach)
+        parts = parts_by.correlation(_crossed(phases, pair), pair).clamp_(min=0)
+        parts = _scaled(parts.unflatten(0, (-1, PARTS)).sum(1), reach)
+        square = _scaled(summed.clamp(min=0).square_(), reach)
+        found.append(torch.stack([_cropped(summed, reach), parts, middle, soft, square], dim=1))
+    return torch.cat(found, dim=2)
 
 
 def _scaled(correlation: Tensor, reach: int) -> Tensor:
@@ -80,26 +87,22 @@ def _cropped(correlation: Tensor, reach: int) -> Tensor:
     return functional.pad(gcc, (reach - known, reach - known)) if reach > known else gcc
 
 
-def _crossed(audio: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-    """Products (B, P, N + 1) of the unit phases of pairs, 0 where one is absent, and magnitudes
-    (B, M, N + 1) of audio (B, M, N).
-    """
+def _whitened(audio: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+    """Unit phases, 0 where absent, and magnitudes (B, M, N + 1) of audio (B, M, N)."""
     spectrum = torch.fft.rfft(audio - audio.mean(-1, keepdim=True), 2 * audio.shape[-1])
     magnitude = spectrum.abs()
     magnitude = magnitude.clamp(min=FLOOR * magnitude.amax(-1, keepdim=True) + 1e-20)
-    phase = spectrum / magnitude * present[..., None]
-    return _products(phase, phase.conj().resolve_conj()), magnitude
+    return spectrum / magnitude * present[..., None], magnitude
 
 
-def _products(first: Tensor, second: Tensor) -> Tensor:
-    """Products (B, P, F) of rows (B, M, F) of two factors, i of the first, j > i of the second."""
-    ends = range(first.shape[1] - 1)
-    return torch.cat([first[:, i : i + 1] * second[:, i + 1 :] for i in ends], dim=1)
+def _crossed(phase: Tensor, pair: Tensor) -> Tensor:
+    """Phases (B, p, F) of pairs (2, p) of microphones (B, M, F)."""
+    return phase[:, pair[0]] * phase[:, pair[1]].conj()
 
 
 @functools.lru_cache(maxsize=16)
 def _bands(bands: tuple[Band, ...], size: int, rate: int, device: torch.device) -> Tensor:
-    """Weight of each frequency of a spectrum (size / 2 + 1,) of unit deviation in each band."""
+    """Weight of each frequency of a spectrum (size / 2 + 1,): unit deviation in each band."""
     frequency = torch.fft.rfftfreq(size, 1 / rate, device=device)
     gain = torch.zeros_like(frequency)
     for low, high, weight in bands:
@@ -108,36 +111,49 @@ def _bands(bands: tuple[Band, ...], size: int, rate: int, device: torch.device) 
     return gain
 
 
-def _weighted(
-    cross: Tensor,
+class Weighting(NamedTuple):
+    """Weight of each frequency: of bands (F,), and of a less whitened part, if any, the magnitudes
+    (B, M, F) that remain and what the correlation of two of them is multiplied by (B, M, M); the
+    sum of all weights.
+    """
+
+    bands: Tensor
+    soft: Tensor | None
+    scale: Tensor | None
+    total: float
+
+    def correlation(self, cross: Tensor, pair: Tensor, reach: int = 0) -> Tensor:
+        """Circular correlations (B, p, 4 N) of unit deviation of pairs (2, p) with phases (B, p,
+        N + 1): one inverse transform each; reach: of them the lags -reach .. reach alone.
+        """
+        size, (i, j), gain = 2 * (cross.shape[-1] - 1), pair, self.bands
+        if self.soft is not None and self.scale is not None:
+            scale = self.scale[:, i, j, None]
+            gain = torch.addcmul(gain, self.soft[:, i] * scale, self.soft[:, j])
+        correlation = torch.fft.irfft(cross * gain, size * OVERSAMPLE)
+        if reach:
+            correlation = _cropped(correlation, reach)
+        return correlation * (size * OVERSAMPLE / (self.total * math.sqrt(size + 2)))
+
+
+def _weighting(
     magnitude: Tensor,
     rate: int,
     whitened: tuple[float, float, float, float] | None,
     bands: tuple[Band, ...],
-    reach: int = 0,
-) -> Tensor:
-    """Sum (B, P, 4 N) of circular correlations of unit deviation: one inverse transform a pair;
-    reach: of them the lags -reach .. reach alone.
-    """
-    count = cross.shape[-1]
-    size = 2 * (count - 1)
-    gain = _bands(bands, size, rate, cross.device)
-    total = sum(weight for *_, weight in bands)
-    if whitened:
-        exponent, low, high, weight = whitened
-        inside = _bands(((low, high, 1.0),), size, rate, cross.device) > 0
-        soft = magnitude ** (1 - exponent) * inside
-        soft = soft / soft.square().mean(-1, keepdim=True).sqrt().clamp(min=1e-20)
-        power = soft.square()
-        deviation = (power @ power.mT / count).sqrt()  # of each correlation
-        i, j = pair_index(magnitude.shape[1], cross.device)
-        scale = (weight / deviation[:, i, j].clamp(min=1e-20))[..., None]
-        gain = torch.addcmul(gain, soft[:, i] * scale, soft[:, j])
-        total += weight
-    correlation = torch.fft.irfft(cross * gain, size * OVERSAMPLE)
-    if reach:
-        correlation = _cropped(correlation, reach)
-    return correlation * (size * OVERSAMPLE / (total * math.sqrt(2 * count)))
+) -> Weighting:
+    """Weights of spectra with magnitudes (B, M, N + 1)."""
+    count = magnitude.shape[-1]
+    about = 2 * (count - 1), rate, magnitude.device
+    gain, total = _bands(bands, *about), sum(weight for *_, weight in bands)
+    if not whitened:
+        return Weighting(gain, None, None, total)
+    exponent, low, high, weight = whitened
+    soft = magnitude ** (1 - exponent) * (_bands(((low, high, 1.0),), *about) > 0)
+    soft = soft / soft.square().mean(-1, keepdim=True).sqrt().clamp(min=1e-20)
+    power = soft.square()
+    deviation = (power @ power.mT / count).sqrt()  # of each correlation
+    return Weighting(gain, soft, weight / deviation.clamp(min=1e-20), total + weight)
 
 
 def distances(points: Tensor, mics: Tensor) -> Tensor:
@@ -173,56 +189,6 @@ def widened(gcc: Tensor, lags: float) -> Tensor:
     return functional.max_pool1d(gcc.flatten(0, -2), 2 * half + 1, 1, half).view(gcc.shape)
 
 
-def cells(low: float, high: float, inner: tuple[float, float], size: float) -> Tensor:
-    """Middles and sizes (2, n) of the cells of an axis: alike within ``inner``, growing outside,
-    where delays change ever less.
-    """
-    below, above = max(low, min(inner[0], high)), min(high, max(inner[1], low))
-    count = max(1, round((above - below) / size))
-    edges = [below + k * (above - below) / count for k in range(count + 1)]
-    for end, sign in ((low, -1), (high, 1)):
-        side, step = [edges[0] if sign < 0 else edges[-1]], size
-        while sign * (end - side[-1]) > 1e-6:
-            step *= GROWTH
-            nearly = sign * (end - side[-1]) < 1.5 * step
-            side.append(end if nearly else side[-1] + sign * step)
-        edges = side[:0:-1] + edges if sign < 0 else edges + side[1:]
-    edge = torch.tensor(edges)
-    return torch.stack([(edge[1:] + edge[:-1]) / 2, edge.diff()])
-
-
-def cell_size(low: Tensor, high: Tensor) -> float:
-    """Side of the cells of the coarse grid, metres."""
-    volume = float((high - low).clamp(min=FINEST_CELL_M).prod())
-    return max(FINEST_CELL_M, (volume / MOST_CELLS) ** (1 / 3))
-
-
-class Coarse(NamedTuple):
-    """Cells that fill a box: middles (G, 3) and longest sides (G,) in metres, how many along each
-    axis, and the side of the inner ones.
-    """
-
-    middles: Tensor
-    sides: Tensor
-    shape: list[int]
-    side: float
-
-
-Corner = tuple[float, ...]
-
-
-@functools.lru_cache(maxsize=4)
-def _coarse(corners: tuple[Corner, ...], device: torch.device) -> Coarse:
-    """Cells of the box between the first two corners, which grow outside of that of the others."""
-    inner = torch.tensor(corners[2:])
-    side = cell_size(*inner)
-    ends = zip(*corners, strict=True)
-    axes = [cells(low, high, (a, b), side).to(device) for low, high, a, b in ends]
-    middles = torch.cartesian_prod(*(axis[0] for axis in axes))
-    sides = torch.cartesian_prod(*(axis[1] for axis in axes)).amax(-1)
-    return Coarse(middles, sides, [axis.shape[1] for axis in axes], side)
-
-
 def candidates(
     gcc: Tensor,
     mics: Tensor,
@@ -243,7 +209,7 @@ def candidates(
     weight = (present[:, i] & present[:, j]).to(gcc.dtype)
     spot = torch.where(present[..., None], mics, 0.0)
     corners = tuple(tuple(corner.tolist()) for corner in (low, high, *(inner or (low, high))))
-    coarse = _coarse(corners, gcc.device)
+    coarse = fill(corners, gcc.device)
     score = _grid_power(gcc, corners, spot, per_m)
     found = []
     for score_, rows, array, own in zip(score, gcc, spot, weight, strict=True):
@@ -278,26 +244,30 @@ def _climbed(
     mics: Tensor,
     weight: Tensor,
     per_m: float,
-    coarse: Coarse,
+    coarse: Cells,
     cell: Tensor,
     row: Tensor,
     low: Tensor,
     high: Tensor,
 ) -> Tensor:
     """Where steps from the middles of cells (K,) lead on rows (K,) of gcc (R, P, L): (K, 3)."""
-    points, wide = coarse.middles[cell], coarse.sides[cell] / (1.3 * coarse.side)  # rounding apart
-    around = _neighbours(gcc.device)
-    for number, step in enumerate(STEPS_M):
-        own = row.repeat_interleave(len(around)) if number < 2 else None
-        step = max(step, coarse.side / 2 ** (number + 1)) if number < 2 else step
-        steps = step * wide.clamp(min=1)[:, None, None] * around
-        near = (points[:, None] + steps).clamp_(min=low, max=high)
-        lags = lags_of(near.flatten(0, 1), mics, per_m, gcc.shape[-1])
-        seen = widened(gcc, step * per_m) if step * per_m >= 3 else gcc
-        power = steered_power(seen, lags, weight, own)
-        place = power.view(near.shape[:2]).argmax(-1)
-        points = near[torch.arange(len(near), device=near.device), place]
-    return points
+    wide = (coarse.sides / (1.3 * coarse.side)).clamp(min=1)  # rounding apart
+    sizes = [
+        max(step, coarse.side / 2 ** (k + 1)) if k < 2 else step for k, step in enumerate(STEPS_M)
+    ]
+    seen = [widened(gcc, size * per_m) if size * per_m >= 3 else gcc for size in sizes]
+    around, found = _neighbours(gcc.device), []
+    for some, own in zip(cell.split(CLIMBED_AT_ONCE), row.split(CLIMBED_AT_ONCE), strict=True):
+        points = coarse.middles[some]
+        for number, (rows, size) in enumerate(zip(seen, sizes, strict=True)):
+            steps = size * wide[some, None, None] * around
+            near = (points[:, None] + steps).clamp_(min=low, max=high)
+            lags = lags_of(near.flatten(0, 1), mics, per_m, gcc.shape[-1])
+            on = own.repeat_interleave(len(around)) if number < 2 else None
+            power = steered_power(rows, lags, weight, on).view(near.shape[:2])
+            points = near[torch.arange(len(near), device=near.device), power.argmax(-1)]
+        found.append(points)
+    return torch.cat(found)
 
 
 def powers_at(gcc: Tensor, points: Tensor, mics: Tensor, present: Tensor, per_m: float) -> Tensor:
@@ -346,7 +316,7 @@ def _bags(
     device: torch.device,
 ) -> Tensor:
     """Rows (g, P) of a table (P L, n) of correlations: the lags of some cells."""
-    cell = _coarse(corners, device).middles[first:last]
+    cell = fill(corners, device).middles[first:last]
     lags = lags_of(cell, torch.tensor(mics, device=device), per_m, length)
     lags += torch.arange(len(lags), dtype=lags.dtype, device=device)[:, None] * length
     return lags.T.contiguous()
@@ -358,7 +328,7 @@ def _grid_power(gcc: Tensor, corners: tuple[Corner, ...], mics: Tensor, per_m: f
     Each sum treats all rows of all frames that share their array.
     """
     batch, rows, pairs, length = gcc.shape
-    cell = _coarse(corners, gcc.device)
+    cell = fill(corners, gcc.device)
     step = min(CELLS_AT_ONCE, max(1, MOST_LAGS // pairs))
     score = gcc.new_empty(batch, rows, len(cell.middles))
     shared = bool((mics == mics[:1]).all())
