@@ -117,4 +117,4 @@ def test_workflow_runs_in_the_unpacked_sdist(sdist: Path, installed: Path, tmp_p
     assert "rule simulate" in run(*snakemake, *smoke, folder=project)
     done = subprocess.run([*map(str, snakemake)], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 1
-    assert "no Snakefile found" in done.stderr
+    assert "No Snakefile found" in done.stdout + done.stderr
