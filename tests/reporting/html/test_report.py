@@ -167,6 +167,9 @@ def test_report_is_one_file_with_everything(results: tuple[Path, dict], page: Pa
         read.text
     )
     assert len(text) < 4e6
+    regions = re.findall(r'role="region" aria-label="([^"]*)"', text)
+    assert len(regions) > 10
+    assert len(set(regions)) == len(regions)  # also of those that are folded
 
 
 def test_equal_results_give_an_equal_report(

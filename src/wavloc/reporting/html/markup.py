@@ -1,5 +1,6 @@
 """Markdown as HTML in the form of the page: tables scroll, can be sorted and have parts."""
 
+import collections
 import functools
 import html
 import re
@@ -11,16 +12,23 @@ from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 
 
-def markdown(source: str, lower: int = 1) -> str:
+def markdown(source: str, lower: int = 1, title: str = "table") -> str:
     """Markdown with pipe tables as HTML. Markup in it stays text, but for footnote letters.
+
+    Tables are named after the heading above them, or ``title``, each in its own way.
 
     Headings go down by ``lower`` levels. A table row with nothing but its first cell begins a new
     part of the table; sorting keeps the parts.
     """
-    tokens = _parser().parse(source)
+    tokens, named = _parser().parse(source), collections.Counter[str]()
     for number, token in enumerate(tokens):
         if token.type in ("heading_open", "heading_close"):
             token.tag = f"h{min(int(token.tag[1]) + lower, 6)}"
+        if token.type == "heading_open":
+            title = tokens[number + 1].content
+        if token.type == "table_open":
+            named[title] += 1
+            token.meta["name"] = title + f", {named[title]}" * (named[title] > 1)
         if token.type == "tr_open" and tokens[number + 1].type == "td_open":
             cells = [cell.content for cell in _row(tokens, number) if cell.type == "inline"]
             token.meta["part"] = bool(cells[0]) and not any(cells[1:])
@@ -37,8 +45,7 @@ class _Renderer(RendererHTML):
     """As the library's, with tables in the form of the macro ``table``."""
 
     def table_open(self, tokens: Sequence[Token], index: int, *_: Any) -> str:
-        heads = [token.content for token in _row(tokens, index) if token.type == "inline"]
-        name = html.escape(f"table: {heads[0]} …")
+        name = html.escape(tokens[index].meta["name"])
         return f'<div class="box" role="region" aria-label="{name}" tabindex="0"><table>'
 
     def table_close(self, *_: Any) -> str:

@@ -115,10 +115,9 @@ def _filters(frames: Sequence[pd.DataFrame], methods: Mapping[str, Any]) -> list
 def _paper_table(page: str, frame: pd.DataFrame) -> dict[str, Any]:
     """A table as in its Markdown file, and every number of its csv."""
     first, _, rest = page.partition("\n")
-    body = Markup(markdown(rest))  # Markdown's own text is escaped
-    return {"heading": first.removeprefix("## "), "body": body, "count": len(frame)} | _values(
-        frame
-    )
+    heading = first.removeprefix("## ")
+    body = Markup(markdown(rest, title=heading))  # Markdown's own text is escaped
+    return {"heading": heading, "body": body, "count": len(frame)} | _values(frame)
 
 
 def _values(frame: pd.DataFrame) -> dict[str, Any]:
