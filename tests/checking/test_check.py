@@ -17,6 +17,8 @@ from wavloc import cli
 from wavloc.audio import SAMPLE_RATE
 from wavloc.checking import Finding, alone, check, timing, windows
 from wavloc.checking.order import GAIN, best_swap
+from wavloc.datasets.sound import synthetic
+from wavloc.geometry import LUVIRA_MICS
 
 NAMES = ["north", "east", "south", "west", "desk", "door"]
 
@@ -89,6 +91,17 @@ def test_hum(clean: np.ndarray, mains: int) -> None:
     assert f"{mains} Hz" in found.text
 
 
+def test_notes_that_come_and_go_are_no_hum() -> None:
+    """A bass at the mains' frequencies, with rests; the same tone without rests is hum."""
+    time = np.arange(10 * SAMPLE_RATE) / SAMPLE_RATE
+    tone = np.sin(2 * np.pi * 60 * time) + 0.5 * np.sin(2 * np.pi * 180 * time)
+    floor = 1e-3 * np.random.default_rng(0).standard_normal(len(time))
+    played = (time % 4.0 < 3.0) & (time < 8.0)  # the lower quartile of its windows is loud
+    mains, _ = alone.hum(np.stack([0.1 * tone * played, 0.1 * tone]) + floor, SAMPLE_RATE)
+    assert np.isnan(mains[0])
+    assert mains[1] == 60
+
+
 def test_inverted_channels(clean: np.ndarray) -> None:
     only(changed(clean, 1, np.negative), "inverted", "east")
 
@@ -122,6 +135,34 @@ def test_channel_far_out_of_step(clean: np.ndarray) -> None:
         changed(clean, 2, lambda x: np.roll(x, round(0.044 * SAMPLE_RATE))), "offset", "south"
     )
     assert found.value == pytest.approx(44, abs=0.5)
+
+
+def test_a_channel_out_of_step_among_many() -> None:
+    """With ten others the source is known without it: that it is put right moves none of them."""
+    mics, room = LUVIRA_MICS + np.array([3.6, 4.2, 0]), (7.0, 8.0, 2.0)
+    late = recording(speech(3.0, seed=1), mics, room, snr_db=20.0, seed=1)
+    late[2] = np.roll(late[2], round(0.005 * SAMPLE_RATE))
+    names = [f"m{k}" for k in range(len(mics))]
+    (found,) = check(late, SAMPLE_RATE, mics, names).findings
+    assert (found.kind, found.channels) == ("offset", ("m2",))
+    assert found.value == pytest.approx(5, abs=0.2)
+
+
+def test_a_source_far_outside_of_the_array_is_no_fault() -> None:
+    """It stays there, 1.7 m beyond the outermost microphone, and is as far from two of them: one
+    signal without delay, but no crosstalk; nor does another order or polarity fit better.
+    """
+    mics = np.array(
+        [[5.22, 2.27, 1.76], [2.64, 3.29, 1.31], [6.33, 1.3, 0.92], [4.29, 4.06, 0.73],
+         [6.03, 0.58, 2.05]]
+    )  # fmt: skip
+    place = np.array([[0.99, 1.41, 1.64]])
+    sound = synthetic.band(5.0, np.random.default_rng(3))
+    heard = recording(sound, mics, (6.66, 4.86, 2.94), 0.06, 22.0, path=place)
+    assert findings(heard, mics) == []
+    search = windows.searched(windows.correlate(heard, mics, 343.0))
+    found = search.positions(windows.correlate(heard, mics, 343.0))
+    assert np.linalg.norm(np.median(found, axis=0) - place[0]) < 0.3
 
 
 def test_crosstalk(clean: np.ndarray) -> None:

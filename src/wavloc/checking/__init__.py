@@ -78,7 +78,7 @@ def _compare(table: pd.DataFrame, alive: np.ndarray, heard: windows.Correlations
     heard = heard.moved(far[None])
     sign = timing.signs(heard)
     heard = heard.turned(sign)
-    search = windows.Search(heard)
+    search = windows.searched(heard)
     order, gain = order_of(heard, search)
     heard = heard.reordered(order)
     mine = alive[order]  # the row of each microphone's channel

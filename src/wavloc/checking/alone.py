@@ -14,6 +14,7 @@ HARMONICS = np.arange(1, 7)
 HUM_WINDOW_S = 2.0
 MOST_HUM_WINDOWS = 64
 LINE_DB, LONE_LINE_DB = 10.0, 20.0  # two lines stand out by the former, or one by the latter
+STEADY_DB = 6.0  # a line is that much weaker in few windows; notes of music come and go
 
 
 def decibel(power: np.ndarray | float) -> np.ndarray:
@@ -85,10 +86,11 @@ def hum(channels: np.ndarray, rate: int) -> tuple[np.ndarray, np.ndarray]:
     spectra = np.stack(
         [np.abs(np.fft.rfft(channels[:, k : k + size] * taper)[:, :last]) ** 2 for k in starts]
     )
-    steady = np.percentile(spectra, 25, axis=0)  # (M, F)
+    weak, steady = np.percentile(spectra, [5, 25], axis=0)  # (M, F) each
     # One-sided; a sine of power p has p sum(w^2) n / 2 in the bins of its line.
-    steady *= 2 / (size * np.square(taper).sum())
-    lines = [_lines(steady, mains) for mains in MAINS_HZ]  # of each: ratio in dB, power
+    unit = 2 / (size * np.square(taper).sum())
+    # Of each: ratio in dB, power.
+    lines = [_lines(unit * weak, unit * steady, mains) for mains in MAINS_HZ]
     strength = np.stack([np.sort(ratio, axis=1)[:, -2:].sum(axis=1) for ratio, _ in lines])
     found = np.stack(
         [
@@ -103,9 +105,10 @@ def hum(channels: np.ndarray, rate: int) -> tuple[np.ndarray, np.ndarray]:
     return mains, np.where(found.any(axis=0), decibel(power[which, each]), LOWEST_DB)
 
 
-def _lines(steady: np.ndarray, mains: float) -> tuple[np.ndarray, np.ndarray]:
+def _lines(weak: np.ndarray, steady: np.ndarray, mains: float) -> tuple[np.ndarray, np.ndarray]:
     """How far harmonics of a mains frequency stand out of their neighbourhood, in dB, and their
-    power: (M, K) each, of power spectra (M, F) in bins of 1 / `HUM_WINDOW_S`.
+    power: (M, K) each, of power spectra (M, F) in bins of 1 / `HUM_WINDOW_S`, those of the weakest
+    windows and steady ones. What the former lack is no line: 0 dB.
     """
     hertz = np.arange(steady.shape[1]) / HUM_WINDOW_S
     ratios, powers = [], []
@@ -115,6 +118,8 @@ def _lines(steady: np.ndarray, mains: float) -> tuple[np.ndarray, np.ndarray]:
         line, around = away <= width, (away > width + 1.5) & (away <= width + 9)
         floor = np.median(steady[:, around], axis=1) * line.sum() + 1e-30
         power = steady[:, line].sum(axis=1)
-        ratios.append(10 * np.log10(np.maximum(power, 1e-30) / floor))
+        ratio = 10 * np.log10(np.maximum(power, 1e-30) / floor)
+        stays = weak[:, line].sum(axis=1) > 10 ** (-STEADY_DB / 10) * power
+        ratios.append(np.where(stays, ratio, 0.0))
         powers.append(power)
     return np.stack(ratios, axis=1), np.stack(powers, axis=1)

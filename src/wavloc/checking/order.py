@@ -52,8 +52,8 @@ def best_swap(
     rows, turned = pair_rows(order)
     power = search.total(seen, rows, turned)
     cells, stated = search.path(power)
-    exact = search.refined(heard.reordered(order), cells)[1].sum()
-    found = []
+    exact = search.refined(heard.reordered(order), search.starts(power, cells))[1].sum()
+    found: list[tuple[float, list[int], np.ndarray, np.ndarray]] = []
     for swap in itertools.combinations(_worst(search, seen, power, rows, turned), 2):
         swapped = order.copy()
         swapped[list(swap)] = order[list(swap[::-1])]
@@ -63,11 +63,11 @@ def best_swap(
             total += search.row(seen, k, new_rows[k], new_turned[k])
             total -= search.row(seen, k, rows[k], turned[k])
         cells, best = search.path(total)
-        found.append((best / stated - 1, list(swap), swapped, cells))
-    found.sort(key=lambda entry: -entry[0])
+        found.append((best / stated - 1, list(swap), swapped, search.starts(total, cells)))
+        found = sorted(found, key=lambda entry: -entry[0])[:LIKELY]
     gains = [
-        gain + search.refined(heard.reordered(swapped), cells)[1].sum() / exact - 1
-        for gain, _, swapped, cells in found[:LIKELY]
+        gain + search.refined(heard.reordered(swapped), starts)[1].sum() / exact - 1
+        for gain, _, swapped, starts in found
     ]
     best_place = int(np.argmax(gains))
     return found[best_place][1], float(gains[best_place])

@@ -18,7 +18,9 @@ ON_LINE_S = 0.3e-3  # around the line of a channel that is out of step
 MOST_DRIFT = 5e-4  # seconds a second
 DRIFTING_S = 40.0  # a drift shows in recordings of a quarter of this length, or more
 SHARE, TIMES = 0.3, 2.0  # windows that lie on such a line; as a multiple of those in step
-BETTER = 0.04  # what putting it right adds to the share of windows in which others are in step
+BETTER = 0.04  # what putting it right adds to the share of windows in which others are in step ...
+# ... or, one of many, which it hardly moves: it never is itself, and late as often as they are.
+NEVER, AS_OFTEN = 0.1, 0.8
 FAR_SHARE, TOGETHER = 0.8, 0.5  # windows: with impossible delays, within a range of the same width
 INVERTED = 4.0  # deviations of a mean over windows
 LEAN = -0.2  # and its size, from 1 to -1
@@ -26,7 +28,7 @@ MOVES_M = 0.3  # median distance of a source from its median place
 CROSSTALK = 4.0  # deviations of a correlation at delay zero ...
 CROSSTALK_STAYING = 12.0  # ... of a source that stays, whose echoes may happen to be there
 SHARP = 0.5  # how much of a peak at zero is left one sample away
-SAME = 0.7  # of the largest correlation that there can be: no room leaves two channels so alike
+SAME = 0.9  # of the largest correlation that there can be: no room leaves two channels so alike
 ELSEWHERE = 3  # samples between zero and the delay of the source
 
 
@@ -54,7 +56,8 @@ def signs(heard: Correlations) -> np.ndarray:
     The correlation of two channels of unlike polarity has its largest value below zero.
     """
     number = len(heard.mics)
-    lean = _lean(heard.possible)  # (n, P)
+    possible = heard.possible
+    lean = _lean(possible, possible)  # (n, P)
     matrix = np.zeros((number, number))
     matrix[heard.first, heard.second] = lean.mean(axis=0)
     side = np.where(np.linalg.eigh(matrix + matrix.T)[1][:, -1] < 0, -1.0, 1.0)
@@ -64,9 +67,11 @@ def signs(heard: Correlations) -> np.ndarray:
     return np.where((_deviations(agreed) > INVERTED) & (side < 0), -1.0, 1.0)
 
 
-def _lean(correlation: np.ndarray) -> np.ndarray:
-    """How positive (1) or negative (-1) the strongest value is along the last axis."""
-    high, low = correlation.max(axis=-1), -correlation.min(axis=-1)
+def _lean(correlation: np.ndarray, near: np.ndarray) -> np.ndarray:
+    """How positive (1) or negative (-1) the strongest value is along the last axis; ``near``: the
+    part of the correlation in which an inverted one has it.
+    """
+    high, low = correlation.max(axis=-1), -near.min(axis=-1)
     return (high - low) / np.maximum(high + low, 1e-20)
 
 
@@ -123,10 +128,12 @@ def timing(heard: Correlations, search: Search) -> Timing:
         by[:, worst] = np.rint((line[0] + line[1] * heard.time_s) * RATE)
         moved = heard.moved(by)
         then = _against_others(moved, search)
-        gain = _in_step(then.late_s) - _in_step(now.late_s)
-        if gain[np.arange(number) != worst].mean() < BETTER:
+        before, others = _in_step(now.late_s), np.arange(number) != worst
+        gain = (_in_step(then.late_s) - before)[others].mean()
+        clear = before[worst] <= NEVER and line[2] >= AS_OFTEN * np.median(before[others])
+        if gain < BETTER and not clear:
             break  # an echo that stays is no delay: with it, the others fit no better
-        offset[worst], drift[worst] = line if now.moves else (0.0, line[1])
+        offset[worst], drift[worst] = line[:2] if now.moves else (0.0, line[1])
         heard, now = moved, then
     steady = np.array([_line(heard.time_s, late)[2] for late in late_s.T])
     return Timing(sign, late_s, _in_step(now.late_s), steady, offset, drift)
@@ -134,9 +141,9 @@ def timing(heard: Correlations, search: Search) -> Timing:
 
 def _latest(
     time_s: np.ndarray, late_s: np.ndarray, known: np.ndarray
-) -> tuple[int, tuple[float, float]]:
+) -> tuple[int, tuple[float, float, float]]:
     """The channel that is most clearly out of step, -1 if none is, and the start and slope of the
-    line that its delays (n, M) lie on; ``known`` ones (M,) are not looked at.
+    line that its delays (n, M) lie on, and their share; ``known`` ones (M,) are not looked at.
     """
     lines = [_line(time_s, late) for late in late_s.T]
     start, slope, share = np.array(lines).T
@@ -144,7 +151,7 @@ def _latest(
     clear = share - TIMES * _in_step(late_s)
     clear[known | (share < SHARE) | (furthest <= IN_STEP_S)] = -1
     worst = int(clear.argmax())
-    return worst if clear[worst] > 0 else -1, (float(start[worst]), float(slope[worst]))
+    return worst if clear[worst] > 0 else -1, lines[worst]
 
 
 def _in_step(late_s: np.ndarray) -> np.ndarray:
@@ -177,7 +184,8 @@ def _against_others(heard: Correlations, search: Search) -> _Compared:
         others = power.copy()
         for pair in own.tolist():
             others -= search.row(seen, pair, pair, turned=False)
-        position = search.refined(heard.without(own), search.path(others)[0])[0]
+        starts = search.starts(others, search.path(others)[0])
+        position = search.refined(heard.without(own), starts)[0]
         distance = np.linalg.norm(position[:, None] - heard.mics, axis=-1) / heard.step
         total = np.zeros((len(late_s), len(late)), np.float32)
         for pair in own.tolist():
@@ -186,7 +194,8 @@ def _against_others(heard: Correlations, search: Search) -> _Compared:
             row = np.take_along_axis(heard.gcc[:, pair], lag[:, None] + late + reach, 1)
             total += row if one == channel else row[:, ::-1]
         late_s[:, channel] = late[total.argmax(axis=-1)] / RATE
-        lean[:, channel] = _lean(total[:, near])
+        # Where the source is not known to `IN_STEP_S`, a positive peak is elsewhere.
+        lean[:, channel] = _lean(total, total[:, near])
         moves[channel] = np.median(np.linalg.norm(position - np.median(position, axis=0), axis=1))
     inverted = (lean.mean(axis=0) < LEAN) & (_deviations(lean) < -INVERTED)
     return _Compared(
@@ -228,7 +237,7 @@ def crosstalk(heard: Correlations, position: np.ndarray) -> np.ndarray:
     distance = np.linalg.norm(position[:, None] - heard.mics, axis=-1) / heard.step
     away = np.abs(distance[:, heard.first] - distance[:, heard.second]) > ELSEWHERE  # (n, P)
     middle = heard.gcc.shape[-1] // 2
-    away |= heard.gcc[..., middle] > SAME * np.sqrt(heard.gcc.shape[-1])
+    away |= heard.gcc[..., middle] > SAME * heard.largest
     count = np.maximum(away.sum(axis=0), 1)
     before, peak, after = (
         (heard.gcc[..., middle + k] * away).sum(axis=0) / count for k in (-1, 0, 1)

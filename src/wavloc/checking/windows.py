@@ -10,13 +10,13 @@ import dataclasses
 import math
 
 import numpy as np
-from scipy.ndimage import maximum_filter1d
+from scipy.ndimage import label, maximum_filter1d
 
 from wavloc import audio
 from wavloc.features.gcc import gcc_phat
 from wavloc.geometry import max_lag, pairs
 from wavloc.methods.classical.solvers import problem
-from wavloc.methods.classical.solvers.shells import grid
+from wavloc.methods.classical.solvers.shells import GROWTH, Shells
 from wavloc.methods.classical.solvers.steered import SteeredPower
 
 RATE = audio.SAMPLE_RATE
@@ -33,6 +33,10 @@ FEWEST_WINDOWS = 6  # with fewer, nothing is said about channels against one ano
 SILENT_DB = 25.0
 AROUND_M = 1.0  # searched around the array
 CELLS = 12_000  # of the grid that is searched
+OUTSIDE = 0.3  # share of windows at its border, from which on more is searched ...
+FAR_M, FAR = np.array([10.0, 10.0, 3.0]), np.array([1.5, 1.5, 0.5])  # m, shares of the extent ...
+MOST_CELLS = 16_000  # in so many cells
+ALIKE, STARTS = 0.95, 32  # far away many cells have so much of a top; some of them are followed
 FINEST_M = 0.0125
 JUMP = 0.5  # what a jump of the source costs, in deviations of the correlations
 
@@ -40,13 +44,15 @@ JUMP = 0.5  # what a jump of the source costs, in deviations of the correlations
 @dataclasses.dataclass
 class Correlations:
     """gcc (n, P, L) of n windows at lags -L // 2 .. L // 2 samples, time_s (n,) of the windows;
-    mics (M, 3) metres, ``step`` metres of range difference between lags.
+    mics (M, 3) metres, ``step`` metres of range difference between lags; largest: value of two
+    channels that are the same.
     """
 
     gcc: np.ndarray
     time_s: np.ndarray
     mics: np.ndarray
     step: float
+    largest: float
 
     def __post_init__(self) -> None:
         self.first, self.second = pairs(len(self.mics)).T
@@ -136,7 +142,9 @@ def correlate(
         )[0]
     gcc = np.nan_to_num(gcc)
     gcc /= np.maximum(gcc.std(axis=-1, keepdims=True), 1e-20)
-    return Correlations(gcc, (start + size / 2) / RATE, mics, speed / RATE)
+    # All energy is in one peak, as narrow as the band allows.
+    largest = math.sqrt(gcc.shape[-1] * (high - BAND_HZ[0]) / (RATE / 2))
+    return Correlations(gcc, (start + size / 2) / RATE, mics, speed / RATE, largest)
 
 
 def _loud_windows(channels: np.ndarray, size: int, most: int) -> np.ndarray:
@@ -193,14 +201,23 @@ def onsets(sound: np.ndarray, noise: np.ndarray) -> np.ndarray:
 
 
 class Search:
-    """A grid around an array, and where on it the correlations of windows add up to most."""
+    """A grid around an array, and where on it the correlations of windows add up to most.
 
-    def __init__(self, heard: Correlations):
+    wide: it reaches far beyond the microphones, in cells that grow with the distance.
+    """
+
+    def __init__(self, heard: Correlations, wide: bool = False):
         low, high = heard.mics.min(axis=0), heard.mics.max(axis=0)
-        self.low, self.high = low - AROUND_M, high + AROUND_M
-        self.spacing = float((self.high - self.low).prod() / CELLS) ** (1 / 3)
-        self.points = grid(self.low, self.high, self.spacing)
-        self.shape = [len(np.unique(axis)) for axis in self.points.T]
+        core = low - AROUND_M, high + AROUND_M
+        self.spacing = float((core[1] - core[0]).prod() / CELLS) ** (1 / 3)
+        reach = np.maximum(FAR_M, FAR * np.ptp(heard.mics, axis=0).max()) * wide
+        axes = _axes(core, reach, self.spacing)
+        while wide and math.prod(map(len, axes)) > MOST_CELLS:
+            self.spacing *= 1.1
+            axes = _axes(core, reach, self.spacing)
+        self.low, self.high = core[0] - reach, core[1] + reach
+        self.shape = [len(axis) for axis in axes]
+        self.points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
         self.problem = problem.build(
             np.full((len(heard.gcc), len(heard.first)), np.nan),
             heard.mics,
@@ -208,9 +225,16 @@ class Search:
             heard.step,
             (self.low, self.high),
         )
-        reach = int(heard.limit.max()) + 1
+        self.problem.shells = Shells(*core) if wide else None
+        most = int(heard.limit.max()) + 1
         lag = np.rint(self.problem.differences(self.points[None])[0] / heard.step).astype(int)
-        self.lags = np.clip(lag + reach, 0, 2 * reach)  # (G, P)
+        self.lags = np.clip(lag + most, 0, 2 * most)  # (G, P)
+
+    @property
+    def at_border(self) -> np.ndarray:
+        """Which cells (G,) are the outermost ones."""
+        low, high = self.points.min(axis=0), self.points.max(axis=0)
+        return ((self.points == low) | (self.points == high)).any(axis=1)
 
     def by_lag(self, heard: Correlations) -> np.ndarray:
         """Correlations as seen from somewhere within a cell: (P, K, n), at possible lags."""
@@ -249,19 +273,61 @@ class Search:
             path.append(int(where[path[-1]]))
         return np.array(path[::-1]), float(best.max())
 
+    def starts(self, power: np.ndarray, cells: np.ndarray) -> np.ndarray:
+        """Places (n, K, 3) near cells (n,) of maps (G, n), from which the exact one is looked for:
+        of a wide grid some of all those that belong to the same top.
+        """
+        if self.problem.shells is None:
+            return self.points[cells][:, None]
+        chosen = np.empty((len(cells), STARTS), int)
+        for row, cell, now in zip(chosen, cells, power.T, strict=True):
+            high = (now >= ALIKE * now[cell]).reshape(self.shape)
+            top = label(high, np.ones((3, 3, 3)))[0].ravel()
+            same = np.flatnonzero(top == top[cell])
+            row[:] = same[np.linspace(0, len(same) - 1, STARTS).astype(int)]
+        return self.points[chosen]
+
     def positions(self, heard: Correlations) -> np.ndarray:
         """Where the sound of each window comes from: (n, 3) metres."""
         power = self.total(self.by_lag(heard), *pair_rows(np.arange(len(heard.mics))))
-        return self.refined(heard, self.path(power)[0])[0]
+        return self.refined(heard, self.starts(power, self.path(power)[0]))[0]
 
-    def refined(self, heard: Correlations, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Where near a cell (n,) the correlations of each window add up to most: positions (n, 3)
-        metres, and that sum (n,).
+    def refined(self, heard: Correlations, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Where near some places (n, K, 3) the correlations of each window add up to most:
+        positions (n, 3) metres, and that sum (n,).
         """
         field = SteeredPower(self.problem, heard.possible, heard.step)
-        points = field.followed(self.points[cells][:, None], self.spacing, FINEST_M)
+        points = field.followed(starts, self.spacing, FINEST_M)
         points = field.maximum(points, FINEST_M)[:, None]
         return points[:, 0], field.power(points)[:, 0]
+
+
+def searched(heard: Correlations) -> Search:
+    """A grid around the array, a wide one where that does not hold the source."""
+    near = Search(heard)
+    path = near.path(near.total(near.by_lag(heard), *pair_rows(np.arange(len(heard.mics)))))[0]
+    return Search(heard, wide=True) if near.at_border[path].mean() >= OUTSIDE else near
+
+
+def _axes(
+    core: tuple[np.ndarray, np.ndarray], reach: np.ndarray, spacing: float
+) -> list[np.ndarray]:
+    """Places of the cells of a grid along each axis: alike in the core, larger the farther out.
+
+    As in `Shells`, but cells stand in rows, so that each has neighbours.
+    """
+    growth = GROWTH / float(np.linalg.norm(core[1] - core[0]))
+    axes = []
+    for low, high, most in zip(*core, reach, strict=True):
+        count = max(1, math.ceil((high - low) / spacing))
+        inner = low + (np.arange(count) + 0.5) * (high - low) / count
+        edge, outer = 0.0, []
+        while edge < most:
+            size = spacing * (1 + growth * edge)
+            outer.append(min(edge + size / 2, most))
+            edge += size
+        axes.append(np.concatenate([low - np.array(outer[::-1]), inner, high + np.array(outer)]))
+    return axes
 
 
 def _highest_near(values: np.ndarray, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
