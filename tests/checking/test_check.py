@@ -158,10 +158,10 @@ def test_a_source_far_outside_of_the_array_is_no_fault() -> None:
     )  # fmt: skip
     place = np.array([[0.99, 1.41, 1.64]])
     sound = synthetic.band(5.0, np.random.default_rng(3))
-    heard = recording(sound, mics, (6.66, 4.86, 2.94), 0.06, 22.0, path=place)
-    assert findings(heard, mics) == []
-    search = windows.searched(windows.correlate(heard, mics, 343.0))
-    found = search.positions(windows.correlate(heard, mics, 343.0))
+    channels = recording(sound, mics, (6.66, 4.86, 2.94), 0.06, 22.0, path=place)
+    assert findings(channels, mics) == []
+    heard = windows.correlate(channels, mics, 343.0)
+    found = windows.searched(heard).positions(heard)
     assert np.linalg.norm(np.median(found, axis=0) - place[0]) < 0.3
 
 
