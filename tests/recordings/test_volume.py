@@ -49,6 +49,37 @@ def test_the_default_method_finds_them_too(tmp_path, source, within_m: float) ->
     assert errors_m(table, np.array(source)).max() < within_m
 
 
+LINE = np.array([[0.3, 0.1, 2], [1.1, 0.1, 2], [2.4, 0.1, 2], [3.9, 0.1, 2], [5.2, 0.1, 2]])
+INSIDE = "--room 6 5 2.7"
+
+
+@pytest.mark.parametrize("method", ["steered", "srp_phat", "multilat_plus"])
+@pytest.mark.parametrize(
+    ("mics", "source", "where", "t60_s"),
+    [
+        (MICS, [6.9, 2.5, 1.4], "", 0.0),  # 1, 2.6 and 8 m outside
+        (MICS, [3.0, -2.5, 1.4], "", 0.0),
+        (MICS, [-7.9, 2.0, 1.8], "", 0.0),
+        (CEILING, [4.5, 1.0, 1.6], "", 0.3),
+        (CEILING, [4.5, 1.0, 1.6], INSIDE, 0.3),
+        (WALL, [3.4, 2.0, 1.3], "", 0.3),
+        (WALL, [3.4, 2.0, 1.3], INSIDE, 0.3),
+        (LINE, [2.0, 2.2, 1.2], "--plane z=1.2", 0.3),
+        (LINE, [2.0, 2.2, 1.2], f"--plane z=1.2 {INSIDE}", 0.3),
+    ],
+)
+def test_what_is_ok_is_right(tmp_path, mics, source, where: str, t60_s: float, method: str) -> None:
+    """Outside of the array, or with one that is flat: within 10 cm, or not `ok`."""
+    write_mics(tmp_path / "mics.csv", mics)
+    sound = heard(dry_sound(0.8), mics, np.array(source), t60_s=t60_s)[4000:]
+    noise = np.random.default_rng(0).standard_normal(sound.shape)
+    write_sound(tmp_path / "r.wav", sound + 0.1 * sound.std() * noise)
+    table = locate(tmp_path, *where.split(), method=method)
+    found = table[table["status"] == "ok"]
+    assert len(table) >= 5
+    assert (errors_m(found, np.array(source)) < 0.1).all()
+
+
 @pytest.mark.parametrize(
     ("mics", "source", "where"),
     [
