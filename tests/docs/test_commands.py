@@ -39,6 +39,7 @@ NOT_TYPED = {
     "snakemake": "takes long; test_workflow.py runs this DAG at the smallest size",
     "dvc": "test_dvc.py runs repro, push and pull on a small run",
     "python benchmarks/learning_curves.py": "takes minutes to hours",
+    "python benchmarks/gpu_quarter_hour.py": "takes minutes; test_quarter_hour.py is quick",
     "wavloc download": "from another machine; tests/datasets download from a local server",
     "wavloc simulate --dataset luvira": "needs the recordings; tests/datasets read small ones",
     "wavloc train": "hours at this size; tests/training train small ones",
