@@ -28,7 +28,7 @@ PARTS = 3  # half-overlapping windows of a frame
 ROWS = 5  # of `correlate`
 FLOOR = 1e-6  # of the largest bin
 # What fits into the cache.
-PAIRS_AT_ONCE, CELLS_AT_ONCE, CLIMBED_AT_ONCE = 14, 4096, 32
+PAIRS_AT_ONCE, CELLS_AT_ONCE = 28, 4096
 MOST_LAGS = 2**20  # of cells that are treated at once
 STEPS_M = (0.08, 0.04, 0.02, 0.01)  # of the climb; the last two on the first row
 SAME_M = 0.03  # candidates this near are one
@@ -251,23 +251,18 @@ def _climbed(
     high: Tensor,
 ) -> Tensor:
     """Where steps from the middles of cells (K,) lead on rows (K,) of gcc (R, P, L): (K, 3)."""
-    wide = (coarse.sides / (1.3 * coarse.side)).clamp(min=1)  # rounding apart
-    sizes = [
-        max(step, coarse.side / 2 ** (k + 1)) if k < 2 else step for k, step in enumerate(STEPS_M)
-    ]
-    seen = [widened(gcc, size * per_m) if size * per_m >= 3 else gcc for size in sizes]
-    around, found = _neighbours(gcc.device), []
-    for some, own in zip(cell.split(CLIMBED_AT_ONCE), row.split(CLIMBED_AT_ONCE), strict=True):
-        points = coarse.middles[some]
-        for number, (rows, size) in enumerate(zip(seen, sizes, strict=True)):
-            steps = size * wide[some, None, None] * around
-            near = (points[:, None] + steps).clamp_(min=low, max=high)
-            lags = lags_of(near.flatten(0, 1), mics, per_m, gcc.shape[-1])
-            on = own.repeat_interleave(len(around)) if number < 2 else None
-            power = steered_power(rows, lags, weight, on).view(near.shape[:2])
-            points = near[torch.arange(len(near), device=near.device), power.argmax(-1)]
-        found.append(points)
-    return torch.cat(found)
+    points, wide = coarse.middles[cell], coarse.sides[cell] / (1.3 * coarse.side)  # rounding apart
+    around = _neighbours(gcc.device)
+    for number, step in enumerate(STEPS_M):
+        own = row.repeat_interleave(len(around)) if number < 2 else None
+        step = max(step, coarse.side / 2 ** (number + 1)) if number < 2 else step
+        steps = step * wide.clamp(min=1)[:, None, None] * around
+        near = (points[:, None] + steps).clamp_(min=low, max=high)
+        lags = lags_of(near.flatten(0, 1), mics, per_m, gcc.shape[-1])
+        seen = widened(gcc, step * per_m) if step * per_m >= 3 else gcc
+        power = steered_power(seen, lags, weight, own).view(near.shape[:2])
+        points = near[torch.arange(len(near), device=near.device), power.argmax(-1)]
+    return points
 
 
 def powers_at(gcc: Tensor, points: Tensor, mics: Tensor, present: Tensor, per_m: float) -> Tensor:
