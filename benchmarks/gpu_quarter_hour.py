@@ -48,12 +48,13 @@ from wavloc.training.engine import Run
 from wavloc.training.store import Batch, Store
 
 TWIN, SPLIT = "luvira_twin", "3"
-CHECK, DATA, PRETRAIN, FEATURES, LAST = 0.15, 0.2, 0.15, 0.1, 0.05  # shares; LAST: to write
+CHECK, DATA, PRETRAIN, FEATURES, LAST = 0.2, 0.15, 0.15, 0.1, 0.05  # shares; LAST: to write
 EVERY_S = 60.0  # of training between predictions
 PART = 256  # simulated frames of one task
 EXTENSION = 5_600  # frames of six extensions of 120 s, each used once
 MEMORY, BYTES = 0.7, 260_000  # share of the free memory; sound and features of a frame
 TRIAL, PLANNED = 2_048, 0.9  # frames of the trial of NGCC-PHAT; share of the time for passes
+UNKNOWN_MS = 10.0  # features of a frame, where the checks do not say
 PAYS = 0.8  # a compiled step below this part of the time of a plain one pays for its compilation
 FRAMES = {"cuda": 60_000, "cpu": 32}  # at most, with those held out
 SOUND = {  # seconds of a take, voices; those of the default run on a GPU
@@ -249,9 +250,11 @@ def work(args: argparse.Namespace, device: torch.device) -> list[dict]:
         folders = [plan.frames(TWIN, name) for name in names]
     precision = "bf16" if device.type == "cuda" else "auto"
     memory = MEMORY * (devices.free_bytes(device) or np.inf) / BYTES
-    in_time = FEATURES * 1000 * total / speed(checks, "features", precision)
-    limits = [args.frames, memory, in_time]
-    train, valid = together(folders, once(out / "most.json", lambda: int(np.nanmin(limits))))
+    measured = speed(checks, "features", precision)
+    in_time = FEATURES * 1000 * total / (measured if measured > 0 else UNKNOWN_MS)
+    fitting = max(FRAMES["cpu"], min(memory, in_time))
+    most = once(out / "most.json", lambda: int(min(args.frames, fitting)))
+    train, valid = together(folders, most)
     saved = speed(checks, "step", "compiled") < PAYS * speed(checks, "step", "float32")
     how = {"device": args.device, "precision": precision, "store": OnDevice(device, out / "store")}
     training = Training(plan, out, train, valid, how)
