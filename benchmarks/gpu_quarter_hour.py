@@ -120,12 +120,13 @@ def planned(args: argparse.Namespace, device: torch.device) -> Plan:
     seconds, voices = SOUND[device.type]
     share = args.frames / EXTENSION
     options = {"seconds": seconds, "sim_seconds": 120, "sim_share": share}
+    chosen = config.merge({"wav2pos": {"copies": 1}}, args.options)  # 1: its features are kept
     made = {
         "networks": "full",
         **{"speech": args.sound, "music": args.sound, "sound": {"speech": voices}},
         "pathvars": {"results": str(args.out / "work")},
         "datasets": {TWIN: {"options": options}},
-        "methods": {name: {"options": more} for name, more in args.options.items()},
+        "methods": {name: {"options": more} for name, more in chosen.items()},
     }
     file = args.out / "work" / "config.yaml"
     if file.is_file() and files.read_json(file) != made:

@@ -71,6 +71,8 @@ def test_predictions_of_each_minute_and_a_run_that_goes_on(
     assert histories[2][:2] == histories[1]
     assert histories[1][:1] == histories[0]
     assert told["checks"] == [ROW]
+    kept = [file.name for file in work.glob("store/*/*.bin") if file.stem not in ("sound", "known")]
+    assert len(kept) == 2  # features of frames to be trained on and held out
     assert 0 < told["train_frames"] < told["train_frames"] + told["valid_frames"] <= 32
     learned = json.loads((work / "parts.json").read_text())
     assert {"music1", "speech4", "music1_sim-0", "speech4_sim-0"} <= set(learned)
