@@ -1,6 +1,7 @@
 # What an earlier run has left under version control is taken as it is while its digest is that of
 # this plan (wavloc.tracked). Where it is not, the input is absent and the other rule is taken.
 
+
 ruleorder: recall_prediction > predict_cell
 ruleorder: import_model > recall_model > train
 ruleorder: recall_properties > properties
