@@ -141,9 +141,8 @@ def test_costs_are_measured_and_counts_are_counted(finished: Path) -> None:
     folder = finished / "results/smoke/tables"
     cost = pd.read_csv(folder / "table5.csv").set_index(["method", "metric"])
     models = finished / "results/smoke/models/luvira_twin/3"
-    for method, model in {m: m for m in ("gnn", "wav2pos", "wav2pos_maxpool")} | {
-        "dinn": "dinn-11"
-    }:
+    names = {name: name for name in ("gnn", "wav2pos", "wav2pos_maxpool")} | {"dinn": "dinn-11"}
+    for method, model in names.items():
         seconds = files.read_json(models / model / "method.json")["training"]["cost"]["seconds"]
         assert seconds > 0  # in the table less than half of 0.0001 h reads 0
         hours = cost.loc[(method, "train_hours"), "value"]
