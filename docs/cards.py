@@ -26,7 +26,7 @@ from wavloc.plan import Plan
 
 ROOT = Path(__file__).parents[1]
 COSTS = ROOT / "results/published/inference.json"
-RUN = ROOT / "results/published/default"  # of its tables only those that are read here are kept
+RUN = ROOT / "results/published/default"  # its tables as csv and md, its figures as png
 SHOWN = {  # of the default run, in setup 1a with all microphones: table, track -> name in the card
     ("table1", "music3"): "music3",
     ("table1", "speech3"): "speech3",
