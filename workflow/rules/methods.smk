@@ -1,4 +1,5 @@
-# One rule trains every model, or makes it of published weights; one predicts for every method; steered is trained apart, once.
+# One rule trains every model, one makes it of published weights, one predicts for every method;
+# steered is trained apart, once.
 
 
 rule train:

@@ -183,9 +183,8 @@ def live(
     Loud are frames of the last `MEMORY_S` seconds.
     """
     noise = np.random.default_rng(0).standard_normal((len(locator.mics), locator.size))
-    made = rows(
-        locator.predict([noise.astype(np.float32)], np.zeros(1))
-    )  # tables, before any sound
+    # Tables are made before there is any sound.
+    made = rows(locator.predict([noise.astype(np.float32)], np.zeros(1)))
     nothing = made.iloc[:0].reindex([0]).assign(status="silent")
     hop, band = max(1, round(hop_s * SAMPLE_RATE)), gate.band_of(locator.method.options)
     recent: collections.deque[float] = collections.deque(maxlen=max(1, int(MEMORY_S / hop_s)))

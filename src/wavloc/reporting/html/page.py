@@ -21,7 +21,7 @@ from wavloc.reporting.html import training, view, wins
 from wavloc.reporting.html.markup import markdown
 from wavloc.reporting.html.templates import render
 
-NIGHT = "results/published/night/report.html"
+NIGHT = "results/published/night"
 FRAMES_PAGE = "figures/single_frames.html"  # beside the report
 SIDES = ("lower", "higher")  # `Metric.better`
 GAP_COLUMNS = ["table", "note", "method", "setup", "mics", "track", "metric"]

@@ -9,7 +9,7 @@ import numpy as np
 
 from wavloc import frames, plugins
 from wavloc.evaluation.errors import ranked_errors_m
-from wavloc.methods import predictions
+from wavloc.reporting.html.answers import Cell, dataset_of, predicted
 
 
 def section(
@@ -49,27 +49,21 @@ def kind_of(entry: Mapping[str, Any]) -> str:
     return "learned" if entry.get("learned") or shipped else "classical"
 
 
-def _cells(config: Mapping[str, Any]) -> list[tuple[str, str, str, int]]:
+def _cells(config: Mapping[str, Any]) -> list[Cell]:
     """Dataset, track, setup and number of microphones of what tables of tracks compare."""
-    cells: dict[tuple[str, str, str, int], None] = {}
+    cells: dict[Cell, None] = {}
     for spec in config["tables"].values():
         if spec["layout"] == "tracks":
-            dataset = config["roles"].get(spec["dataset"], spec["dataset"])
-            product = itertools.product([dataset], spec["tracks"], spec["setups"], spec["mics"])
-            cells |= dict.fromkeys(product)
+            places = spec["tracks"], spec["setups"], spec["mics"]
+            cells |= dict.fromkeys(itertools.product([dataset_of(spec, config)], *places))
     return list(cells)
 
 
-def _errors(
-    results: Path, cell: tuple[str, str, str, int], labels: Mapping[str, str]
-) -> dict[str, np.ndarray]:
+def _errors(results: Path, cell: Cell, labels: Mapping[str, str]) -> dict[str, np.ndarray]:
     """Capped errors (F,) in metres of the methods that answered in a cell."""
-    dataset, track, setup, mics = cell
-    folder = results / "predictions" / dataset / track / f"{setup}-{mics}"
-    paths = {name: folder / f"{name}.parquet" for name in labels}
-    paths = {name: path for name, path in paths.items() if path.is_file()}
-    if not paths:
+    answers = predicted(results, cell, labels)
+    if not answers:
         return {}
-    shown = frames.load(results / "data" / dataset / track)
-    errors = {name: ranked_errors_m(predictions.load(path), shown) for name, path in paths.items()}
+    shown = frames.load(results / "data" / cell[0] / cell[1])
+    errors = {name: ranked_errors_m(answer, shown) for name, answer in answers.items()}
     return {name: error for name, error in errors.items() if np.isfinite(error).all()}

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from wavloc import frames
-from wavloc.methods import predictions
+from wavloc.reporting.html.answers import Cell, dataset_of, predicted
 from wavloc.reporting.style import COLOURS, method_style
 
 SYMBOLS = ("circle", "diamond", "square", "cross")
@@ -27,28 +27,26 @@ def views(
     labels: of all methods by name, in the order of the configuration. The methods of the figure are
     visible at first.
     """
-    drawn: dict[tuple, dict[str, Any]] = {}
+    drawn: dict[Cell, dict[str, Any]] = {}
     for spec in config["figures"].values():
         if spec["kind"] == "trajectory":
-            dataset = config["roles"].get(spec["dataset"], spec["dataset"])
             for track in spec["tracks"]:
-                cell = (dataset, track, spec["setup"], spec["mics"])
+                cell = (dataset_of(spec, config), track, spec["setup"], spec["mics"])
                 if cell not in drawn:
                     drawn[cell] = _view(results, cell, labels, spec["methods"])
     return list(drawn.values())
 
 
 def _view(
-    results: Path, cell: tuple, labels: Mapping[str, str], visible: Collection[str]
+    results: Path, cell: Cell, labels: Mapping[str, str], visible: Collection[str]
 ) -> dict[str, Any]:
     """One track. Millimetres are enough; null where a value is missing."""
     dataset, track, setup, mics = cell
     shown = frames.load(results / "data" / dataset / track)
-    methods = []
+    methods, answers = [], predicted(results, cell, labels)
     for place, (name, label) in enumerate(labels.items()):
-        path = results / "predictions" / dataset / track / f"{setup}-{mics}" / f"{name}.parquet"
-        if path.is_file():
-            position = predictions.load(path).of(shown).position
+        if name in answers:
+            position = answers[name].of(shown).position
             methods.append(
                 {
                     "label": label,
