@@ -52,3 +52,33 @@ def test_another_source_is_followed() -> None:
     points, shares = tracking.smooth(candidates, posterior, time_s)
     best = np.take_along_axis(points, shares.argmax(1)[:, None, None], 1)[:, 0]
     assert np.linalg.norm(best - truth, axis=1).max() < 0.15
+
+
+def test_backing_is_the_mean_of_the_frames_around_in_any_order() -> None:
+    rng = np.random.default_rng(0)
+    time_s = rng.permutation(np.sort(rng.uniform(0, 8, 30)))
+    heard, backing = rng.random(30) < 0.8, rng.uniform(0.01, 0.99, 30)
+    sure = np.full(30, 0.9)
+    given = tracking.grounds(sure, np.full(30, 0.1), backing, heard, time_s)
+    for k in np.flatnonzero(heard):
+        around = heard & (np.abs(time_s - time_s[k]) <= tracking.AROUND_S)
+        mean = backing[around].mean()
+        assert given[k, 1] == pytest.approx(np.log(mean / (1 - mean)))
+    assert given[:, 0] == pytest.approx(np.log(9))
+    assert given[:, 2] == pytest.approx(np.log(0.1))
+
+
+def test_a_track_that_no_frame_backs_is_not_sure() -> None:
+    """An echo that fools all frames alike: the posterior of the track is sure, no frame is."""
+    time_s = np.arange(50) * 0.064
+    sure, heard = np.full(50, 0.999), np.ones(50, bool)
+    told = [
+        tracking.confidence(
+            tracking.grounds(sure, np.full(50, 0.1), np.full(50, alone), heard, time_s)
+        )
+        for alone in (0.02, 0.5, 0.98)
+    ]
+    assert told[0].max() < 0.5
+    assert told[2].min() > 0.9
+    assert (told[0] < told[1]).all()
+    assert (told[1] < told[2]).all()

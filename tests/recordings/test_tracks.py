@@ -133,3 +133,15 @@ def test_what_cannot_be_followed_is_said(tmp_path, capsys) -> None:
         assert cli.main([*base.split(), *more.split()]) == 2, more
         assert words in capsys.readouterr().err
     assert not (tmp_path / "p.csv").exists()
+
+
+def test_deviations_hold_the_chance_of_being_elsewhere() -> None:
+    table, _ = walk()
+    table = silenced(table.assign(confidence=np.linspace(1, 0.5, 60)), slice(10, 14))
+    smooth = tracks.smoothed(table, noise(60, 0.01), 0.5)
+    found = tracks.doubted(smooth.copy())
+    assert found["sigma_x"][0] == pytest.approx(smooth["sigma_x"][0])
+    half = np.sqrt(smooth["sigma_z"][59] ** 2 + 0.5 * tracks.WRONG_M**2)
+    assert found["sigma_z"][59] == pytest.approx(half)
+    assert found["sigma_y"].is_monotonic_increasing
+    assert found["confidence"][10:14].isna().all()

@@ -19,6 +19,10 @@ EXACT_M = 0.01  # standard deviation of a position that is sure
 NEAR_M = 0.3  # candidates within this are of one place
 FARTHEST_M, FASTEST = 30.0, 3.0  # standard deviations of what is not known at the begin, m and m/s
 
+# Fitted by benchmarks/track_confidence.py, in random rooms.
+AROUND_S = 1.0  # frames before and after that back a position
+CALIBRATION = (0.207, 0.527, -0.366, -0.795)  # logits of posterior and backing, log of distance, 1
+
 
 @dataclasses.dataclass(frozen=True)
 class Motion:
@@ -86,6 +90,41 @@ def _borrow(
         more.append(chosen[source])
         more_weight.append(shares[source] * inside[:, None])
     return np.concatenate(more, axis=1), np.concatenate(more_weight, axis=1)
+
+
+def grounds(
+    within: np.ndarray,
+    expected_m: np.ndarray,
+    backing: np.ndarray,
+    heard: np.ndarray,
+    time_s: np.ndarray,
+) -> np.ndarray:
+    """What the confidence in positions along a track depends on, (F, 4).
+
+    within: (F,) posterior near the position given all frames, which counts each frame as a witness
+    of its own, though an echo fools all frames at one place alike; expected_m: (F,) distance;
+    backing: (F,) confidence of a frame alone if it is at that position too, else 0; heard: (F,)
+    which frames have a source; time_s: (F,) in any order.
+    """
+    order = np.argsort(time_s, kind="stable")
+    ordered = time_s[order]
+    first = np.searchsorted(ordered, time_s - AROUND_S, "left")
+    last = np.searchsorted(ordered, time_s + AROUND_S, "right")
+    total = np.concatenate([[0.0], np.cumsum((backing * heard)[order])])
+    number = np.concatenate([[0], np.cumsum(heard[order])])
+    around = (total[last] - total[first]) / np.maximum(number[last] - number[first], 1)
+    parts = [_logit(within), _logit(around), np.log(expected_m.clip(1e-3))]
+    return np.column_stack([*parts, np.ones(len(within))])
+
+
+def confidence(given: np.ndarray) -> np.ndarray:
+    """Probability (F,) that positions are within 30 cm, of `grounds` (F, 4)."""
+    return 1 / (1 + np.exp(-given @ np.array(CALIBRATION)))
+
+
+def _logit(share: np.ndarray) -> np.ndarray:
+    share = share.clip(1e-4, 1 - 1e-4)
+    return np.log(share / (1 - share))
 
 
 def noise(

@@ -159,7 +159,7 @@ def over_time(
     table = pd.DataFrame({"time_s": times}).join(located)
     table["status"] = table["status"].astype(object).where(table["status"].notna(), "silent")
     if bridge_s is not None:
-        table = tracks.smoothed(table, noise, bridge_s)
+        table = tracks.doubted(tracks.smoothed(table, noise, bridge_s))
     return Found(locator.judged(table), reliability)
 
 

@@ -418,7 +418,10 @@ class Method(base.Method):
     def follow(self, predictions: Predictions, time_s: np.ndarray) -> None:
         """Replace what is said of single frames, at times (F,), by what all say together."""
         located = np.isin(predictions.status, LOCATED)
-        _follow(predictions, located, time_s)
+        given = put_on_track(predictions, located, time_s)
+        if len(time_s) > 1:
+            sure = tracking.confidence(given)
+            predictions.confidence = np.where(located, sure, predictions.confidence)
         verdict = self._verdict(predictions.confidence)
         predictions.status = np.where(located, verdict, predictions.status)
 
@@ -510,12 +513,13 @@ class Method(base.Method):
         return {name: _joined([part[name] for part in alone]) for name in alone[0]}
 
 
-def _follow(predictions: Predictions, located: np.ndarray, time_s: np.ndarray) -> None:
-    """Replace positions, confidence and posterior by those given all frames (in place).
+def put_on_track(predictions: Predictions, located: np.ndarray, time_s: np.ndarray) -> np.ndarray:
+    """Replace positions, covariance and posterior by those given all frames (in place), at times
+    (F,); what their confidence depends on, (F, 4) of `tracking.grounds`.
 
     A position that was refined on the peaks stays where it is still the best. Frames in which
-    nothing was ``located`` (F,) say nothing about a source: their confidence stays as it was, and
-    no position is made for those without one.
+    nothing was ``located`` (F,) say nothing about a source, and no position is made for those
+    without one.
     """
     order = np.argsort(time_s, kind="stable")
     back = np.argsort(order, kind="stable")
@@ -526,16 +530,16 @@ def _follow(predictions: Predictions, located: np.ndarray, time_s: np.ndarray) -
     assert alone is not None
     smoothed = tracking.smooth(candidates[order], posterior[order], time_s[order])
     points, shares = (array[back] for array in smoothed)
-    place, _ = least_expected(torch.from_numpy(points), torch.from_numpy(shares))
+    place, expected = least_expected(torch.from_numpy(points), torch.from_numpy(shares))
     apart = np.linalg.norm(place.numpy() - predictions.position, axis=1)
+    backing = np.where(apart < WITHIN_M, alone, 0.0)
     moved = apart >= REFINED_M
     predictions.position[moved] = place.numpy()[moved]
     away = points - predictions.position[:, None]
-    near = np.linalg.norm(away, axis=-1) < WITHIN_M
-    within = (shares * near).sum(axis=1)
-    predictions.confidence = np.where(located, within, alone)
+    within = (shares * (np.linalg.norm(away, axis=-1) < WITHIN_M)).sum(axis=1)
     predictions.covariance = np.einsum("bk,bki,bkj->bij", shares, away, away)
     predictions.candidates, predictions.posterior = points, shares
+    return tracking.grounds(within, expected.numpy(), backing, located, time_s)
 
 
 def _joined(parts: list[Tensor]) -> Tensor:
