@@ -36,6 +36,7 @@ from wavloc import audio, files, seeds
 from wavloc.audio import SAMPLE_RATE
 from wavloc.checking import check
 from wavloc.datasets.sound import synthetic
+from wavloc.datasets.sound.corpus import RUMBLE_HZ
 from wavloc.geometry import LUVIRA_MICS
 from wavloc.simulation import random_rooms
 
@@ -95,7 +96,10 @@ class Voices:
         parts, left = [], round(seconds * SAMPLE_RATE)
         for k in seeds.rng(seed, "files of the benchmark of check").permutation(len(self.paths)):
             sound, rate = soundfile.read(self.paths[k], dtype="float32", always_2d=True)
-            parts.append(audio.resample(sound.T[:1], rate, SAMPLE_RATE)[0])
+            sound = audio.resample(sound.T[:1], rate, SAMPLE_RATE)[0]
+            parts.append(
+                audio.highpass(sound, RUMBLE_HZ, SAMPLE_RATE)
+            )  # rooms do not carry offsets
             left -= len(parts[-1])
             if left <= 0:
                 break

@@ -3,7 +3,8 @@
 Under the right order the correlations of all pairs add up at the place of the source; under another
 one they do not. The source stays or walks: the best path through the maps of steered power under
 the stated order is compared with that under each swap of two channels, first on the grid, then, for
-the likely swaps, with the exact places.
+the likely swaps, with the exact places. The tops of the maps count as well, and most: they need no
+path, of which echoes make several that are nearly as good.
 """
 
 import dataclasses
@@ -17,7 +18,10 @@ FEWEST_MICS = 5  # with fewer, another order fits the delays as well, from anoth
 MOST_WINDOWS = 48
 MOST_CHANNELS = 12  # of a large array only the channels that fit worst are swapped
 LIKELY = 6  # swaps that are looked at closely
-GAIN = 0.15  # of the power on the grid and of that at the exact places, together
+PATH, EXACT, TOPS = 1 / 6, 1 / 6, 4 / 6  # weights: of the path, its exact places, the maps' tops
+GAIN = 0.01  # of these together, from which on a swap is believed ...
+LEAST = 0.003  # ... if the tops gain so much: two microphones to which a source is alike gain none
+WORSE = -0.1  # if the exact places lose so much, cells are too coarse for tops to count
 
 
 def order_of(heard: Correlations, search: Search) -> tuple[np.ndarray, np.ndarray]:
@@ -45,14 +49,15 @@ def order_of(heard: Correlations, search: Search) -> tuple[np.ndarray, np.ndarra
 def best_swap(
     heard: Correlations, search: Search, seen: np.ndarray, order: np.ndarray
 ) -> tuple[list[int], float]:
-    """The two microphones whose channels should rather be swapped, and what that gains.
+    """The two microphones whose channels should rather be swapped, and what that gains as a share;
+    none, and 0, if no swap gains anything.
 
     seen: of `Search.by_lag`; order: (M,) the channel of each microphone before the swap.
     """
     rows, turned = pair_rows(order)
     power = search.total(seen, rows, turned)
-    cells, stated = search.path(power)
-    exact = search.refined(heard.reordered(order), search.starts(power, cells))[1].sum()
+    stated_cells, stated = search.path(power)
+    tops = power.max(axis=0).sum()
     found: list[tuple[float, list[int], np.ndarray, np.ndarray]] = []
     for swap in itertools.combinations(_worst(search, seen, power, rows, turned), 2):
         swapped = order.copy()
@@ -62,15 +67,22 @@ def best_swap(
         for k in np.flatnonzero((new_rows != rows) | (new_turned != turned)).tolist():
             total += search.row(seen, k, new_rows[k], new_turned[k])
             total -= search.row(seen, k, rows[k], turned[k])
+        higher = total.max(axis=0).sum() / tops - 1
+        if higher <= LEAST:
+            continue
         cells, best = search.path(total)
-        found.append((best / stated - 1, list(swap), swapped, search.starts(total, cells)))
+        gain = PATH * (best / stated - 1) + TOPS * higher
+        found.append((float(gain), list(swap), swapped, search.starts(total, cells)))
         found = sorted(found, key=lambda entry: -entry[0])[:LIKELY]
-    gains = [
-        gain + search.refined(heard.reordered(swapped), starts)[1].sum() / exact - 1
-        for gain, _, swapped, starts in found
-    ]
-    best_place = int(np.argmax(gains))
-    return found[best_place][1], float(gains[best_place])
+    if not found:
+        return [], 0.0
+    exact = search.refined(heard.reordered(order), search.starts(power, stated_cells))[1].sum()
+    best_gain, best_pair = 0.0, list[int]()
+    for gain, pair, swapped, starts in found:
+        closer = search.refined(heard.reordered(swapped), starts)[1].sum() / exact - 1
+        if closer > WORSE and gain + EXACT * closer > best_gain:
+            best_gain, best_pair = float(gain + EXACT * closer), pair
+    return best_pair, best_gain
 
 
 def _worst(
