@@ -24,7 +24,7 @@ NEVER, AS_OFTEN = 0.1, 0.8
 FAR_SHARE, TOGETHER = 0.8, 0.5  # windows: with impossible delays, within a range of the same width
 INVERTED = 4.0  # deviations of a mean over windows
 LEAN = -0.2  # and its size, from 1 to -1
-MOVES_M = 0.3  # median distance of a source from its median place
+MOVES_M = 0.2  # median change of a source's way to a microphone, against its ways to the others
 CROSSTALK = 4.0  # deviations of a correlation at delay zero ...
 CROSSTALK_STAYING = 12.0  # ... of a source that stays, whose echoes may happen to be there
 SHARP = 0.5  # how much of a peak at zero is left one sample away
@@ -196,11 +196,20 @@ def _against_others(heard: Correlations, search: Search) -> _Compared:
         late_s[:, channel] = late[total.argmax(axis=-1)] / RATE
         # Where the source is not known to `IN_STEP_S`, a positive peak is elsewhere.
         lean[:, channel] = _lean(total, total[:, near])
-        moves[channel] = np.median(np.linalg.norm(position - np.median(position, axis=0), axis=1))
+        moves[channel] = _moved_m(position, heard.mics)
     inverted = (lean.mean(axis=0) < LEAN) & (_deviations(lean) < -INVERTED)
     return _Compared(
         late_s, np.where(inverted, lean.mean(axis=0), 0.0), bool(moves.min() > MOVES_M)
     )
+
+
+def _moved_m(position: np.ndarray, mics: np.ndarray) -> float:
+    """How far a source at positions (n, 3) is from where it mostly is, as delays tell: its distance
+    from a far array does not count.
+    """
+    way = np.linalg.norm(position[:, None] - mics, axis=-1)
+    way -= way.mean(axis=1, keepdims=True)
+    return float(np.median(np.abs(way - np.median(way, axis=0)).max(axis=1)))
 
 
 def _line(time_s: np.ndarray, late_s: np.ndarray) -> tuple[float, float, float]:
@@ -244,8 +253,7 @@ def crosstalk(heard: Correlations, position: np.ndarray) -> np.ndarray:
     )
     sharp = np.maximum(before, after) < SHARP * peak
     enough = away.sum(axis=0) >= max(FEWEST_WINDOWS, len(away) / 4)
-    moves = np.median(np.linalg.norm(position - np.median(position, axis=0), axis=1)) > MOVES_M
-    least = CROSSTALK if moves else CROSSTALK_STAYING
+    least = CROSSTALK if _moved_m(position, heard.mics) > MOVES_M else CROSSTALK_STAYING
     common = np.zeros((len(heard.mics), len(heard.mics)))
     common[heard.first, heard.second] = np.where(sharp & enough & (peak > least), peak, 0.0)
     return common + common.T
