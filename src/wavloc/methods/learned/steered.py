@@ -419,9 +419,10 @@ class Method(base.Method):
         """Replace what is said of single frames, at times (F,), by what all say together."""
         located = np.isin(predictions.status, LOCATED)
         given = put_on_track(predictions, located, time_s)
+        alone = predictions.confidence
+        assert alone is not None
         if len(time_s) > 1:
-            sure = tracking.confidence(given)
-            predictions.confidence = np.where(located, sure, predictions.confidence)
+            predictions.confidence = np.where(located, tracking.confidence(given), alone)
         verdict = self._verdict(predictions.confidence)
         predictions.status = np.where(located, verdict, predictions.status)
 
