@@ -97,9 +97,8 @@ class Voices:
         for k in seeds.rng(seed, "files of the benchmark of check").permutation(len(self.paths)):
             sound, rate = soundfile.read(self.paths[k], dtype="float32", always_2d=True)
             sound = audio.resample(sound.T[:1], rate, SAMPLE_RATE)[0]
-            parts.append(
-                audio.highpass(sound, RUMBLE_HZ, SAMPLE_RATE)
-            )  # rooms do not carry offsets
+            # Simulated rooms amplify an offset, which no real one carries.
+            parts.append(audio.highpass(sound, RUMBLE_HZ, SAMPLE_RATE))
             left -= len(parts[-1])
             if left <= 0:
                 break

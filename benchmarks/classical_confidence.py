@@ -32,6 +32,7 @@ from wavloc.methods import registry
 from wavloc.methods.base import Method
 from wavloc.methods.classical import confidence
 from wavloc.methods.learned import steered_training
+from wavloc.reporting.figures.confidence import calibration
 from wavloc.setups import Setup
 from wavloc.simulation import random_rooms
 
@@ -41,7 +42,6 @@ ALIKE = {"multilat_plus": "srp_phat"}
 NO_SOURCE = 0.35  # share of frames of the fit without a source
 RIDGE = 1e-3  # of the weights of scaled quantities
 MICS = (5, 6, 8, 11)  # of the noise
-PARTS = 10
 
 
 def drawn(rng: np.random.Generator, sounds: random_rooms.Corpora) -> tuple[Frames, np.ndarray]:
@@ -152,17 +152,15 @@ def of_frames(args: argparse.Namespace) -> None:
         for path in args.files:
             frames, *_ = read(path)
             found = method.predict(frames)
-            right = np.linalg.norm(found.position - frames.source_position, axis=1) < 0.3
+            off = np.linalg.norm(found.position - frames.source_position, axis=1)
+            right = off < confidence.WITHIN_M
             ok = found.status == "ok"
             print(
                 f"{name}, {path.name}: {len(ok)} frames, {100 * right.mean():.1f} % within 30 cm; "
                 f"{100 * ok.mean():.1f} % ok, {100 * right[ok].mean():.1f} % of these within 30 cm"
             )
-            parts = np.array_split(np.argsort(found.confidence, kind="stable"), PARTS)
-            for part in parts:
-                print(
-                    f"  stated {found.confidence[part].mean():.2f}  true {right[part].mean():.2f}"
-                )
+            for stated, true in zip(*calibration(found.confidence, off), strict=True):
+                print(f"  stated {stated:.2f}  true {true:.2f}")
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from wavloc.methods import tracking
+from wavloc.methods.learned.steered import calibrated
 
 
 def scene(frames: int = 40, wrong: float = 0.3):
@@ -73,8 +74,9 @@ def test_a_track_that_no_frame_backs_is_not_sure() -> None:
     time_s = np.arange(50) * 0.064
     sure, heard = np.full(50, 0.999), np.ones(50, bool)
     told = [
-        tracking.confidence(
-            tracking.grounds(sure, np.full(50, 0.1), np.full(50, alone), heard, time_s)
+        calibrated(
+            tracking.grounds(sure, np.full(50, 0.1), np.full(50, alone), heard, time_s),
+            tracking.CALIBRATION,
         )
         for alone in (0.02, 0.5, 0.98)
     ]

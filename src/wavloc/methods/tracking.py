@@ -9,6 +9,7 @@ few centimetres off and gaps, is smoothed by a Kalman filter run forth and back,
 import dataclasses
 
 import numpy as np
+from scipy.special import logit
 
 BORROWED = 2  # frames before and after whose best candidates a frame is given too ...
 BEST = 3  # ... so many of each, since its own may all be wrong
@@ -19,7 +20,7 @@ EXACT_M = 0.01  # standard deviation of a position that is sure
 NEAR_M = 0.3  # candidates within this are of one place
 FARTHEST_M, FASTEST = 30.0, 3.0  # standard deviations of what is not known at the begin, m and m/s
 
-# Fitted by benchmarks/track_confidence.py, in random rooms.
+# Of the confidence; fitted by benchmarks/track_confidence.py on tracks in random rooms.
 AROUND_S = 1.0  # frames before and after that back a position
 CALIBRATION = (0.207, 0.527, -0.366, -0.795)  # logits of posterior and backing, log of distance, 1
 
@@ -99,7 +100,7 @@ def grounds(
     heard: np.ndarray,
     time_s: np.ndarray,
 ) -> np.ndarray:
-    """What the confidence in positions along a track depends on, (F, 4).
+    """What the confidence in positions along a track depends on, (F, 4), by `CALIBRATION`.
 
     within: (F,) posterior near the position given all frames, which counts each frame as a witness
     of its own, though an echo fools all frames at one place alike; expected_m: (F,) distance;
@@ -113,18 +114,8 @@ def grounds(
     total = np.concatenate([[0.0], np.cumsum((backing * heard)[order])])
     number = np.concatenate([[0], np.cumsum(heard[order])])
     around = (total[last] - total[first]) / np.maximum(number[last] - number[first], 1)
-    parts = [_logit(within), _logit(around), np.log(expected_m.clip(1e-3))]
-    return np.column_stack([*parts, np.ones(len(within))])
-
-
-def confidence(given: np.ndarray) -> np.ndarray:
-    """Probability (F,) that positions are within 30 cm, of `grounds` (F, 4)."""
-    return 1 / (1 + np.exp(-given @ np.array(CALIBRATION)))
-
-
-def _logit(share: np.ndarray) -> np.ndarray:
-    share = share.clip(1e-4, 1 - 1e-4)
-    return np.log(share / (1 - share))
+    logits = logit(np.stack([within, around]).clip(1e-4, 1 - 1e-4))
+    return np.column_stack([*logits, np.log(expected_m.clip(1e-3)), np.ones(len(within))])
 
 
 def noise(

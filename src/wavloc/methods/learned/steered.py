@@ -346,8 +346,8 @@ def grounds(
 
 
 def calibrated(given: np.ndarray, weights: Sequence[float]) -> np.ndarray:
-    """Probability (B,) that errors are below 30 cm, of `grounds` (B, 6): a logistic regression,
-    fitted on rooms of no training.
+    """Probability (B,) that errors are below 30 cm, of `grounds`, or those of a track, (B, K): a
+    logistic regression, its weights (K,) fitted on rooms of no training.
     """
     return 1 / (1 + np.exp(-given @ np.asarray(weights)))
 
@@ -422,7 +422,8 @@ class Method(base.Method):
         alone = predictions.confidence
         assert alone is not None
         if len(time_s) > 1:
-            predictions.confidence = np.where(located, tracking.confidence(given), alone)
+            sure = calibrated(given, tracking.CALIBRATION)
+            predictions.confidence = np.where(located, sure, alone)
         verdict = self._verdict(predictions.confidence)
         predictions.status = np.where(located, verdict, predictions.status)
 
