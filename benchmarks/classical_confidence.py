@@ -1,14 +1,17 @@
 """Fit the confidence of the classical methods, and see what it is worth.
 
     python benchmarks/classical_confidence.py fit --speech FOLDER [FOLDER ...] --music FOLDER
+    python benchmarks/classical_confidence.py rooms --speech FOLDER [FOLDER ...]
     python benchmarks/classical_confidence.py noise
     python benchmarks/classical_confidence.py frames FILE.npz [FILE.npz ...]
 
 fit: weights for src/wavloc/methods/classical/confidence.json out of random rooms, arrays and sounds
 of corpora as `wavloc prepare` makes them (those of `config/steered.yaml`, whose speakers, songs and
 rooms are in no table) and of noise, crosstalk and hum. noise: share of frames without a source that
-are `ok`. frames: share of frames with known answers that are `ok`, how many of these are within
-30 cm, and the stated and true share in ten parts of like confidence (files as for localization.py).
+are `ok`. frames: of frames with known answers (files as for localization.py) the share that is
+`ok`, how many of these are within 30 cm, how many coordinates are within two stated deviations, and
+the stated and true share within 30 cm in ten parts of like confidence. rooms: the same of rooms as
+those of the fit, with speakers that the fit has not heard.
 """
 
 from __future__ import annotations
@@ -32,16 +35,21 @@ from wavloc.methods import registry
 from wavloc.methods.base import Method
 from wavloc.methods.classical import confidence
 from wavloc.methods.learned import steered_training
+from wavloc.methods.predictions import Predictions
 from wavloc.reporting.figures.confidence import calibration
 from wavloc.setups import Setup
 from wavloc.simulation import random_rooms
 
-FITTED = ("srp_phat", "multilat")
+FITTED = ("srp_phat", "multilat", "tdoa_grid", "nlls", "linear_ls")
 # Measures the same on the same correlations as the other one.
 ALIKE = {"multilat_plus": "srp_phat"}
 NO_SOURCE = 0.35  # share of frames of the fit without a source
 RIDGE = 1e-3  # of the weights of scaled quantities
 MICS = (5, 6, 8, 11)  # of the noise
+
+AXES = ["off x", "off y", "off z"]
+
+Found = tuple[Predictions, np.ndarray]  # and sources (F, 3)
 
 
 def drawn(rng: np.random.Generator, sounds: random_rooms.Corpora) -> tuple[Frames, np.ndarray]:
@@ -71,7 +79,9 @@ def framed(audio: np.ndarray, mics: np.ndarray, low: np.ndarray, high: np.ndarra
 
 
 def measured(sounds: random_rooms.Corpora, seed: int, count: int) -> dict[str, pd.DataFrame]:
-    """By method the quantities of frames with a position, and their outcome (0, 1, 2)."""
+    """By method the quantities of frames with a position, their outcome (0, 1, 2), and by how much
+    the position is off along each axis in metres.
+    """
     methods = {name: registry.create(registry.named(name)) for name in FITTED}
     rows: dict[str, list[dict[str, float]]] = {name: [] for name in methods}
     for number in tqdm(range(count), desc="frames", disable=None):
@@ -82,16 +92,23 @@ def measured(sounds: random_rooms.Corpora, seed: int, count: int) -> dict[str, p
             (position, _, _), quantities = method.measure(frames, slice(0, 1))
             if not np.isfinite(position).all() or quantities is None:
                 continue
-            off = np.linalg.norm(position[0] - source)
-            outcome = 2 if np.isnan(off) else int(off >= confidence.WITHIN_M)
-            row = {key: float(values[0]) for key, values in quantities.items()}
-            rows[name].append(row | {"outcome": outcome})
+            off = position[0] - source
+            distance = np.linalg.norm(off)
+            outcome = 2 if np.isnan(distance) else int(distance >= confidence.WITHIN_M)
+            row = {
+                key: float(values[0])
+                for key, values in quantities.items()
+                if key != confidence.OPEN
+            }
+            rows[name].append(row | {"outcome": outcome} | dict(zip(AXES, off, strict=True)))
     return {name: pd.DataFrame(found) for name, found in rows.items()}
 
 
 def fitted(table: pd.DataFrame) -> dict[str, Any]:
-    """Names of the quantities and weights (3, Q + 1) of most likelihood."""
-    quantities = [name for name in table if name not in ("outcome", confidence.BLUR)]
+    """Names of the quantities, weights (3, Q + 1) of most likelihood, and the deviation of what is
+    elsewhere: two of it hold 95 % of the coordinates.
+    """
+    quantities = [name for name in table if name not in ("outcome", *AXES)]
     values, outcome = table[quantities].to_numpy(float), table["outcome"].to_numpy(int)
     middle, scale = values.mean(axis=0), values.std(axis=0) + 1e-9
     columns = np.column_stack([(values - middle) / scale, np.ones(len(values))])
@@ -109,7 +126,13 @@ def fitted(table: pd.DataFrame) -> dict[str, Any]:
     weights = np.column_stack(
         [found[:, :-1] / scale, found[:, -1] - found[:, :-1] @ (middle / scale)]
     )
-    return {"quantities": quantities, "weights": weights.round(5).tolist(), "frames": len(table)}
+    elsewhere = np.abs(table.loc[outcome == 1, AXES].to_numpy(float))
+    return {
+        "quantities": quantities,
+        "weights": weights.round(5).tolist(),
+        "wrong_m": round(float(np.quantile(elsewhere, 0.95)) / 2, 3),
+        "frames": len(table),
+    }
 
 
 def noise(rng: np.random.Generator, mics: int, count: int) -> Frames:
@@ -151,16 +174,43 @@ def of_frames(args: argparse.Namespace) -> None:
     for name, method in methods_of(args).items():
         for path in args.files:
             frames, *_ = read(path)
-            found = method.predict(frames)
-            off = np.linalg.norm(found.position - frames.source_position, axis=1)
-            right = off < confidence.WITHIN_M
-            ok = found.status == "ok"
-            print(
-                f"{name}, {path.name}: {len(ok)} frames, {100 * right.mean():.1f} % within 30 cm; "
-                f"{100 * ok.mean():.1f} % ok, {100 * right[ok].mean():.1f} % of these within 30 cm"
-            )
-            for stated, true in zip(*calibration(found.confidence, off), strict=True):
-                print(f"  stated {stated:.2f}  true {true:.2f}")
+            tell(f"{name}, {path.name}", [(method.predict(frames), frames.source_position)])
+
+
+def of_rooms(args: argparse.Namespace) -> None:
+    sounds = steered_training.corpora({"speech": args.speech}, "valid")
+    methods = methods_of(args)
+    found: dict[str, list[Found]] = {name: [] for name in methods}
+    for number in tqdm(range(args.count), desc="frames", disable=None):
+        frames, source = drawn(
+            seeds.rng(args.seed, "rooms of classical confidence", number), sounds
+        )
+        for name, method in methods.items():
+            if not method.refusal(frames, Setup()):
+                found[name].append((method.predict(frames), source[None]))
+    for name, told in found.items():
+        tell(name, told)
+
+
+def tell(title: str, found: list[Found]) -> None:
+    """Print what statuses, confidence and deviations of positions are worth."""
+    status = np.concatenate([predictions.status for predictions, _ in found])
+    off = np.concatenate([predictions.position - source for predictions, source in found])
+    distance = np.linalg.norm(off, axis=1)
+    right = distance < confidence.WITHIN_M
+    ok = status == "ok"
+    print(
+        f"{title}: {len(ok)} frames, {100 * right.mean():.1f} % within 30 cm; "
+        f"{100 * ok.mean():.1f} % ok, {100 * right[ok].mean():.1f} % of these within 30 cm"
+    )
+    covariance = np.concatenate([predictions.covariance for predictions, _ in found])
+    within = np.abs(off) < 2 * np.sqrt(np.einsum("fii->fi", covariance))
+    for name in ("ok", "uncertain"):
+        chosen = (status == name) & np.isfinite(distance)
+        print(f"  {name}: {100 * within[chosen].mean():.1f} % of coordinates within two deviations")
+    sure = np.concatenate([predictions.confidence for predictions, _ in found])
+    for stated, true in zip(*calibration(sure, distance), strict=True):
+        print(f"  stated {stated:.2f}  true {true:.2f}")
 
 
 def main() -> None:
@@ -168,19 +218,20 @@ def main() -> None:
     commands = parser.add_subparsers(required=True)
     add = commands.add_parser("fit")
     add.set_defaults(run=fit)
-    add.add_argument("--speech", type=Path, nargs="+", required=True)
     add.add_argument("--music", type=Path, nargs="+", default=[])
     add.add_argument("--out", type=Path, default=confidence.WEIGHTS)
-    add.add_argument("--count", type=int, default=600)
-    known = [*FITTED, *ALIKE]
-    for command, run, count in (("noise", of_noise, 250), ("frames", of_frames, 0)):
+    add.add_argument("--count", type=int, default=3000)
+    for command, run in (("noise", of_noise), ("frames", of_frames), ("rooms", of_rooms)):
         add = commands.add_parser(command)
         add.set_defaults(run=run)
-        add.add_argument("--methods", nargs="+", default=known)
-        if count:
-            add.add_argument("--count", type=int, default=count, help="frames per array size")
-        else:
-            add.add_argument("files", type=Path, nargs="+")
+        add.add_argument("--methods", nargs="+", default=[*FITTED, *ALIKE])
+    commands.choices["noise"].add_argument(
+        "--count", type=int, default=250, help="frames per array size"
+    )
+    commands.choices["frames"].add_argument("files", type=Path, nargs="+")
+    commands.choices["rooms"].add_argument("--count", type=int, default=400)
+    for add in (commands.choices["fit"], commands.choices["rooms"]):
+        add.add_argument("--speech", type=Path, nargs="+", required=True)
     for add in commands.choices.values():
         add.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()

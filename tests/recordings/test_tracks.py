@@ -66,6 +66,8 @@ def test_gaps_are_bridged_as_far_as_is_asked() -> None:
     found = tracks.smoothed(table, noise(60, 0.01), 0.5)
     assert (found["status"][10:14] == "bridged").all()
     assert found["confidence"][10:14].isna().all()
+    alone = table.assign(speed=np.nan, sigma_x=0.4, sigma_y=0.4, sigma_z=0.4)
+    assert (tracks.doubted(alone.copy())["sigma_x"] == 0.4).all()  # not along a track
     assert (found["status"][30:45] == "silent").all()
     assert found["speed"].notna().equals(found["x"].notna())
     assert errors(found, truth)[10:14].max() < 0.02
@@ -141,7 +143,9 @@ def test_deviations_hold_the_chance_of_being_elsewhere() -> None:
     smooth = tracks.smoothed(table, noise(60, 0.01), 0.5)
     found = tracks.doubted(smooth.copy())
     assert found["sigma_x"][0] == pytest.approx(smooth["sigma_x"][0])
-    half = np.sqrt(smooth["sigma_z"][59] ** 2 + 0.5 * tracks.WRONG_M**2)
+    half = np.sqrt(smooth["sigma_z"][59] ** 2 + 0.5 * tracking.WRONG_M**2)
     assert found["sigma_z"][59] == pytest.approx(half)
     assert found["sigma_y"].is_monotonic_increasing
     assert found["confidence"][10:14].isna().all()
+    alone = table.assign(speed=np.nan, sigma_x=0.4, sigma_y=0.4, sigma_z=0.4)
+    assert (tracks.doubted(alone.copy())["sigma_x"] == 0.4).all()  # not along a track

@@ -64,14 +64,17 @@ HARD = [
     (WALL, [3.4, 2.0, 1.3], INSIDE, 0.3),
     (LINE, [2.0, 2.2, 1.2], "--plane z=1.2", 0.3),
 ]
+NO_PLACE = [case for case in [*HARD, FAR] if not case[2]]  # of methods that search no volume
 
 
 @pytest.mark.parametrize(
     ("method", "mics", "source", "where", "t60_s"),
     [
-        *[("steered", *case) for case in HARD],  # its limits in the other two: docs/locate.md
+        *[("steered", *case) for case in [*HARD, FAR]],  # its limit in the other: docs/locate.md
         *[("srp_phat", *case) for case in [*HARD, FAR, LEVEL]],
         *[("multilat_plus", *case) for case in [*HARD, FAR, LEVEL]],
+        *[("tdoa_grid", *case) for case in [*HARD, FAR, LEVEL]],
+        *[(name, *case) for name in ("nlls", "linear_ls") for case in NO_PLACE],
     ],
 )
 def test_what_is_ok_is_right(tmp_path, method: str, mics, source, where: str, t60_s: float) -> None:
@@ -136,6 +139,10 @@ def test_microphones_on_a_line_need_a_height(tmp_path, capsys) -> None:
     assert (table["status"] == "ambiguous").all()
     assert errors_m(table.assign(y=table["y"].abs()), source).max() < 0.1
     assert np.allclose(table["mirror_y"], -table["y"], atol=1e-3)
+    for more in ((), ("--track",)):
+        known = locate(tmp_path, "--plane", "z=1.2", *more, method="steered")
+        assert (known["sigma_z"] == 0).all()
+        assert (known["sigma_x"] > 0).all()
     table = locate(tmp_path, "--plane", "z=1.2", "--room", *ROOM)
     assert (table["status"] == "ok").all()
     assert errors_m(table, source).max() < 0.1

@@ -20,6 +20,8 @@ EXACT_M = 0.01  # standard deviation of a position that is sure
 NEAR_M = 0.3  # candidates within this are of one place
 FARTHEST_M, FASTEST = 30.0, 3.0  # standard deviations of what is not known at the begin, m and m/s
 
+# Deviation along an axis of positions that are wrong; those of benchmarks/track_confidence.py.
+WRONG_M = 0.9
 # Of the confidence; fitted by benchmarks/track_confidence.py on tracks in random rooms.
 AROUND_S = 1.0  # frames before and after that back a position
 CALIBRATION = (0.207, 0.527, -0.366, -0.795)  # logits of posterior and backing, log of distance, 1
@@ -116,6 +118,13 @@ def grounds(
     around = (total[last] - total[first]) / np.maximum(number[last] - number[first], 1)
     logits = logit(np.stack([within, around]).clip(1e-4, 1 - 1e-4))
     return np.column_stack([*logits, np.log(expected_m.clip(1e-3)), np.ones(len(within))])
+
+
+def elsewhere(confidence: np.ndarray) -> np.ndarray:
+    """Variance (F,) along an axis of positions with a confidence (F,) by the chance that the track
+    is elsewhere.
+    """
+    return (1 - confidence) * WRONG_M**2
 
 
 def noise(

@@ -31,6 +31,7 @@ MOST_SECONDS = 30.0  # of an event that are looked at
 DETECT_SAMPLES = 1024  # of the frames in which events are looked for
 MEMORY_S = 60.0  # of a stream, for what is loud in it
 AT_ONCE_S = 2.0  # of an event that are located, its loudest ones
+ROUNDED_M = 1e-6  # more than what turning of coordinates rounds
 
 
 @dataclasses.dataclass
@@ -95,7 +96,8 @@ class Locator:
 
     def judged(self, table: pd.DataFrame) -> pd.DataFrame:
         """The table of positions with the statuses ``edge``, on the border of the search volume,
-        and ``ambiguous``, with a mirror image mirror_x, mirror_y, mirror_z in the volume.
+        and ``ambiguous``, with a mirror image mirror_x, mirror_y, mirror_z in the volume; nothing
+        is off along an axis without extent.
         """
         place = table[[*"xyz"]].to_numpy(float, copy=True)
         answered = table["status"].isin(LOCATED).to_numpy() & np.isfinite(place[:, 0])
@@ -104,13 +106,18 @@ class Locator:
             behind = self.mirror.height(place) < 0
             place[behind] = self.mirror.image(place[behind])
             image = self.mirror.image(place)
-            low, high = self.box
             apart = np.linalg.norm(image - place, axis=1) > SAME_M
-            both = answered & apart & ((image >= low) & (image <= high)).all(axis=1)
+            # The box may have no extent along an axis, where turning rounds.
+            inside = np.abs(image - np.clip(image, *self.box)).max(axis=1) < ROUNDED_M
+            both = answered & apart & inside
             table[[*"xyz"]] = place
             table[["mirror_x", "mirror_y", "mirror_z"]] = np.where(both[:, None], image, np.nan)
             status = np.where(both & (status == "ok"), "ambiguous", status)
         if self.box:
+            for axis in np.flatnonzero(self.box[0] == self.box[1]):
+                sigma = f"sigma_{'xyz'[axis]}"
+                if sigma in table:
+                    table[sigma] = table[sigma].where(table[sigma].isna(), 0.0)
             beyond = volume.on_border(place, self.box, self.mics)
             status = np.where(answered & beyond, "edge", status)
         return table.assign(status=status)

@@ -10,8 +10,6 @@ from wavloc.methods.predictions import LOCATED
 
 GAP_S = 2.0  # a longer time without a position parts tracks, unless it is to be bridged
 STEP_M, FASTEST = 0.5, 5.0  # a step beyond that and so many m/s is another source
-# Deviation along an axis of positions that are wrong; those of benchmarks/track_confidence.py.
-WRONG_M = 0.9
 
 
 def smoothed(table: pd.DataFrame, noise: np.ndarray, bridge_s: float) -> pd.DataFrame:
@@ -44,14 +42,16 @@ def smoothed(table: pd.DataFrame, noise: np.ndarray, bridge_s: float) -> pd.Data
 
 
 def doubted(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with deviations that hold the chance that the track is elsewhere, 1 - confidence;
-    of ``bridged`` rows that of the rows around.
+    """The table with deviations along its tracks that hold the chance of being elsewhere; of
+    ``bridged`` rows that of the rows around.
     """
     if "confidence" not in table:
         return table
-    doubt = 1 - table["confidence"].interpolate(limit_direction="both").to_numpy(float)
+    sure = table["confidence"].interpolate(limit_direction="both").to_numpy(float)
+    smooth = table["speed"].notna().to_numpy()  # the others hold it already
     for name in ("sigma_x", "sigma_y", "sigma_z"):
-        table[name] = np.sqrt(table[name] ** 2 + doubt * WRONG_M**2)
+        wide = np.sqrt(table[name] ** 2 + tracking.elsewhere(sure))
+        table[name] = table[name].where(~smooth, wide)
     return table
 
 

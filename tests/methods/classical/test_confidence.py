@@ -11,7 +11,7 @@ from wavloc.methods import registry
 from wavloc.methods.classical import confidence
 from wavloc.recordings.sound import to_frames
 
-METHODS = ["srp_phat", "multilat_plus", "multilat"]
+METHODS = ["srp_phat", "multilat_plus", "multilat", "tdoa_grid", "nlls", "linear_ls"]
 SAMPLES = 2048
 
 
@@ -33,7 +33,11 @@ def one_place(t60_s: float) -> Frames:
 
 
 @pytest.mark.parametrize(
-    ("name", "t60_s"), [("srp_phat", 0.2), ("multilat_plus", 0.2), ("multilat", 0.0)]
+    ("name", "t60_s"),
+    [
+        *[(name, 0.2) for name in ("srp_phat", "multilat_plus")],
+        *[(name, 0.0) for name in ("multilat", "tdoa_grid", "nlls", "linear_ls")],
+    ],
 )
 def test_a_source_is_ok(name: str, t60_s: float) -> None:
     method, heard_there = registry.create(registry.named(name)), one_place(t60_s)
@@ -80,11 +84,29 @@ def test_what_is_far_away_is_not_known_to_30_cm() -> None:
         given.meta["room"] = [80.0, 5.0, 2.7]
         method = registry.create(registry.named("srp_phat"))
         _, quantities = method.measure(given, slice(0, 1))
-        blurs.append(float(quantities[confidence.BLUR][0]))
+        blurs.append(np.sqrt(np.trace(quantities[confidence.OPEN][0])))
     assert blurs[0] < 0.03
     assert 2 * blurs[0] < blurs[1] < 0.5
     assert blurs[2] > 1
     assert method.predict(given).status.tolist() != ["ok"]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_deviations_hold_the_chance_of_being_elsewhere(name: str) -> None:
+    """In noise it is nearly certain; along the axis of a plane nothing is off."""
+    method = registry.create(registry.named(name))
+    found = method.predict(frames(np.concatenate([noise(8, 6), 0.2 * noise(8, 6) + noise(8, 1)])))
+    there = np.isfinite(found.position).all(axis=1)
+    variance = np.einsum("fii->fi", found.covariance)
+    assert np.isnan(found.covariance[~there]).all()
+    assert (np.sqrt(variance[there]) > 0.5 * confidence.fitted()[name]["wrong_m"]).all()
+    if method.searches:
+        level = one_place(0.2)
+        level.meta |= {"room": [6.0, 5.0, 0.0], "origin": [0.0, 0.0, -1.0]}
+        found = method.predict(level)
+        sigma = np.sqrt(np.einsum("fii->fi", found.covariance))
+        assert (sigma[:, 2] == 0).all()
+        assert (sigma[:, :2] > 0).all()
 
 
 def test_delays_alone_tell_no_confidence() -> None:

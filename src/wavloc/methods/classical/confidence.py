@@ -4,7 +4,7 @@ A few quantities of the fit (how high the correlations are at the position and e
 agree) enter a logistic regression with three outcomes: within 30 cm, elsewhere, and no source at
 all. Its weights were fitted on random rooms and noise by ``benchmarks/classical_confidence.py``;
 they stand in ``confidence.json``. What the geometry leaves open, far outside of the array, comes on
-top.
+top. Covariances hold the chance of being elsewhere.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from wavloc import files
 from wavloc.frames import Frames
 from wavloc.methods import base
 from wavloc.methods.classical.solvers.problem import Problem
+from wavloc.methods.classical.solvers.refine import of_geometry, share_within
 from wavloc.methods.classical.solvers.steered import SteeredPower
 from wavloc.methods.predictions import Predictions
 from wavloc.setups import Setup
@@ -29,10 +30,9 @@ WEIGHTS = Path(__file__).with_name("confidence.json")
 OUTCOMES = ("within 30 cm", "elsewhere", "no source")
 WITHIN_M = 0.3
 TOGETHER_M = 0.02  # a pair whose delay is less than this path may share one signal
-MIC_M = 0.01  # deviation of the places of microphones
 LEAST = 1e-3  # of quantities whose logarithm is taken
 
-BLUR = "blur"  # no quantity of the regression: what the geometry of the array leaves open
+OPEN = "open"  # (n, 3, 3), no quantity of the regression: what the geometry leaves open
 
 Quantities = dict[str, np.ndarray]  # (n,) each
 Solution = tuple[np.ndarray, np.ndarray, np.ndarray]  # position, status, covariance
@@ -54,16 +54,16 @@ def of_delays(problem: Problem, position: np.ndarray, inlier_m: float) -> Quanti
 
 def _of_fit(problem: Problem, position: np.ndarray, inlier_m: float) -> Quantities:
     """Quantities of positions (n, 3) that both kinds of methods have."""
-    residual, jacobian = (part[:, 0] for part in problem.linearised(position[:, None]))
+    residual = problem.residuals(position[:, None])[:, 0]
     present = np.any(problem.present, axis=-1)
     pairs = np.maximum(present.sum(axis=1), 1)
     near = np.abs(residual) < inlier_m
     square = np.where(near, np.square(residual), 0).sum(axis=1) / np.maximum(near.sum(axis=1), 1)
     return {
-        "mics": np.log(np.maximum(_mics(problem, present), 2)),
+        "mics": np.log(np.maximum((problem.by_mic(present) > 0).sum(axis=1), 2)),
         "agree": near.sum(axis=1) / pairs,
         "misfit": np.log(np.sqrt(square) / inlier_m + LEAST),
-        BLUR: _blur(problem, jacobian, present),
+        OPEN: of_geometry(problem, position, present),
     }
 
 
@@ -89,8 +89,8 @@ def of_power(
     here = np.maximum(np.where(far, 0, power).max(axis=1), field.power(position[:, None])[:, 0])
     mean = height.sum(axis=1) / pairs
     zero = (gcc[..., field.reach] * scaled).sum(axis=1) / pairs
-    counts = _by_mic(problem, present.astype(float))
-    by_mic, heard = _by_mic(problem, height) / np.maximum(counts, 1), counts > 0
+    counts = problem.by_mic(present)
+    by_mic, heard = problem.by_mic(height) / np.maximum(counts, 1), counts > 0
     spread = np.where(heard, np.square(by_mic - mean[:, None]), 0).sum(axis=1)
     spread /= np.maximum(heard.sum(axis=1), 1)
     return _of_fit(problem, position, inlier_m) | {
@@ -102,32 +102,11 @@ def of_power(
     }
 
 
-def _by_mic(problem: Problem, values: np.ndarray) -> np.ndarray:
-    """Sums (n, M) over the pairs of each microphone of values (n, P)."""
-    total = np.zeros((len(values), problem.mics.shape[1]))
-    for pair, ends in enumerate(zip(problem.first, problem.second, strict=True)):
-        total[:, ends] += values[:, pair, None]
-    return total
-
-
-def _mics(problem: Problem, present: np.ndarray) -> np.ndarray:
-    """Microphones (n,) with a delay."""
-    return (_by_mic(problem, present.astype(float)) > 0).sum(axis=1)
-
-
-def _blur(problem: Problem, jacobian: np.ndarray, present: np.ndarray) -> np.ndarray:
-    """Standard deviation (n,) in metres of positions from microphones that are known to `MIC_M`."""
-    jacobian = np.where(present[..., None], np.nan_to_num(jacobian), 0)
-    normal = np.matmul(jacobian.swapaxes(-1, -2), jacobian)
-    normal[:, problem.fixed, problem.fixed] += 1e6
-    inverse = np.linalg.inv(normal + 1e-6 * np.eye(3))
-    mics = np.maximum(_mics(problem, present), 1)
-    return MIC_M * np.sqrt(mics * np.einsum("nii->n", inverse))
-
-
 @functools.cache
 def fitted() -> Mapping[str, Any]:
-    """By module of a method: names of the quantities and weights (3, Q + 1), the last constant."""
+    """By module of a method: names of the quantities, weights (3, Q + 1), the last constant, and
+    ``wrong_m``, the deviation along an axis of positions that are elsewhere.
+    """
     return files.read_json(WEIGHTS)["methods"]
 
 
@@ -159,12 +138,17 @@ class ConfidentMethod(base.Method):
                 return position, status, covariance
             located = np.isfinite(position).all(axis=1)
             share = outcomes(kind, quantities)
-            fixed = scipy.special.erf(WITHIN_M / np.sqrt(2) / quantities[BLUR])
             # One signal in all channels and a source as far from all of them sound alike.
-            fixed *= np.clip(2 * (1 - quantities["together"]), 0, 1)
-            confidence = np.where(located, share[:, 0] * fixed, 0.0)
+            sure = share[:, 0] * np.clip(2 * (1 - quantities["together"]), 0, 1)
+            left_open = quantities[OPEN]
+            confidence = np.where(located, sure * share_within(WITHIN_M, left_open), 0.0)
             verdict = np.where(confidence >= self.options.min_confidence, "ok", "uncertain")
             verdict = np.where(share[:, 2] > 0.5, "no_source", verdict).astype(object)
+            elsewhere = (1 - sure) * fitted()[kind]["wrong_m"] ** 2
+            free = (left_open != 0) & np.eye(3, dtype=bool)
+            # Where few delays agree, `covariance` is NaN: the rest says all.
+            covariance = np.nan_to_num(covariance) + left_open + free * elsewhere[:, None, None]
+            covariance[~located] = np.nan
             return position, np.where(located, verdict, status), covariance, confidence
 
         return self.in_blocks(frames, self.options.block, solve)

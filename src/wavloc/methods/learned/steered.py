@@ -26,6 +26,7 @@ from wavloc.frames import Frames
 from wavloc.methods import base, tracking
 from wavloc.methods.classical.solvers.modes import status_and_covariance
 from wavloc.methods.classical.solvers.problem import Problem, from_frames
+from wavloc.methods.classical.solvers.refine import of_geometry, share_within
 from wavloc.methods.classical.solvers.steered import SteeredPower
 from wavloc.methods.predictions import LOCATED, Predictions
 from wavloc.setups import Setup
@@ -419,11 +420,15 @@ class Method(base.Method):
         """Replace what is said of single frames, at times (F,), by what all say together."""
         located = np.isin(predictions.status, LOCATED)
         given = put_on_track(predictions, located, time_s)
-        alone = predictions.confidence
+        alone, covariance = predictions.confidence, predictions.covariance
         assert alone is not None
+        assert covariance is not None
         if len(time_s) > 1:
             sure = calibrated(given, tracking.CALIBRATION)
             predictions.confidence = np.where(located, sure, alone)
+            elsewhere = tracking.elsewhere(predictions.confidence)[:, None, None]
+            free = covariance * np.eye(3) > 0  # not across a plane
+            predictions.covariance = covariance + free * elsewhere
         verdict = self._verdict(predictions.confidence)
         predictions.status = np.where(located, verdict, predictions.status)
 
@@ -466,7 +471,10 @@ class Method(base.Method):
         lacking = (present.sum(1) < (3 if frames.in_plane else self.min_mics)).numpy()
         alike = inside * (1 - found["nothing"])
         given = grounds(alike, expected, place, mics, present)
-        confidence = calibrated(given, self._calibration)
+        there = present.numpy()
+        both = there[:, problem.first] & there[:, problem.second]
+        left_open = of_geometry(problem, position, both)
+        confidence = calibrated(given, self._calibration) * share_within(WITHIN_M, left_open)
         nothing = found["nothing"].numpy() > 0.5
         status = np.where(nothing, "no_source", self._verdict(confidence)).astype(object)
         position[lacking], status[lacking] = np.nan, "no_hypothesis"

@@ -92,6 +92,11 @@ class Problem:
             best = np.where(np.abs(residual) < np.abs(best), residual, best)
         return best
 
+    def by_mic(self, values: np.ndarray) -> np.ndarray:
+        """Sums (n, M) over the pairs of each microphone of values (n, P)."""
+        ends = np.eye(self.mics.shape[1])
+        return values @ (ends[self.first] + ends[self.second])
+
     def linearised(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """`residuals` and their derivatives u_i - u_j, u_m = (s - r_m) / d_m: (n, K, P, 3)."""
         offset = points[:, :, None, :] - self.mics[:, None]

@@ -3,11 +3,13 @@
 from collections.abc import Callable
 
 import numpy as np
+import scipy.special
 
 from wavloc.methods.classical.solvers.linalg import solve3
 from wavloc.methods.classical.solvers.problem import FAR, Problem
 
 MAX_STEP_M = 1.0
+MIC_M = 0.01  # deviation of the places of microphones
 Weight = Callable[[np.ndarray], np.ndarray]  # residuals in metres -> weights from 0 to 1
 
 
@@ -69,3 +71,25 @@ def covariance(problem: Problem, position: np.ndarray, inlier_m: float) -> np.nd
     inverse = np.linalg.inv(np.where(regular[:, None, None], normal, np.eye(3)))
     inverse[:, fixed, fixed] = 0
     return np.where(regular[:, None, None], inverse * variance[:, None, None], np.nan)
+
+
+def of_geometry(problem: Problem, position: np.ndarray, present: np.ndarray) -> np.ndarray:
+    """Covariance (n, 3, 3) in m^2 that the geometry of the array leaves open at positions (n, 3),
+    whose microphones are known to `MIC_M`; by the pairs that are ``present`` (n, P).
+    """
+    jacobian = problem.linearised(np.nan_to_num(position)[:, None])[1][:, 0]
+    jacobian = np.where(present[..., None], np.nan_to_num(jacobian), 0)
+    normal = np.matmul(jacobian.swapaxes(-1, -2), jacobian)
+    normal[:, problem.fixed, problem.fixed] += 1e6
+    inverse = np.linalg.inv(normal + 1e-6 * np.eye(3))
+    inverse[:, problem.fixed, problem.fixed] = 0
+    heard = np.maximum((problem.by_mic(present) > 0).sum(axis=1), 1)
+    return MIC_M**2 * heard[:, None, None] * inverse
+
+
+def share_within(radius_m: float, covariance: np.ndarray) -> np.ndarray:
+    """Probability (n,) that normal errors of covariance (n, 3, 3) are within a radius; exact where
+    one axis has all of the variance, too low elsewhere.
+    """
+    deviation = np.sqrt(np.einsum("nii->n", covariance))
+    return scipy.special.erf(radius_m / np.sqrt(2) / np.maximum(deviation, 1e-9))
