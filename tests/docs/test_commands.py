@@ -40,6 +40,7 @@ NOT_TYPED = {
     "dvc": "test_dvc.py runs repro, push and pull on a small run",
     "python benchmarks/learning_curves.py": "takes minutes to hours",
     "python benchmarks/gpu_quarter_hour.py": "takes minutes; test_quarter_hour.py is quick",
+    "python benchmarks/classical_confidence.py": "measures, in minutes",
     "wavloc download": "from another machine; tests/datasets download from a local server",
     "wavloc simulate --dataset luvira": "needs the recordings; tests/datasets read small ones",
     "wavloc train": "hours at this size; tests/training train small ones",
