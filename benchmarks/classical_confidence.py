@@ -46,8 +46,7 @@ ALIKE = {"multilat_plus": "srp_phat"}
 NO_SOURCE = 0.35  # share of frames of the fit without a source
 RIDGE = 1e-3  # of the weights of scaled quantities
 MICS = (5, 6, 8, 11)  # of the noise
-
-AXES = ["off x", "off y", "off z"]
+AXES = ["off x", "off y", "off z"]  # columns: how far off a position is
 
 Found = tuple[Predictions, np.ndarray]  # and sources (F, 3)
 

@@ -54,7 +54,7 @@ def of_delays(problem: Problem, position: np.ndarray, inlier_m: float) -> Quanti
 
 def _of_fit(problem: Problem, position: np.ndarray, inlier_m: float) -> Quantities:
     """Quantities of positions (n, 3) that both kinds of methods have."""
-    residual = problem.residuals(position[:, None])[:, 0]
+    residual, jacobian = (part[:, 0] for part in problem.linearised(position[:, None]))
     present = np.any(problem.present, axis=-1)
     pairs = np.maximum(present.sum(axis=1), 1)
     near = np.abs(residual) < inlier_m
@@ -63,7 +63,7 @@ def _of_fit(problem: Problem, position: np.ndarray, inlier_m: float) -> Quantiti
         "mics": np.log(np.maximum((problem.by_mic(present) > 0).sum(axis=1), 2)),
         "agree": near.sum(axis=1) / pairs,
         "misfit": np.log(np.sqrt(square) / inlier_m + LEAST),
-        OPEN: of_geometry(problem, position, present),
+        OPEN: of_geometry(problem, jacobian, present),
     }
 
 

@@ -471,9 +471,9 @@ class Method(base.Method):
         lacking = (present.sum(1) < (3 if frames.in_plane else self.min_mics)).numpy()
         alike = inside * (1 - found["nothing"])
         given = grounds(alike, expected, place, mics, present)
-        there = present.numpy()
-        both = there[:, problem.first] & there[:, problem.second]
-        left_open = of_geometry(problem, position, both)
+        _, jacobian = problem.linearised(position[:, None])
+        pairs_present = (present[:, problem.first] & present[:, problem.second]).numpy()
+        left_open = of_geometry(problem, jacobian[:, 0], pairs_present)
         confidence = calibrated(given, self._calibration) * share_within(WITHIN_M, left_open)
         nothing = found["nothing"].numpy() > 0.5
         status = np.where(nothing, "no_source", self._verdict(confidence)).astype(object)

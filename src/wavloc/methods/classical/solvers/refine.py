@@ -73,11 +73,11 @@ def covariance(problem: Problem, position: np.ndarray, inlier_m: float) -> np.nd
     return np.where(regular[:, None, None], inverse * variance[:, None, None], np.nan)
 
 
-def of_geometry(problem: Problem, position: np.ndarray, present: np.ndarray) -> np.ndarray:
-    """Covariance (n, 3, 3) in m^2 that the geometry of the array leaves open at positions (n, 3),
-    whose microphones are known to `MIC_M`; by the pairs that are ``present`` (n, P).
+def of_geometry(problem: Problem, jacobian: np.ndarray, present: np.ndarray) -> np.ndarray:
+    """Covariance (n, 3, 3) in m^2 of positions that the geometry of the array leaves open, whose
+    microphones are known to `MIC_M`; by the pairs that are ``present`` (n, P) and the derivatives
+    (n, P, 3) of their residuals, as of `Problem.linearised`.
     """
-    jacobian = problem.linearised(np.nan_to_num(position)[:, None])[1][:, 0]
     jacobian = np.where(present[..., None], np.nan_to_num(jacobian), 0)
     normal = np.matmul(jacobian.swapaxes(-1, -2), jacobian)
     normal[:, problem.fixed, problem.fixed] += 1e6
@@ -89,7 +89,7 @@ def of_geometry(problem: Problem, position: np.ndarray, present: np.ndarray) -> 
 
 def share_within(radius_m: float, covariance: np.ndarray) -> np.ndarray:
     """Probability (n,) that normal errors of covariance (n, 3, 3) are within a radius; exact where
-    one axis has all of the variance, too low elsewhere.
+    one axis has all of the variance, as far outside of an array.
     """
     deviation = np.sqrt(np.einsum("nii->n", covariance))
     return scipy.special.erf(radius_m / np.sqrt(2) / np.maximum(deviation, 1e-9))
