@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import fnmatch
 import importlib
+import json
 import re
 import subprocess
 import sys
@@ -239,7 +240,7 @@ def digests(plan: Plan) -> dict[str, str]:
     for name, entry in plan.methods.items():
         read[f"predict {name}"] = jobs.predict(plan, name)
         if entry.learned and not entry.model:
-            read[f"train {name}"] = jobs.train(plan, name)
+            read[f"train {name}"] = jobs.train(plan, Model("luvira_twin", "3", name))
     read |= {name: jobs.table(plan, name) for name in plan.config["tables"]}
     read |= {name: jobs.figure(plan, name) for name in plan.config["figures"]}
     return {name: provenance.digest(value) for name, value in read.items()}
@@ -283,6 +284,25 @@ def test_a_new_figure_touches_nothing_else(root: Path, default: Plan) -> None:
     assert after.pop("fig8")
     assert after == digests(default)
     assert plan.models == default.models
+
+
+def test_a_dataset_may_have_options_of_its_own_for_a_training(tmp_path: Path) -> None:
+    """Its models alone are trained again."""
+
+    def plan_of(training: dict) -> Plan:
+        (tmp_path / "c.yaml").write_text(json.dumps({"datasets": {"six_faces": training}}))
+        return Plan(config.load(tmp_path / "c.yaml"))
+
+    plain, own = plan_of({}), plan_of({"training": {"gnn": {"epochs": 3, "mirrored": True}}})
+    for folder, model in plain.models.items():
+        same = jobs.train(plain, model) == jobs.train(own, model)
+        assert same == (folder != "results/models/six_faces/speakers/gnn"), folder
+    model = Model("six_faces", "speakers", "gnn")
+    assert own.entry(model).options["epochs"] == 3
+    with pytest.raises(InputError, match=r"six_faces.training: unknown method .gnm."):
+        plan_of({"training": {"gnm": {}}})
+    with pytest.raises(InputError, match=r"training.gnn.options: unknown key 'epoch'"):
+        plan_of({"training": {"gnn": {"epoch": 3}}})
 
 
 def test_plan_imports_no_method_and_no_torch() -> None:

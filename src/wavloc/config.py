@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from wavloc import files, plugins, shipped
-from wavloc.checks import number, shown
+from wavloc.checks import number, one_of, shown
 from wavloc.errors import InputError
 
 FOLDER = shipped.folder("config")
@@ -106,6 +106,12 @@ def resolve(given: Mapping[str, Any], folder: Path = FOLDER) -> dict[str, Any]:
     for kind in ("methods", "datasets"):
         for name, entry in config[kind].items():
             plugins.check_options(kind, entry["module"], entry["options"], f"{kind}.{name}")
+    for name, entry in config["datasets"].items():
+        for method, options in entry["training"].items():
+            where = f"datasets.{name}.training"
+            one_of(method, config["methods"], f"config, {where}: unknown method")
+            module = config["methods"][method]["module"]
+            plugins.check_options("methods", module, options, f"{where}.{method}")
     _require_finite(config, "config")
     for name, entry in config["datasets"].items():
         if "download" in entry:

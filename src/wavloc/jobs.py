@@ -11,7 +11,7 @@ from wavloc.datasets import fetch, sound
 from wavloc.errors import InputError
 from wavloc.evaluation.metrics import METRICS
 from wavloc.frames import NO_SOUND
-from wavloc.plan import Cell, Plan, unique
+from wavloc.plan import Cell, Model, Plan, unique
 from wavloc.reporting import figures
 
 # Sources of dry sound that read a folder of the user's -> key of the configuration that names it.
@@ -90,11 +90,12 @@ def predict(plan: Plan, method: str) -> dict[str, Any]:
     return {key: getattr(plan.methods[method], key) for key in keys} | {"seed": plan.seed}
 
 
-def train(plan: Plan, method: str) -> dict[str, Any]:
-    """A method with its options, and where and how it is trained."""
+def train(plan: Plan, model: Model) -> dict[str, Any]:
+    """A method with its options on the dataset, and where and how it is trained."""
     keys = ("device", "precision", "compile")
     how = {key: plan.config["training"][key] for key in keys}
-    return predict(plan, method) | how | {"cache": plan.config["cache"]}
+    options = plan.entry(model).options
+    return predict(plan, model.method) | how | {"cache": plan.config["cache"], "options": options}
 
 
 # ----------------------------------------------------------------- evaluation and reporting
@@ -173,7 +174,7 @@ def report(plan: Plan) -> dict[str, Any]:
         name: spec
         | {"methods": plan.methods_of(name)}
         | {"title": " ".join([spec["title"], networks(plan, name)]).strip()}
-        for name, spec in plan.config["figures"].items()
+        for name, spec in plan.figures.items()
     }
     return {**plan.config, "tables": plan.tables, "figures": figures}
 
@@ -206,13 +207,14 @@ def networks(plan: Plan, experiment: str, frames: Mapping[str, int] | None = Non
     if plan.config["networks"] != "reduced":
         return ""
     passes: dict[tuple[int, int], list[str]] = {}
-    datasets = unique(cell.dataset for cell in plan.cells_of(experiment))
     for name in plan.methods_of(experiment):
-        entry = plan.methods[name]
-        trained = entry.learned and not plan.methods[entry.trained_as].imported
-        if trained and any(plan.treats(dataset, name) for dataset in datasets):
-            epochs = plan.methods[entry.trained_as].options.get("epochs", PAPERS_PASSES)
-            passes.setdefault((epochs, (frames or {}).get(name, 0)), []).append(entry.label)
+        models = [plan.model_of(cell, name) for cell in plan.cells_of(experiment)]
+        trained = [plan.entry(model) for model in models if model]
+        for epochs in unique(
+            entry.options.get("epochs", PAPERS_PASSES) for entry in trained if not entry.imported
+        ):
+            key = epochs, (frames or {}).get(name, 0)
+            passes.setdefault(key, []).append(plan.methods[name].label)
     if not passes:
         return ""
     told = [
@@ -253,7 +255,8 @@ def check(plan: Plan) -> None:
                 one_of(metric, METRICS, f"config, {kind}.{name}: unknown metric")
     for name in plan.experiments:
         for cell in plan.cells_of(name):
-            if plan.methods_of(name) and not plan.predictions(cell, name):
+            treating = [m for m in plan.methods_of(name) if plan.treats(cell.dataset, m)]
+            if plan.methods_of(name) and not treating:
                 raise InputError(
                     f"config, {name}.methods: each of them needs sound, and dataset "
                     f"'{cell.dataset}' has none"

@@ -80,10 +80,17 @@ class Plan:
         self.seed: int = config["seed"]
         self.methods = registry.entries(config)
         self.experiments: dict[str, Spec] = config["tables"] | config["figures"]
-        # Those that a whole run makes; the others only where they are asked for by name.
-        self.whole = {n: s for n, s in self.experiments.items() if not s.get("apart")}
-        self.tables = {n: spec for n, spec in config["tables"].items() if n in self.whole}
         self._datasets: dict[str, Dataset] = {}
+        # With `models: kept`, what is neither kept nor trained here; a run writes it to its plan.
+        self.left_out: frozenset[str] = frozenset(config.get("left_out", ()))
+        # Those that a whole run makes; the others only where they are asked for by name.
+        self.whole = {
+            name: spec
+            for name, spec in self.experiments.items()
+            if not spec.get("apart") and (not self.left_out or self.shown_cells(name))
+        }
+        self.tables = {n: spec for n, spec in config["tables"].items() if n in self.whole}
+        self.figures = {n: spec for n, spec in config["figures"].items() if n in self.whole}
 
     # ----------------------------------------------------------------- methods and cells
 
@@ -182,7 +189,7 @@ class Plan:
         run: dict[Cell, set[str]] = {}
         for name in self.whole:
             for cell in self.cells_of(name):
-                chosen = [m for m in self.methods_of(name) if self.treats(cell.dataset, m)]
+                chosen = [m for m in self.methods_of(name) if self.answers(cell, m)]
                 run.setdefault(cell, set()).update(chosen)
         rows = {cell: [m for m in self.methods if m in used] for cell, used in run.items()}
         return {cell: methods for cell, methods in rows.items() if methods}
@@ -202,6 +209,11 @@ class Plan:
     def treats(self, dataset: str, method: str) -> bool:
         """Whether a method can treat a dataset; most need sound."""
         return self.methods[method].from_delays or not self.dataset(dataset).delays
+
+    def answers(self, cell: Cell, method: str) -> bool:
+        """Whether a method has predictions in a cell: it can treat it and is not left out there."""
+        here = f"{cell.path}/{method}" not in self.left_out
+        return here and self.treats(cell.dataset, method)
 
     # ----------------------------------------------------------------- data
 
@@ -234,7 +246,10 @@ class Plan:
             (m.dataset, self.dataset(m.dataset).splits()[m.split]) for m in self.models.values()
         ]
         learned = [
-            (name, track) for name, split in splits for track in (*split.train, *split.valid)
+            (name, track)
+            for name, split in splits
+            for track in (*split.train, *split.valid)
+            if self.config["models"] == "all"
         ]
         return unique([*shown, *clean, *learned])
 
@@ -267,7 +282,7 @@ class Plan:
         to its number of microphones has a model for each.
         """
         entry = self.methods[method]
-        if not entry.learned or not self.treats(cell.dataset, method):
+        if not entry.learned or not self.answers(cell, method):
             return None
         one_of(entry.trained_as, self.methods, f"config, methods.{method}.model: unknown method")
         mics = None if entry.variable_mics else cell.mics
@@ -290,6 +305,11 @@ class Plan:
         """Method -> folder of the model that answers in a cell, of the learned ones."""
         models = {method: self.model_of(cell, method) for method in methods}
         return {method: self.folder(model) for method, model in models.items() if model}
+
+    def entry(self, model: Model) -> registry.Entry:
+        """The method that is trained, with the options that its dataset states for it."""
+        options = self.config["datasets"][model.dataset]["training"].get(model.method, {})
+        return self.methods[model.method].changed({"options": options})
 
     def training(self, model: Model, role: str) -> list[str]:
         """Frames that a model is trained on (``train``) or validated with (``valid``)."""
@@ -338,7 +358,7 @@ class Plan:
     def predictions(self, cell: Cell, experiment: str | None = None) -> list[str]:
         """Predictions in a cell, by all methods or by those of a table or figure."""
         methods = self.cells[cell] if experiment is None else self.methods_of(experiment)
-        return [self.prediction(cell, m) for m in methods if self.treats(cell.dataset, m)]
+        return [self.prediction(cell, m) for m in methods if self.answers(cell, m)]
 
     def metrics(self, experiment: str) -> list[str]:
         """Metrics files of a table or of a curve."""
@@ -351,12 +371,18 @@ class Plan:
         methods, suffix = tuple(self.methods_of(experiment)), "" if kind == "errors" else f"-{kind}"
         return [
             f"{self.results}/metrics/{cell.path}/{self._groups[cell, methods]}{suffix}.csv"
-            for cell in self.cells_of(experiment)
+            for cell in self.shown_cells(experiment)
         ]
+
+    def shown_cells(self, experiment: str) -> list[Cell]:
+        """Cells of a table or figure in which one of its methods answers."""
+        methods, cells = self.methods_of(experiment), self.cells_of(experiment)
+        return [c for c in cells if not methods or any(self.answers(c, m) for m in methods)]
 
     def properties(self, table: str) -> list[str]:
         """File of measured properties, for tables that show them."""
-        if table not in self.tables or self.tables[table]["layout"] != "tracks":
+        tracks = table in self.tables and self.tables[table]["layout"] == "tracks"
+        if not tracks or self.config["models"] == "kept":  # they are measured with the weights
             return []
         return [f"{self.results}/metrics/{self.cells_of(table)[0].path}/properties.json"]
 
@@ -384,7 +410,7 @@ class Plan:
     @functools.cached_property
     def figure_files(self) -> list[str]:
         """Everything in the folder of figures."""
-        files = [path for name in self.config["figures"] for path in self.outputs(name)]
+        files = [path for name in self.figures for path in self.outputs(name)]
         return [*files, *([self.single_frames_page] if self.single_frames else [])]
 
     @property
@@ -400,13 +426,13 @@ class Plan:
             return None
         cells = [cell for cell in self.cells_of(spec["table"]) if cell.track == spec["track"]]
         known = cells and spec["method"] in self.methods_of(spec["table"])
-        return cells[0] if known and self.treats(cells[0].dataset, spec["method"]) else None
+        return cells[0] if known and self.answers(cells[0], spec["method"]) else None
 
     @functools.cached_property
     def metric_files(self) -> list[str]:
         """All metrics of tables and curves."""
         files = [self.metrics(name) for name in self.tables]
-        files += [self.curve_metrics(name) for name in self.config["figures"]]
+        files += [self.curve_metrics(name) for name in self.figures]
         files += [self.properties(name) for name in self.tables]
         return unique(itertools.chain.from_iterable(files))
 
@@ -415,7 +441,7 @@ class Plan:
         """Cells of which the report reads positions: tracks that it shows in 3-D, and those where
         it counts how often learned methods beat classical ones.
         """
-        figures, tables = self.config["figures"].items(), self.tables.items()
+        figures, tables = self.figures.items(), self.tables.items()
         read = [name for name, spec in figures if spec["kind"] == "trajectory"]
         read += [name for name, spec in tables if spec["layout"] == "tracks"]
         cells = unique(cell for name in read for cell in self.cells_of(name))
@@ -426,7 +452,7 @@ class Plan:
         """Cell -> methods whose predictions hold reconstructed signals, and the clean frames."""
         return {
             cell: (self.methods_of(name), self.frames(cell.dataset, spec["reference"]))
-            for name, spec in self.config["figures"].items()
+            for name, spec in self.figures.items()
             if kind_of(spec) == "denoising"
             for cell in self.cells_of(name)
         }
@@ -442,8 +468,8 @@ class Plan:
         for name, spec in self.tables.items():
             if spec["layout"] == "tracks":
                 cell = self.cells_of(name)[0]
-                treating = [m for m in self.methods_of(name) if self.treats(cell.dataset, m)]
-                measured[cell] = unique([*measured.get(cell, []), *treating])
+                answering = [m for m in self.methods_of(name) if self.answers(cell, m)]
+                measured[cell] = unique([*measured.get(cell, []), *answering])
         return measured
 
     def conditions(self, cell: Cell, experiment: str, kind: str) -> list[str]:
@@ -458,11 +484,20 @@ class Plan:
         return unique(columns)
 
     def ranked(self, table: str) -> dict[str, str]:
-        """``dataset/track/method`` -> predictions of all that a ranking compares."""
+        """``dataset/track/method`` -> predictions of all that a ranking compares.
+
+        Of a method that is left out somewhere there is no rank.
+        """
+        cells = self.cells_of(table)
+        ranked = [
+            method
+            for method in self.methods_of(table)
+            if not any(f"{cell.path}/{method}" in self.left_out for cell in cells)
+        ]
         return {
             f"{cell.dataset}/{cell.track}/{method}": self.prediction(cell, method)
-            for cell in self.cells_of(table)
-            for method in self.methods_of(table)
+            for cell in cells
+            for method in ranked
             if method in self.cells[cell]
         }
 
@@ -489,5 +524,5 @@ class Plan:
             f"{cell.track}/{method}": self.prediction(cell, method)
             for cell in self.figure_cells(figure)
             for method in self.methods_of(figure)
-            if self.treats(cell.dataset, method)
+            if self.answers(cell, method)
         }

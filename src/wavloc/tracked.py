@@ -20,7 +20,7 @@ import numpy as np
 from wavloc import files, jobs, plugins, provenance
 from wavloc.methods import predictions
 from wavloc.methods.predictions import Predictions
-from wavloc.plan import Cell, Model, Plan
+from wavloc.plan import Cell, Model, Plan, kind_of
 from wavloc.reporting.publish import DIGESTS, KEPT
 
 METHODS = ("wavloc.methods.learned", "wavloc.methods.classical", "wavloc.features")
@@ -116,11 +116,23 @@ class Tracked:
             for table in plan.config["tables"]
             for path in plan.properties(table)
         }
-        for figure in plan.config["figures"]:
-            for path, cell in zip(plan.curve_metrics(figure), plan.cells_of(figure), strict=False):
-                if path.endswith(DENOISING):
-                    found[path] = cell
+        for figure, spec in plan.figures.items():
+            if kind_of(spec) == "denoising":
+                found |= zip(plan.metrics(figure), plan.shown_cells(figure), strict=True)
         return found
+
+    def missing(self) -> list[str]:
+        """``cell/method`` of the learned methods whose predictions want a training first."""
+        plan = self.plan
+        return [
+            f"{cell.path}/{method}"
+            for cell, methods in plan.cells.items()
+            for method in methods
+            if (model := plan.model_of(cell, method))
+            and not plan.methods[model.method].imported
+            and not self._trained_here(model)
+            and not self.prediction(cell, method)
+        ]
 
     def stale(self) -> list[str]:
         """Names of tracked files of this plan that are of other code, options or data."""
@@ -165,7 +177,8 @@ class Tracked:
             begun = self.of_model(model._replace(method=pretrained, mics=None))
         return provenance.digest(
             [
-                jobs.predict(plan, name) | {"control": False, "mics": model.mics},
+                jobs.predict(plan, name)
+                | {"options": plan.entry(model).options, "control": False, "mics": model.mics},
                 self._code(plan.methods[name].module),
                 self._data(model.dataset),
                 [split.train, split.valid],

@@ -1,4 +1,4 @@
-"""Time shifts and noise of a training."""
+"""Time shifts, noise and mirror images of a training."""
 
 from __future__ import annotations
 
@@ -33,3 +33,20 @@ def test_noise_has_the_stated_level(colour: str) -> None:
     snr = 10 * torch.log10(clean.square().mean(-1) / spread.square().mean(-1))[:, :2]
     assert snr.min() < 2
     assert snr.max() > 28
+
+
+def test_mirror_images_keep_every_distance_and_height() -> None:
+    generator = torch.Generator().manual_seed(0)
+    mics, source = torch.rand(400, 6, 3, generator=generator), torch.tensor([[0.9, 0.6, 0.3]])
+    places = {"mics": mics, "source": source.repeat(400, 1)}
+    places["mics"][7, 2] = float("nan")
+    images = augment.mirrored(places, (0.5, 0.5, 0.5), generator)
+    before, after = (torch.cdist(p["mics"], p["source"][:, None]) for p in (places, images))
+    assert torch.allclose(before, after, atol=1e-6, equal_nan=True)
+    for name, place in places.items():
+        assert torch.allclose(place[..., 2], images[name][..., 2], equal_nan=True)
+    found = {tuple(round(float(v), 4) for v in point[:2]) for point in images["source"]}
+    assert found == {
+        *((0.9, 0.6), (0.1, 0.6), (0.9, 0.4), (0.1, 0.4)),
+        *((0.6, 0.9), (0.6, 0.1), (0.4, 0.9), (0.4, 0.1)),
+    }

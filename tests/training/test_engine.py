@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import signal
 import subprocess
@@ -40,6 +41,24 @@ def test_networks_can_learn_64_frames_by_heart(name: str, tmp_path: Path) -> Non
     error = np.linalg.norm(method.predict(frames).position - frames.source_position, axis=1)
     assert error.mean() < 0.10
     assert run.rows[0]["mae_m"] > 1.0
+
+
+def test_with_mirror_images_a_network_learns_arrays_that_it_has_not_seen(tmp_path: Path) -> None:
+    """The same sound at an array and source that are mirrored in x about the mean source."""
+    frames = anechoic_frames(64, mics=LUVIRA_MICS[:6])
+    centre = frames.source_position.mean(axis=0)
+    other = dataclasses.replace(
+        frames,
+        mic_positions=(frames.mic_positions - centre) * [-1, 1, 1] + centre,
+        source_position=(frames.source_position - centre) * [-1, 1, 1] + centre,
+    )
+    error, options = {}, FAST | QUIET | NETWORKS["gnn"][1] | {"epochs": 100}
+    for mirrored in (False, True):
+        given = options | {"mirrored": mirrored}
+        method, _ = trained(gnn, given, frames, frames, tmp_path / str(mirrored))
+        away = method.predict(other).position - other.source_position
+        error[mirrored] = np.linalg.norm(away, axis=1).mean()
+    assert error[True] < 0.7 * error[False]
 
 
 # ------------------------------------------------------------------ the command line

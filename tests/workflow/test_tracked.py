@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 import yaml
 
 from helpers.workflow import fresh, snakemake
-from wavloc import cli, config
+from wavloc import cli, config, jobs
 from wavloc.methods import predictions
 from wavloc.plan import Cell, Plan
 from wavloc.tracked import Tracked
@@ -88,6 +89,29 @@ def test_other_options_make_their_own_predictions(kept: tuple[Path, bytes]) -> N
     assert counts["recall_denoising"] == "1"
 
 
+@pytest.mark.slow
+def test_with_kept_models_nothing_is_trained(kept: tuple[Path, bytes]) -> None:
+    """A method whose predictions are not kept has empty cells; the others stand as before."""
+    folder, table = kept
+    changed = json.loads(json.dumps(SMALL))
+    changed["methods"]["gnn"] = {"options": {"hidden_dim": 24}}
+    (folder / "changed.yaml").write_text(yaml.safe_dump(changed))
+    shutil.rmtree(folder / "results/kept", ignore_errors=True)
+    told = ["--cores", "2", "--configfile", "config/smoke.yaml", "changed.yaml"]
+    done = snakemake(folder, *told, "--config", "models=kept", "--", "tables", "figures")
+    assert done.returncode == 0, done.stderr[-3000:]
+    results = folder / "results/kept"
+    assert not list(results.rglob("weights.safetensors"))
+    path = results / "tables/table_simulated"
+    now = pd.read_csv(path.with_suffix(".csv")).set_index(["method", "metric"])["value"]
+    before = pd.read_csv(io.BytesIO(table)).set_index(["method", "metric"])["value"]
+    assert now.drop("gnn", level=0).equals(before.drop("gnn", level=0))
+    assert before["gnn"].notna().all()
+    assert now["gnn"].isna().all()
+    assert "not computed" in path.with_suffix(".md").read_text()
+    assert (results / "figures/fig3e.png").is_file()
+
+
 # ------------------------------------------------------------------ what decides a prediction
 
 
@@ -121,6 +145,23 @@ def test_a_digest_changes_with_what_decides_a_prediction_and_nothing_else(tmp_pa
     ):
         assert digest(**changes) != plain
     assert digest("gnn", methods=options("ngcc_phat", epochs=3)) == digest("gnn")
+
+
+def test_what_is_left_out_is_in_no_list_of_a_plan(tmp_path: Path) -> None:
+    """GNN is left out of one track: it has no rank, and no model where it answers nowhere."""
+    whole = plan_of(tmp_path, outputs=["table7", "table_simulated", "leaderboard"], models="kept")
+    gone = [f"{cell.path}/gnn" for cell in whole.cells if cell.track in ("music1", "speech1")]
+    part = Plan(whole.config | {"left_out": gone})
+    assert len(gone) == 2
+    assert "luvira_twin/music2/gnn" in whole.ranked("leaderboard")
+    assert {name.split("/")[-1] for name in whole.ranked("leaderboard")} - {
+        name.split("/")[-1] for name in part.ranked("leaderboard")
+    } == {"gnn"}
+    assert set(whole.models) - set(part.models) == {"results/models/luvira_twin/1/gnn"}
+    assert "GNN" in jobs.networks(part, "table7")
+    everywhere = Plan(whole.config | {"left_out": [f"{cell.path}/gnn" for cell in whole.cells]})
+    assert "GNN" not in jobs.networks(everywhere, "table7")
+    assert all(track != "train" for _, track in part.tracks)  # nothing is trained
 
 
 def test_kept_predictions_are_small_and_keep_the_table(tmp_path: Path, monkeypatch) -> None:

@@ -1,4 +1,5 @@
 # The plan of this run and helpers of the rules; no rules here.
+import json
 import re
 import sys
 
@@ -22,6 +23,8 @@ try:
         resolved = configuration.load(PLAN_FILE)
     else:
         resolved = configuration.resolve(config, Path(workflow.basedir) / "config")
+        if resolved["models"] == "kept":
+            resolved["left_out"] = Tracked(Plan(resolved)).missing()
     config.update(resolved)
     plan = Plan(config, "<results>")
     tracked = Tracked(plan)
@@ -81,6 +84,12 @@ croissants = expand(
     "<results>/data/{dataset}.croissant.json",
     dataset=sorted({dataset for dataset, _ in plan.tracks}),
 )
+
+
+def own_options(model):
+    """Options of a method where it is trained on this dataset, as JSON; empty = none."""
+    options = config["datasets"][model.dataset]["training"].get(model.method)
+    return json.dumps({"options": options}) if options else ""
 
 
 def cell_frames(cells):

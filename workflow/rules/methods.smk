@@ -24,8 +24,9 @@ rule train:
         code=lambda wc: code_of(
             "methods", model_of(wc).method, "wavloc.training.engine"
         ),
-        reads=lambda wc: digest(jobs.train(plan, model_of(wc).method)),
+        reads=lambda wc: digest(jobs.train(plan, model_of(wc))),
         method=lambda wc: model_of(wc).method,
+        options=lambda wc: option("--options", own_options(model_of(wc))),
         mics=lambda wc: option("--mics", str(model_of(wc).mics or "")),
         valid=lambda wc, input: option("--valid", input.valid),
         pretrained=lambda wc, input: option("--pretrained", input.pretrained),
@@ -33,6 +34,7 @@ rule train:
         store=lambda wc: f"{FEATURES}/{wc.dataset}/{wc.split}",
     shell:
         "wavloc train --config {params.plan:q} --method {params.method:q} {params.mics}"
+        " {params.options:q}"
         " --train {input.train:q} {params.valid:q} {params.pretrained:q} {params.start:q}"
         " --store {params.store:q} --threads {threads} --out {output:q} --log {log:q}"
 

@@ -1,6 +1,6 @@
-"""Random noise and time shifts for training, in batches on the training device."""
+"""Random noise, time shifts and mirror images for training, in batches on the training device."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -63,3 +63,25 @@ def noisy(
     draw = torch.rand((*clean.shape[:-1], 1), generator=generator, device=clean.device)
     level = clean.square().mean(-1, keepdim=True).sqrt() * 10 ** (-(low + (high - low) * draw) / 20)
     return torch.addcmul(clean, level, noise(tuple(clean.shape), colour, generator, clean.device))
+
+
+def mirrored(
+    places: Mapping[str, Tensor], centre: Sequence[float], generator: torch.Generator
+) -> dict[str, Tensor]:
+    """Mirror images of named positions (B, ..., 3) in rooms of square plan.
+
+    In each frame x, y and the diagonal of both are mirrored or not, each by its own draw, about
+    the vertical line through ``centre``: the eight images of a square. No distance changes.
+    """
+    first = next(iter(places.values()))
+    draw = torch.rand((len(first), 3), generator=generator, device=first.device) < 0.5
+    matrix = first.new_zeros(len(first), 3, 3)
+    signs, kept = 1 - 2 * draw[:, :2].to(first.dtype), (~draw[:, 2]).to(first.dtype)
+    matrix[:, [0, 1], [0, 1]] = signs * kept[:, None]
+    matrix[:, [0, 1], [1, 0]] = signs * (1 - kept)[:, None]
+    matrix[:, 2, 2] = 1
+    middle = first.new_tensor(centre)
+    return {
+        name: (place.reshape(len(place), -1, 3) - middle).matmul(matrix).add(middle).view_as(place)
+        for name, place in places.items()
+    }

@@ -29,6 +29,7 @@ from wavloc.training import flat, history, parallel, precision, state, store
 from wavloc.training.recipe import rate_factor
 
 Batch = dict[str, Tensor]
+PLACES = ("mics", "source", "sources")  # positions among the targets of a method
 BLOCK = 16  # frames whose features are computed at once; it decides their draws
 
 
@@ -295,6 +296,9 @@ class _Data:
         batch["known"] = self.known[index]
         if self.hears:
             batch |= self._augmented(index, generator)
+        if self.role == "train" and self.method.options.mirrored:
+            places = {name: batch[name] for name in PLACES if name in batch}
+            batch |= augment.mirrored(places, self.method.stats.position_mean, generator)
         own = group.share(torch.arange(len(index), device=index.device))
         if len(own) < len(index):
             batch, index = {name: value[own] for name, value in batch.items()}, index[own]

@@ -23,6 +23,9 @@ class Recipe:
     snr_high_db: float = 30.0
     noise: Literal["white", "coloured"] = "white"  # coloured in the public code
     shift_s: float = 0.05  # common time shift, uniform in +-
+    # Array and source are mirrored at random in every step: for rooms of square plan whose
+    # microphones are anywhere. Delays stay the same, so that kept features serve.
+    mirrored: bool = False
     copies: int = 0  # augmented copies whose features are kept; 0 = computed in every step
     # A new source position and new walls in every step, from the dry sound; no copies are kept.
     fresh: bool = False
