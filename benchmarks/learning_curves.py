@@ -122,7 +122,7 @@ def trained(plan: Plan, pool: Pool, point: Point, out: Path, most_gb: float) -> 
             f"{point.dataset}: {len(pool.train)} training frames, expected {point.frames} or "
             "more; make more (sim_share, train), or give fewer to --frames"
         )
-    entry = plan.entry(Model(point.dataset, SPLITS[point.dataset], point.method))
+    entry = plan.entry(point.method, point.dataset)
     options = widened(dict(entry.options), point.width) | {"epochs": point.epochs}
     method = registry.create(entry.changed({"options": options}), point.seed)
     assert isinstance(method, LearnedMethod)

@@ -297,8 +297,8 @@ def test_a_dataset_may_have_options_of_its_own_for_a_training(tmp_path: Path) ->
     for folder, model in plain.models.items():
         same = jobs.train(plain, model) == jobs.train(own, model)
         assert same == (folder != "results/models/six_faces/speakers/gnn"), folder
-    model = Model("six_faces", "speakers", "gnn")
-    assert own.entry(model).options["epochs"] == 3
+    assert own.entry("gnn", "six_faces").options["epochs"] == 3
+    assert "mirrored" not in own.entry("gnn", "luvira_twin").options
     with pytest.raises(InputError, match=r"six_faces.training: unknown method .gnm."):
         plan_of({"training": {"gnm": {}}})
     with pytest.raises(InputError, match=r"training.gnn.options: unknown key 'epoch'"):

@@ -94,7 +94,7 @@ def train(plan: Plan, model: Model) -> dict[str, Any]:
     """A method with its options on the dataset, and where and how it is trained."""
     keys = ("device", "precision", "compile")
     how = {key: plan.config["training"][key] for key in keys}
-    options = plan.entry(model).options
+    options = plan.entry(model.method, model.dataset).options
     return predict(plan, model.method) | how | {"cache": plan.config["cache"], "options": options}
 
 
@@ -209,7 +209,7 @@ def networks(plan: Plan, experiment: str, frames: Mapping[str, int] | None = Non
     passes: dict[tuple[int, int], list[str]] = {}
     for name in plan.methods_of(experiment):
         models = [plan.model_of(cell, name) for cell in plan.cells_of(experiment)]
-        trained = [plan.entry(model) for model in models if model]
+        trained = [plan.entry(model.method, model.dataset) for model in models if model]
         for epochs in unique(
             entry.options.get("epochs", PAPERS_PASSES) for entry in trained if not entry.imported
         ):

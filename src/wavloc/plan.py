@@ -306,10 +306,10 @@ class Plan:
         models = {method: self.model_of(cell, method) for method in methods}
         return {method: self.folder(model) for method, model in models.items() if model}
 
-    def entry(self, model: Model) -> registry.Entry:
-        """The method that is trained, with the options that its dataset states for it."""
-        options = self.config["datasets"][model.dataset]["training"].get(model.method, {})
-        return self.methods[model.method].changed({"options": options})
+    def entry(self, method: str, dataset: str) -> registry.Entry:
+        """A method with the options that a dataset states for its training there."""
+        options = self.config["datasets"][dataset]["training"].get(method, {})
+        return self.methods[method].changed({"options": options})
 
     def training(self, model: Model, role: str) -> list[str]:
         """Frames that a model is trained on (``train``) or validated with (``valid``)."""

@@ -157,7 +157,7 @@ class Tracked:
         plan, model = self.plan, self.plan.model_of(cell, method)
         return provenance.digest(
             [
-                jobs.predict(plan, method),
+                jobs.predict(plan, method) | {"options": plan.entry(method, cell.dataset).options},
                 self._code(plan.methods[method].module),
                 self._data(cell.dataset),
                 list(cell),
@@ -178,7 +178,8 @@ class Tracked:
         return provenance.digest(
             [
                 jobs.predict(plan, name)
-                | {"options": plan.entry(model).options, "control": False, "mics": model.mics},
+                | {"options": plan.entry(name, model.dataset).options}
+                | {"control": False, "mics": model.mics},
                 self._code(plan.methods[name].module),
                 self._data(model.dataset),
                 [split.train, split.valid],
