@@ -14,6 +14,8 @@ from wavloc.frames import NO_SOUND
 from wavloc.plan import Cell, Model, Plan, unique
 from wavloc.reporting import figures
 
+PAPERS_PASSES = 500
+UNTRAINED = "its network is not trained yet"  # why a cell is empty with `models: kept`
 # Sources of dry sound that read a folder of the user's -> key of the configuration that names it.
 SOUND_ROOTS = {"folder": "{kind}_root"}
 
@@ -192,11 +194,13 @@ def rows(plan: Plan, experiment: str) -> dict[str, dict[str, Any]]:
         name: {key: getattr(entry, key) for key in keys}
         | {"paper_label": labels.get(name, entry.paper_label), "place": place[name]}
         | ({} if all(plan.treats(d, name) for d in datasets) else {"refused": NO_SOUND})
+        | ({"missing": UNTRAINED} if _left_out(plan, experiment, name) else {})
         for name, entry in ((name, plan.methods[name]) for name in plan.methods_of(experiment))
     }
 
 
-PAPERS_PASSES = 500
+def _left_out(plan: Plan, experiment: str, method: str) -> bool:
+    return any(f"{c.path}/{method}" in plan.left_out for c in plan.cells_of(experiment))
 
 
 def networks(plan: Plan, experiment: str, frames: Mapping[str, int] | None = None) -> str:
@@ -206,14 +210,14 @@ def networks(plan: Plan, experiment: str, frames: Mapping[str, int] | None = Non
     """
     if plan.config["networks"] != "reduced":
         return ""
-    passes: dict[tuple[int, int], list[str]] = {}
+    passes: dict[tuple[str, int], list[str]] = {}
     for name in plan.methods_of(experiment):
         models = [plan.model_of(cell, name) for cell in plan.cells_of(experiment)]
         trained = [plan.entry(model.method, model.dataset) for model in models if model]
-        for epochs in unique(
-            entry.options.get("epochs", PAPERS_PASSES) for entry in trained if not entry.imported
-        ):
-            key = epochs, (frames or {}).get(name, 0)
+        epochs = {e.options.get("epochs", PAPERS_PASSES) for e in trained if not e.imported}
+        one_split = len({model.dataset for model in models if model}) == 1
+        if epochs:
+            key = " or ".join(map(str, sorted(epochs))), (frames or {}).get(name, 0) * one_split
             passes.setdefault(key, []).append(plan.methods[name].label)
     if not passes:
         return ""

@@ -88,9 +88,8 @@ def assemble(
         if not row and key[:-1] in computed:
             row["note"] = f"{NOT_COMPUTED}: the metrics of this cell lack '{metric}'"
         elif not row:
-            row["note"] = (
-                methods[method].get("refused") or f"{NOT_COMPUTED}: no metrics for this cell"
-            )
+            missing = methods[method].get("missing", "no metrics for this cell")
+            row["note"] = methods[method].get("refused") or f"{NOT_COMPUTED}: {missing}"
         elif row["unit"] != unit:
             raise InputError(f"cell {key}: unit '{row['unit']}', expected '{unit}'")
         elif pd.isna(row["value"]) and not row["note"]:
