@@ -86,18 +86,19 @@ def fault(plan: Plan, name: str) -> dict[str, Any]:
 # ----------------------------------------------------------------- methods
 
 
-def predict(plan: Plan, method: str) -> dict[str, Any]:
-    """A method with its options."""
+def predict(plan: Plan, method: str, dataset: str | None = None) -> dict[str, Any]:
+    """A method with its options; dataset: with those of a training on it."""
+    entry = plan.entry(method, dataset) if dataset else plan.methods[method]
     keys = ("module", "options", "control", "seed_name")
-    return {key: getattr(plan.methods[method], key) for key in keys} | {"seed": plan.seed}
+    return {key: getattr(entry, key) for key in keys} | {"seed": plan.seed}
 
 
 def train(plan: Plan, model: Model) -> dict[str, Any]:
     """A method with its options on the dataset, and where and how it is trained."""
     keys = ("device", "precision", "compile")
     how = {key: plan.config["training"][key] for key in keys}
-    options = plan.entry(model.method, model.dataset).options
-    return predict(plan, model.method) | how | {"cache": plan.config["cache"], "options": options}
+    own = predict(plan, model.method, model.dataset)
+    return own | how | {"cache": plan.config["cache"]}
 
 
 # ----------------------------------------------------------------- evaluation and reporting
@@ -186,21 +187,17 @@ def rows(plan: Plan, experiment: str) -> dict[str, dict[str, Any]]:
     spec = plan.experiments[experiment]
     if spec.get("layout") == "counts":
         return {"data": {"label": "data"}}
-    place, datasets = places(plan.config["methods"]), [c.dataset for c in plan.cells_of(experiment)]
+    place, cells = places(plan.config["methods"]), plan.cells_of(experiment)
     labels = spec.get("labels", {})
     keys = ["label", "reference", "input_types", "learned", "permutation_invariant"]
     keys += ["variable_mics", "control"]
     return {
         name: {key: getattr(entry, key) for key in keys}
         | {"paper_label": labels.get(name, entry.paper_label), "place": place[name]}
-        | ({} if all(plan.treats(d, name) for d in datasets) else {"refused": NO_SOUND})
-        | ({"missing": UNTRAINED} if _left_out(plan, experiment, name) else {})
+        | ({} if all(plan.treats(c.dataset, name) for c in cells) else {"refused": NO_SOUND})
+        | ({"missing": UNTRAINED} if any(plan.leaves_out(c, name) for c in cells) else {})
         for name, entry in ((name, plan.methods[name]) for name in plan.methods_of(experiment))
     }
-
-
-def _left_out(plan: Plan, experiment: str, method: str) -> bool:
-    return any(f"{c.path}/{method}" in plan.left_out for c in plan.cells_of(experiment))
 
 
 def networks(plan: Plan, experiment: str, frames: Mapping[str, int] | None = None) -> str:
@@ -215,9 +212,9 @@ def networks(plan: Plan, experiment: str, frames: Mapping[str, int] | None = Non
         models = [plan.model_of(cell, name) for cell in plan.cells_of(experiment)]
         trained = [plan.entry(model.method, model.dataset) for model in models if model]
         epochs = {e.options.get("epochs", PAPERS_PASSES) for e in trained if not e.imported}
-        one_split = len({model.dataset for model in models if model}) == 1
+        one_dataset = len({model.dataset for model in models if model}) == 1
         if epochs:
-            key = " or ".join(map(str, sorted(epochs))), (frames or {}).get(name, 0) * one_split
+            key = " or ".join(map(str, sorted(epochs))), (frames or {}).get(name, 0) * one_dataset
             passes.setdefault(key, []).append(plan.methods[name].label)
     if not passes:
         return ""

@@ -66,6 +66,11 @@ def kind_of(spec: Spec) -> str:
     return "conditions" if kind == "errors" and by_condition else kind
 
 
+def answer(cell: Cell, method: str) -> str:
+    """Name of what a method predicts in a cell."""
+    return f"{cell.path}/{method}"
+
+
 def unique(items: Iterable[T]) -> list[T]:
     """The items in their order, each once."""
     return list(dict.fromkeys(items))
@@ -212,8 +217,11 @@ class Plan:
 
     def answers(self, cell: Cell, method: str) -> bool:
         """Whether a method has predictions in a cell: it can treat it and is not left out there."""
-        here = f"{cell.path}/{method}" not in self.left_out
-        return here and self.treats(cell.dataset, method)
+        return not self.leaves_out(cell, method) and self.treats(cell.dataset, method)
+
+    def leaves_out(self, cell: Cell, method: str) -> bool:
+        """Whether a method would want a training first, which this run does not do."""
+        return answer(cell, method) in self.left_out
 
     # ----------------------------------------------------------------- data
 
@@ -308,8 +316,12 @@ class Plan:
 
     def entry(self, method: str, dataset: str) -> registry.Entry:
         """A method with the options that a dataset states for its training there."""
-        options = self.config["datasets"][dataset]["training"].get(method, {})
-        return self.methods[method].changed({"options": options})
+        return self.methods[method].changed({"options": self.own_options(method, dataset)})
+
+    def own_options(self, method: str, dataset: str) -> Mapping[str, Any]:
+        """What a dataset states of the options of a method that is trained on it."""
+        own: Mapping[str, Any] = self.config["datasets"][dataset]["training"].get(method, {})
+        return own
 
     def training(self, model: Model, role: str) -> list[str]:
         """Frames that a model is trained on (``train``) or validated with (``valid``)."""
@@ -353,7 +365,7 @@ class Plan:
 
     def prediction(self, cell: Cell, method: str) -> str:
         """File of a method's predictions in a cell."""
-        return f"{self.results}/predictions/{cell.path}/{method}.parquet"
+        return f"{self.results}/predictions/{answer(cell, method)}.parquet"
 
     def predictions(self, cell: Cell, experiment: str | None = None) -> list[str]:
         """Predictions in a cell, by all methods or by those of a table or figure."""
@@ -492,7 +504,7 @@ class Plan:
         ranked = [
             method
             for method in self.methods_of(table)
-            if not any(f"{cell.path}/{method}" in self.left_out for cell in cells)
+            if not any(self.leaves_out(cell, method) for cell in cells)
         ]
         return {
             f"{cell.dataset}/{cell.track}/{method}": self.prediction(cell, method)

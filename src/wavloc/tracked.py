@@ -20,7 +20,7 @@ import numpy as np
 from wavloc import files, jobs, plugins, provenance
 from wavloc.methods import predictions
 from wavloc.methods.predictions import Predictions
-from wavloc.plan import Cell, Model, Plan, kind_of
+from wavloc.plan import Cell, Model, Plan, answer, kind_of
 from wavloc.reporting.publish import DIGESTS, KEPT
 
 METHODS = ("wavloc.methods.learned", "wavloc.methods.classical", "wavloc.features")
@@ -125,7 +125,7 @@ class Tracked:
         """``cell/method`` of the learned methods whose predictions want a training first."""
         plan = self.plan
         return [
-            f"{cell.path}/{method}"
+            answer(cell, method)
             for cell, methods in plan.cells.items()
             for method in methods
             if (model := plan.model_of(cell, method))
@@ -157,7 +157,7 @@ class Tracked:
         plan, model = self.plan, self.plan.model_of(cell, method)
         return provenance.digest(
             [
-                jobs.predict(plan, method) | {"options": plan.entry(method, cell.dataset).options},
+                jobs.predict(plan, method, cell.dataset),
                 self._code(plan.methods[method].module),
                 self._data(cell.dataset),
                 list(cell),
@@ -177,9 +177,7 @@ class Tracked:
             begun = self.of_model(model._replace(method=pretrained, mics=None))
         return provenance.digest(
             [
-                jobs.predict(plan, name)
-                | {"options": plan.entry(name, model.dataset).options}
-                | {"control": False, "mics": model.mics},
+                jobs.predict(plan, name, model.dataset) | {"control": False, "mics": model.mics},
                 self._code(plan.methods[name].module),
                 self._data(model.dataset),
                 [split.train, split.valid],

@@ -67,14 +67,19 @@ def test_tables_are_rendered_from_kept_predictions_without_training(
     assert size < 1e6
 
 
+def with_another_gnn(folder: Path) -> None:
+    """Write ``changed.yaml``, whose GNN is not the kept one; no results are left."""
+    changed = json.loads(json.dumps(SMALL))
+    changed["methods"]["gnn"] = {"options": {"hidden_dim": 24}}
+    (folder / "changed.yaml").write_text(yaml.safe_dump(changed))
+    shutil.rmtree(folder / "results/kept", ignore_errors=True)
+
+
 @pytest.mark.slow
 def test_other_options_make_their_own_predictions(kept: tuple[Path, bytes]) -> None:
     """Those of the other method stay, and a message says what is made again."""
     folder, _ = kept
-    changed = json.loads(json.dumps(SMALL))
-    changed["methods"]["gnn"] = {"options": {"hidden_dim": 24}}
-    (folder / "changed.yaml").write_text(yaml.safe_dump(changed))
-    shutil.rmtree(folder / "results/kept")
+    with_another_gnn(folder)
     metrics = "results/kept/metrics/six_faces/test/1a-6"  # Table V would measure all models anew
     planned = snakemake(
         folder, "--cores", "1", "-n", "--configfile", "config/smoke.yaml", "changed.yaml", "--",
@@ -93,10 +98,7 @@ def test_other_options_make_their_own_predictions(kept: tuple[Path, bytes]) -> N
 def test_with_kept_models_nothing_is_trained(kept: tuple[Path, bytes]) -> None:
     """A method whose predictions are not kept has empty cells; the others stand as before."""
     folder, table = kept
-    changed = json.loads(json.dumps(SMALL))
-    changed["methods"]["gnn"] = {"options": {"hidden_dim": 24}}
-    (folder / "changed.yaml").write_text(yaml.safe_dump(changed))
-    shutil.rmtree(folder / "results/kept", ignore_errors=True)
+    with_another_gnn(folder)
     told = ["--cores", "2", "--configfile", "config/smoke.yaml", "changed.yaml"]
     done = snakemake(folder, *told, "--config", "models=kept", "--", "tables", "figures")
     assert done.returncode == 0, done.stderr[-3000:]

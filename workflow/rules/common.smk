@@ -88,7 +88,7 @@ croissants = expand(
 
 def own_options(model):
     """Options of a method where it is trained on this dataset, as JSON; empty = none."""
-    options = config["datasets"][model.dataset]["training"].get(model.method)
+    options = plan.own_options(model.method, model.dataset)
     return json.dumps({"options": options}) if options else ""
 
 
