@@ -20,7 +20,7 @@ import numpy as np
 from wavloc import files, jobs, plugins, provenance
 from wavloc.methods import predictions
 from wavloc.methods.predictions import Predictions
-from wavloc.plan import Cell, Model, Plan, answer, kind_of
+from wavloc.plan import Cell, Model, Plan, answer, kind_of, unique
 from wavloc.reporting.publish import DIGESTS, KEPT
 
 METHODS = ("wavloc.methods.learned", "wavloc.methods.classical", "wavloc.features")
@@ -122,12 +122,17 @@ class Tracked:
         return found
 
     def missing(self) -> list[str]:
-        """``cell/method`` of the learned methods whose predictions want a training first."""
+        """Answers that want a training first, also in tables that only their name asks for."""
         plan = self.plan
+        asked = unique(
+            (cell, method)
+            for name in plan.experiments
+            for cell in plan.cells_of(name)
+            for method in plan.methods_of(name)
+        )
         return [
             answer(cell, method)
-            for cell, methods in plan.cells.items()
-            for method in methods
+            for cell, method in asked
             if (model := plan.model_of(cell, method))
             and not plan.methods[model.method].imported
             and not self._trained_here(model)

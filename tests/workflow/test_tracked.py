@@ -167,6 +167,8 @@ def test_what_is_left_out_is_in_no_list_of_a_plan(tmp_path: Path) -> None:
     everywhere = Plan(whole.config | {"left_out": [f"{cell.path}/gnn" for cell in whole.cells]})
     assert "GNN" not in jobs.networks(everywhere, "table7")
     assert all(track != "train" for _, track in part.tracks)  # nothing is trained
+    nothing_kept = Tracked(plan_of(tmp_path, models="kept"), tmp_path / "kept").missing()
+    assert "luvira_twin/speech3/1a-11/wav2pos_seed1" in nothing_kept  # of `table_seeds`, in no run
 
 
 def test_kept_predictions_are_small_and_keep_the_table(tmp_path: Path, monkeypatch) -> None:
