@@ -372,8 +372,7 @@ def test_tables_apart_are_made_by_name_alone(default: Plan) -> None:
     assert not [path for path in plan.judged + plan.metric_files if "seeds" in path]
     assert not [folder for folder in plan.models if "seed" in folder]
     models = plan.table_models("table_seeds")
-    assert len(models) == 12
-    assert len(set(models.values())) == 12
+    assert len(dict(models)) == len({folder for _, folder in models}) == 12
     assert plan.outputs("table_seeds")[0].endswith("tables/table_seeds.csv")
     assert "table_seeds" not in jobs.report(plan)["tables"]
     seeds = [plan.methods[name].seed_name for name in ("wav2pos", "wav2pos_seed1", "gnn_seed1")]
@@ -427,8 +426,13 @@ def test_single_frames_are_shown_where_the_run_has_them(default: Plan, root: Pat
 
 def test_captions_say_what_reduced_networks_are(default: Plan, root: Path) -> None:
     plan = default
-    said = jobs.networks(plan, "table1", {"wav2pos": 3152})
+    said = jobs.networks(plan, "table1", {"wav2pos": {3152}})
     assert "wav2pos: 6 passes of 3,152 frames" in said
+    splits = [folder for name, folder in plan.table_models("table7") if name == "wav2pos"]
+    assert [Path(folder).parent.name for folder in splits] == ["1", "2", "3", "4"]
+    said_of_all = jobs.networks(plan, "table7", {"wav2pos": {3152, 2966}})
+    assert "wav2pos: 6 passes of 2,966 to 3,152 frames" in said_of_all
+    assert "6 passes of" not in jobs.networks(plan, "table7", {"wav2pos": {3152, 0}})
     assert "GNN: 30 passes" in said
     assert said.startswith("Trained networks are reduced")
     assert said.endswith("the papers' are 500 epochs at full size.")

@@ -200,31 +200,33 @@ def rows(plan: Plan, experiment: str) -> dict[str, dict[str, Any]]:
     }
 
 
-def networks(plan: Plan, experiment: str, frames: Mapping[str, int] | None = None) -> str:
+def networks(plan: Plan, experiment: str, frames: Mapping[str, set[int]] | None = None) -> str:
     """That the trained networks of a table or figure are reduced, and how long they learned.
 
-    frames: method -> training frames, where they are known. Nothing of full-size networks.
+    frames: method -> training frames of its models, where they are known (0 = unknown). Nothing of
+    full-size networks.
     """
     if plan.config["networks"] != "reduced":
         return ""
-    passes: dict[tuple[str, int], list[str]] = {}
+    passes: dict[str, list[str]] = {}
     for name in plan.methods_of(experiment):
         models = [plan.model_of(cell, name) for cell in plan.cells_of(experiment)]
         trained = [plan.entry(model.method, model.dataset) for model in models if model]
         epochs = {e.options.get("epochs", PAPERS_PASSES) for e in trained if not e.imported}
         one_dataset = len({model.dataset for model in models if model}) == 1
         if epochs:
-            key = " or ".join(map(str, sorted(epochs))), (frames or {}).get(name, 0) * one_dataset
-            passes.setdefault(key, []).append(plan.methods[name].label)
+            told = f"{' or '.join(map(str, sorted(epochs)))} passes"
+            counts = (frames or {}).get(name, {0})
+            if one_dataset and all(counts):
+                ends = unique([f"{min(counts):,}", f"{max(counts):,}"])
+                told += f" of {' to '.join(ends)} frames"
+            passes.setdefault(told, []).append(plan.methods[name].label)
     if not passes:
         return ""
-    told = [
-        f"{', '.join(labels)}: {epochs} passes" + f" of {count:,} frames" * bool(count)
-        for (epochs, count), labels in passes.items()
-    ]
+    learned = [f"{', '.join(labels)}: {told}" for told, labels in passes.items()]
     return (
-        f"Trained networks are reduced ({'; '.join(told)}); the papers' are {PAPERS_PASSES} epochs "
-        "at full size."
+        f"Trained networks are reduced ({'; '.join(learned)}); the papers' are {PAPERS_PASSES} "
+        "epochs at full size."
     )
 
 

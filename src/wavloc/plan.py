@@ -513,12 +513,12 @@ class Plan:
             if method in self.cells[cell]
         }
 
-    def table_models(self, table: str) -> dict[str, str]:
-        """Method -> folder of one of its models, for the learned rows of a table."""
-        models: dict[str, str] = {}
-        for cell in self.cells_of(table):
-            models = self.models_of(cell, self.methods_of(table)) | models
-        return {method: models[method] for method in self.methods_of(table) if method in models}
+    def table_models(self, table: str) -> list[tuple[str, str]]:
+        """Method and folder of each model that answers in a table, row by row."""
+        rows, cells = self.methods_of(table), self.cells_of(table)
+        return unique(
+            pair for row in rows for cell in cells for pair in self.models_of(cell, [row]).items()
+        )
 
     def figure_cells(self, figure: str) -> list[Cell]:
         """Cells whose frames and predictions a figure shows; curves are drawn from metrics."""

@@ -161,8 +161,8 @@ def test_what_is_left_out_is_in_no_list_of_a_plan(tmp_path: Path) -> None:
     } == {"gnn"}
     assert set(whole.models) - set(part.models) == {"results/models/luvira_twin/1/gnn"}
     assert "GNN" in jobs.networks(part, "table7")
-    assert "wav2pos: 6 passes of 7 frames" in jobs.networks(part, "table7", {"wav2pos": 7})
-    several = jobs.networks(part, "leaderboard", {"wav2pos": 7})  # of which 7 are those of one
+    assert "wav2pos: 6 passes of 7 frames" in jobs.networks(part, "table7", {"wav2pos": {7}})
+    several = jobs.networks(part, "leaderboard", {"wav2pos": {7}})  # of which 7 are those of one
     assert "wav2pos: 6 passes)" in several
     everywhere = Plan(whole.config | {"left_out": [f"{cell.path}/gnn" for cell in whole.cells]})
     assert "GNN" not in jobs.networks(everywhere, "table7")

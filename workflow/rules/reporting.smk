@@ -4,7 +4,7 @@
 rule table:
     input:
         metrics=lambda wc: plan.metrics(wc.table),
-        models=lambda wc: plan.table_models(wc.table).values(),
+        models=lambda wc: [folder for _, folder in plan.table_models(wc.table)],
         properties=lambda wc: plan.properties(wc.table),
         paper=local("config/paper_values.csv"),
     output:
@@ -18,7 +18,8 @@ rule table:
         code=code_digest("wavloc.reporting.tables"),
         reads=lambda wc: digest(jobs.table(plan, wc.table)),
         models=lambda wc, input: option(
-            "--models", pairs(plan.table_models(wc.table), input.models)
+            "--models",
+            pairs((name for name, _ in plan.table_models(wc.table)), input.models),
         ),
         properties=lambda wc, input: option("--properties", input.properties),
         stem=lambda wc, output: output[0].removesuffix(".csv"),

@@ -75,12 +75,12 @@ def _tables(args: argparse.Namespace) -> None:
     from wavloc.reporting import tables
 
     job = jobs.table(_plan(args), _named(args, "table"))
-    rows, frames = job["methods"], dict[str, int]()
+    rows, frames = job["methods"], dict[str, set[int]]()
     for name, folder in args.models:
         note = files.read_mapping(folder / "method.json")
         one_of(name, rows, f"--models: no row of {args.table}:")
         rows[name] |= {k: note[k] for k in ("parameters", "input_types") if note.get(k)}
-        frames[name] = note.get("training", {}).get("frames", 0)
+        frames.setdefault(name, set()).add(note.get("training", {}).get("frames", 0))
     measured = files.read_mapping(args.properties) if args.properties else {}
     for name in set(measured) & set(rows):  # in place of what the entry says
         for key in ("permutation_invariant", "variable_mics"):
