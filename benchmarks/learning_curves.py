@@ -74,14 +74,14 @@ def points(args: argparse.Namespace) -> Iterator[Point]:
     """All points of all curves, those that say most for a core hour first."""
     for dataset in args.datasets:
         for method in args.methods:
-            for count in args.frames:
+            for count in args.frames if "frames" in args.axes else ():
                 epochs = epochs_at(count, args.epochs)
                 yield Point(dataset, method, "frames", count, epochs, seed=args.seed)
-            for epochs in PASSES if args.axes == "all" else ():
-                yield Point(dataset, method, "epochs", MIDDLE, epochs, seed=args.seed)
-            for width in WIDTHS if args.axes == "all" else ():
-                epochs = epochs_at(MIDDLE, args.epochs)
-                yield Point(dataset, method, "width", MIDDLE, epochs, width, args.seed)
+            for epochs in PASSES if "epochs" in args.axes else ():
+                yield Point(dataset, method, "epochs", args.middle, epochs, seed=args.seed)
+            for width in WIDTHS if "width" in args.axes else ():
+                epochs = epochs_at(args.middle, args.epochs)
+                yield Point(dataset, method, "width", args.middle, epochs, width, args.seed)
 
 
 def widened(options: dict[str, Any], width: float) -> dict[str, Any]:
@@ -201,7 +201,9 @@ def main() -> None:
     parser.add_argument("--datasets", nargs="+", default=list(SPLITS), choices=list(SPLITS))
     parser.add_argument("--frames", type=int, nargs="+", default=list(FRAMES))
     parser.add_argument("--epochs", type=int, default=EPOCHS, help="of 1,500 frames (60)")
-    parser.add_argument("--axes", choices=["all", "frames"], default="all")
+    parser.add_argument("--axes", nargs="+", default=list(AXES), choices=list(AXES))
+    text = f"training frames of the curves of passes and width ({MIDDLE})"
+    parser.add_argument("--middle", type=int, default=MIDDLE, help=text)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--store-gb", type=float, default=40.0)
     parser.add_argument("--out", type=Path, help="folder of csv, figure and unfinished states")
@@ -211,7 +213,7 @@ def main() -> None:
     allocator.keep_freed()
     with input_errors(), tempfile.TemporaryDirectory() as folder:
         if args.quick:
-            args.methods, args.datasets, args.axes = ["gnn"], ["six_faces"], "frames"
+            args.methods, args.datasets, args.axes = ["gnn"], ["six_faces"], ["frames"]
             args.frames, args.epochs = [500, 4_000], 30
             plan = quick_plan(Path(folder))
         else:
