@@ -44,6 +44,7 @@ SPLITS = {"luvira_twin": "3", "six_faces": "speakers"}
 METHODS = ("wav2pos", "fault_tolerant", "gnn", "dinn")
 FRAMES = (1_500, 3_000, 6_000, 12_000, 25_000, 50_000)
 MIDDLE = 12_000  # training frames of the other two curves
+VALID = 1_000  # held-out frames: all 6,000 of the twin would cost more than 1,500 training frames
 EPOCHS, GROWTH = 60, 0.4  # passes of the fewest frames; with n frames less by n ** GROWTH
 PASSES = (2, 4, 8, 16, 32)
 WIDTHS = (0.5, 1.0, 2.0, 3.0)  # times the reduced network
@@ -98,7 +99,7 @@ def widened(options: dict[str, Any], width: float) -> dict[str, Any]:
 class Pool:
     """Training and validation frames of the split of a dataset, in a drawn order."""
 
-    def __init__(self, plan: Plan, dataset: str):
+    def __init__(self, plan: Plan, dataset: str, most_valid: int):
         split = plan.dataset(dataset).splits()[SPLITS.get(dataset, dataset)]
         self.train, self.valid = (
             self._read(plan, dataset, tracks) if tracks else None
@@ -106,6 +107,8 @@ class Pool:
         )
         if self.valid is None:
             self.train, self.valid = self.train.hold_out(0.1)
+        chosen = np.linspace(0, len(self.valid) - 1, min(most_valid, len(self.valid))).astype(int)
+        self.valid = self.valid.select(chosen)
         order = seeds.rng(plan.seed, "learning curves", dataset).permutation(len(self.train))
         self.train = self.train.select(order)
 
@@ -137,6 +140,7 @@ def trained(plan: Plan, pool: Pool, point: Point, out: Path, most_gb: float) -> 
     note, last = method.training_note, run.rows[-1]
     run.finish()
     return {
+        "valid_frames": note["valid_frames"],
         "criterion": note["criterion"],
         "best_epoch": note["best_epoch"],
         "flat_since": note["flat_since"],
@@ -154,6 +158,7 @@ def draw(table: pd.DataFrame, stem: Path) -> None:
     import matplotlib.pyplot as plt
 
     datasets, axes = table["dataset"].unique(), [a for a in AXES if a in set(table["axis"])]
+    colors = {method: f"C{k}" for k, method in enumerate(table["method"].unique())}
     figure, places = plt.subplots(
         len(datasets), len(axes), figsize=(3.5 * len(axes), 3 * len(datasets)), squeeze=False,
         constrained_layout=True,
@@ -163,7 +168,8 @@ def draw(table: pd.DataFrame, stem: Path) -> None:
             part = table[(table["dataset"] == dataset) & (table["axis"] == axis)]
             for method, curve in part.groupby("method", sort=False):
                 curve = curve.sort_values(axis)
-                place.semilogx(curve[axis], 100 * curve["criterion"], "o-", label=method)
+                color = colors[method]  # the same in all axes
+                place.semilogx(curve[axis], 100 * curve["criterion"], "o-", c=color, label=method)
             label_sizes(place, sorted(part[axis].unique()), AXES[axis], "validation error (cm)")
             place.set(title=dataset, ylim=(0, None))
         row[0].legend(frameon=False)
@@ -204,6 +210,8 @@ def main() -> None:
     parser.add_argument("--axes", nargs="+", default=list(AXES), choices=list(AXES))
     text = f"training frames of the curves of passes and width ({MIDDLE})"
     parser.add_argument("--middle", type=int, default=MIDDLE, help=text)
+    text = f"held-out frames, evenly spaced over all that there are ({VALID:,})"
+    parser.add_argument("--valid", type=int, default=VALID, help=text)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--store-gb", type=float, default=40.0)
     parser.add_argument("--out", type=Path, help="folder of csv, figure and unfinished states")
@@ -234,7 +242,7 @@ def work(plan: Plan, args: argparse.Namespace, out: Path) -> None:
         if (table[keys] == pd.Series(told)).all(axis=1).any():
             continue
         if point.dataset not in pools:
-            pools[point.dataset] = Pool(plan, point.dataset)
+            pools[point.dataset] = Pool(plan, point.dataset, args.valid)
         found = told | trained(plan, pools[point.dataset], point, out, args.store_gb)
         print(found, file=sys.stderr)
         with files.lock(out / ".lock"):  # another process may have added points
