@@ -154,16 +154,15 @@ def trained(plan: Plan, pool: Pool, point: Point, out: Path, most_gb: float) -> 
 
 
 def draw(table: pd.DataFrame, stem: Path) -> None:
-    """The curves of each dataset in a row of axes, one line per method."""
+    """The curves of each dataset in a row of axes, or all in one row; one line per method."""
     import matplotlib.pyplot as plt
 
     datasets, axes = table["dataset"].unique(), [a for a in AXES if a in set(table["axis"])]
     colors = {method: f"C{k}" for k, method in enumerate(table["method"].unique())}
-    figure, places = plt.subplots(
-        len(datasets), len(axes), figsize=(3.5 * len(axes), 3 * len(datasets)), squeeze=False,
-        constrained_layout=True,
-    )  # fmt: skip
-    for row, dataset in zip(places, datasets, strict=True):
+    shape = (len(datasets), len(axes)) if len(axes) > 1 else (1, len(datasets))
+    size = 3.5 * shape[1], 3 * shape[0]
+    figure, places = plt.subplots(*shape, figsize=size, squeeze=False, constrained_layout=True)
+    for row, dataset in zip(places.reshape(len(datasets), len(axes)), datasets, strict=True):
         for place, axis in zip(row, axes, strict=True):
             part = table[(table["dataset"] == dataset) & (table["axis"] == axis)]
             for method, curve in part.groupby("method", sort=False):
