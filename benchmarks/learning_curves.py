@@ -31,7 +31,7 @@ import pandas as pd
 import torch
 from measuring import canvas, input_errors, label_sizes
 
-from wavloc import allocator, cli, config, files, frames, seeds
+from wavloc import allocator, checks, cli, config, files, frames, seeds
 from wavloc.errors import InputError
 from wavloc.methods import registry
 from wavloc.methods.learned.base import LearnedMethod
@@ -207,7 +207,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, nargs="+", default=list(FRAMES))
     parser.add_argument("--epochs", type=int, default=EPOCHS, help="of 1,500 frames (60)")
     parser.add_argument("--axes", nargs="+", default=list(AXES), choices=list(AXES))
-    text = f"training frames of the curves of passes and width ({MIDDLE})"
+    text = f"training frames of the curves of passes and width ({MIDDLE:,})"
     parser.add_argument("--middle", type=int, default=MIDDLE, help=text)
     text = f"held-out frames, evenly spaced over all that there are ({VALID:,})"
     parser.add_argument("--valid", type=int, default=VALID, help=text)
@@ -219,6 +219,9 @@ def main() -> None:
     torch.set_num_threads(1)
     allocator.keep_freed()
     with input_errors(), tempfile.TemporaryDirectory() as folder:
+        for name in ("frames", "epochs", "middle", "valid"):
+            for count in np.atleast_1d(getattr(args, name)).tolist():
+                checks.number(count, f"--{name}", 1, whole=True)
         if args.quick:
             args.methods, args.datasets, args.axes = ["gnn"], ["six_faces"], ["frames"]
             args.frames, args.epochs = [500, 4_000], 30

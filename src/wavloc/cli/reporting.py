@@ -79,7 +79,8 @@ def _tables(args: argparse.Namespace) -> None:
     for name, folder in args.models:
         note = files.read_mapping(folder / "method.json")
         one_of(name, rows, f"--models: no row of {args.table}:")
-        rows[name] |= {k: note[k] for k in ("parameters", "input_types") if note.get(k)}
+        if name not in frames:  # of several models the first
+            rows[name] |= {k: note[k] for k in ("parameters", "input_types") if note.get(k)}
         frames.setdefault(name, set()).add(note.get("training", {}).get("frames", 0))
     measured = files.read_mapping(args.properties) if args.properties else {}
     for name in set(measured) & set(rows):  # in place of what the entry says
