@@ -47,7 +47,7 @@ MIDDLE = 12_000  # training frames of the other two curves
 VALID = 1_000  # held-out frames: all 6,000 of the twin would cost more than 1,500 training frames
 EPOCHS, GROWTH = 60, 0.4  # passes of the fewest frames; with n frames less by n ** GROWTH
 PASSES = (2, 4, 8, 16, 32)
-WIDTHS = (0.5, 1.0, 2.0, 3.0)  # times the reduced network
+WIDTHS = (0.5, 1.0, 2.0)  # times the reduced network
 WIDE = ("embed_dim", "pair_hidden", "head_hidden", "hidden_dim", "channels", "recurrent")
 WIDE_OF_WAVES = {"channels": "dinn"}  # those of NGCC-PHAT are another network's
 AXES = {"frames": "training frames", "epochs": "passes", "width": "width, times reduced"}
@@ -78,9 +78,9 @@ def points(args: argparse.Namespace) -> Iterator[Point]:
             for count in args.frames if "frames" in args.axes else ():
                 epochs = epochs_at(count, args.epochs)
                 yield Point(dataset, method, "frames", count, epochs, seed=args.seed)
-            for epochs in PASSES if "epochs" in args.axes else ():
+            for epochs in args.passes if "epochs" in args.axes else ():
                 yield Point(dataset, method, "epochs", args.middle, epochs, seed=args.seed)
-            for width in WIDTHS if "width" in args.axes else ():
+            for width in args.widths if "width" in args.axes else ():
                 epochs = epochs_at(args.middle, args.epochs)
                 yield Point(dataset, method, "width", args.middle, epochs, width, args.seed)
 
@@ -153,6 +153,14 @@ def trained(plan: Plan, pool: Pool, point: Point, out: Path, most_gb: float) -> 
     }
 
 
+def on_another_curve(table: pd.DataFrame, point: Point, valid: int) -> dict[str, Any] | None:
+    """What the same training has brought as a point of another axis, if it is there."""
+    told = dataclasses.asdict(point) | {"valid_frames": valid}
+    same = table.reindex(columns=list(told)).drop(columns="axis") == pd.Series(told).drop("axis")
+    rows = table[same.all(axis=1)]
+    return rows.iloc[0].to_dict() | {"axis": point.axis} if len(rows) else None
+
+
 def draw(table: pd.DataFrame, stem: Path) -> None:
     """The curves of each dataset in a row of axes, or all in one row; one line per method."""
     import matplotlib.pyplot as plt
@@ -207,6 +215,8 @@ def main() -> None:
     parser.add_argument("--frames", type=int, nargs="+", default=list(FRAMES))
     parser.add_argument("--epochs", type=int, default=EPOCHS, help="of 1,500 frames (60)")
     parser.add_argument("--axes", nargs="+", default=list(AXES), choices=list(AXES))
+    parser.add_argument("--passes", type=int, nargs="+", default=list(PASSES))
+    parser.add_argument("--widths", type=float, nargs="+", default=list(WIDTHS))
     text = f"training frames of the curves of passes and width ({MIDDLE:,})"
     parser.add_argument("--middle", type=int, default=MIDDLE, help=text)
     text = f"held-out frames, evenly spaced over all that there are ({VALID:,})"
@@ -219,9 +229,11 @@ def main() -> None:
     torch.set_num_threads(1)
     allocator.keep_freed()
     with input_errors(), tempfile.TemporaryDirectory() as folder:
-        for name in ("frames", "epochs", "middle", "valid"):
+        for name in ("frames", "passes", "epochs", "middle", "valid"):
             for count in np.atleast_1d(getattr(args, name)).tolist():
                 checks.number(count, f"--{name}", 1, whole=True)
+        for width in args.widths:
+            checks.number(width, "--widths", 0.1, 10)
         if args.quick:
             args.methods, args.datasets, args.axes = ["gnn"], ["six_faces"], ["frames"]
             args.frames, args.epochs = [500, 4_000], 30
@@ -245,7 +257,10 @@ def work(plan: Plan, args: argparse.Namespace, out: Path) -> None:
             continue
         if point.dataset not in pools:
             pools[point.dataset] = Pool(plan, point.dataset, args.valid)
-        found = told | trained(plan, pools[point.dataset], point, out, args.store_gb)
+        pool = pools[point.dataset]
+        found = on_another_curve(table, point, len(pool.valid)) or told | trained(
+            plan, pool, point, out, args.store_gb
+        )
         print(found, file=sys.stderr)
         with files.lock(out / ".lock"):  # another process may have added points
             table = pd.read_csv(path) if path.is_file() else pd.DataFrame()
