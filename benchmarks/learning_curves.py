@@ -173,12 +173,15 @@ def draw(table: pd.DataFrame, stem: Path) -> None:
     for row, dataset in zip(places.reshape(len(datasets), len(axes)), datasets, strict=True):
         for place, axis in zip(row, axes, strict=True):
             part = table[(table["dataset"] == dataset) & (table["axis"] == axis)]
+            if part.empty:  # not run yet
+                place.set_axis_off()
+                continue
             for method, curve in part.groupby("method", sort=False):
                 curve = curve.sort_values(axis)
                 color = colors[method]  # the same in all axes
                 place.semilogx(curve[axis], 100 * curve["criterion"], "o-", c=color, label=method)
             label_sizes(place, sorted(part[axis].unique()), AXES[axis], "validation error (cm)")
-            place.set(title=dataset, ylim=(0, None))
+            place.set(title=dataset, ylim=(0, 105 * part["criterion"].max()))
         row[0].legend(frameon=False)
     save(figure, stem)
     plt.close(figure)
