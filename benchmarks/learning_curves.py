@@ -218,8 +218,10 @@ def main() -> None:
     parser.add_argument("--frames", type=int, nargs="+", default=list(FRAMES))
     parser.add_argument("--epochs", type=int, default=EPOCHS, help="of 1,500 frames (60)")
     parser.add_argument("--axes", nargs="+", default=list(AXES), choices=list(AXES))
-    parser.add_argument("--passes", type=int, nargs="+", default=list(PASSES))
-    parser.add_argument("--widths", type=float, nargs="+", default=list(WIDTHS))
+    text = "passes of the second curve; --epochs are those of the other two"
+    parser.add_argument("--passes", type=int, nargs="+", default=list(PASSES), help=text)
+    text = "widths of the third curve, times the reduced network"
+    parser.add_argument("--widths", type=float, nargs="+", default=list(WIDTHS), help=text)
     text = f"training frames of the curves of passes and width ({MIDDLE:,})"
     parser.add_argument("--middle", type=int, default=MIDDLE, help=text)
     text = f"held-out frames, evenly spaced over all that there are ({VALID:,})"
