@@ -37,7 +37,8 @@ def test_networks_can_learn_64_frames_by_heart(name: str, tmp_path: Path) -> Non
     """Nothing is wrong between the data and the weights if a network fits what it is shown."""
     module, options = NETWORKS[name]
     frames = anechoic_frames(64, mics=LUVIRA_MICS[:6])
-    method, run = trained(module, FAST | QUIET | options, frames, frames, tmp_path)
+    some = frames.select(np.arange(16))  # each pass is checked on them
+    method, run = trained(module, FAST | QUIET | options, frames, some, tmp_path)
     error = np.linalg.norm(method.predict(frames).position - frames.source_position, axis=1)
     assert error.mean() < 0.10
     assert run.rows[0]["mae_m"] > 1.0
