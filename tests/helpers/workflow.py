@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 COPIED = ["Snakefile", "workflow", "config", "profiles", "docs", "dvc.yaml"]
@@ -26,6 +29,27 @@ def snakemake(folder: Path, *arguments: str, runner: bool = False) -> subprocess
     return subprocess.run(
         [*command, *arguments], cwd=folder, env=environment(), capture_output=True, text=True
     )
+
+
+def kill_when(folder: Path, ready: Callable[[], bool], *arguments: str) -> None:
+    """Start a run, and kill its whole process group as soon as ``ready()``."""
+    started = subprocess.Popen(
+        [sys.executable, "workflow/run.py", *arguments],
+        cwd=folder,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 300
+    try:
+        while not ready():
+            assert started.poll() is None, "the run ended before it was killed"
+            assert time.monotonic() < deadline, "the run did not get that far in 300 s"
+            time.sleep(0.02)
+    finally:
+        os.killpg(started.pid, signal.SIGKILL)
+        started.wait()
 
 
 def fresh(root: Path, folder: Path) -> Path:

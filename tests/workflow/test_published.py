@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pandas as pd
@@ -15,7 +11,7 @@ import pytest
 import yaml
 from safetensors import safe_open
 
-from helpers.workflow import environment, fresh, snakemake
+from helpers.workflow import environment, fresh, kill_when, snakemake
 
 EPOCHS = 9000  # longer than it takes until a state is saved
 SMALL = {
@@ -39,7 +35,7 @@ def finished(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = fresh(root, tmp_path_factory.mktemp("small") / "wavloc")
     (folder / "small.yaml").write_text(yaml.safe_dump(SMALL))
     models = folder / "results/small/models/six_faces/speakers"
-    kill_when(folder, lambda: any(models.glob(".gnn.partial/*/state.safetensors")))
+    kill_when(folder, lambda: any(models.glob(".gnn.partial/*/state.safetensors")), *RUN, "all")
     assert not (models / "gnn").exists()
     (saved,) = models.glob(".gnn.partial/*/state.safetensors")
     with safe_open(saved, "pt") as stored:
@@ -48,24 +44,6 @@ def finished(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = snakemake(folder, *RUN, "all", runner=True)
     assert done.returncode == 0, done.stderr[-3000:]
     return folder
-
-
-def kill_when(folder: Path, ready) -> None:
-    """Start the run and kill its whole process group as soon as ``ready()``."""
-    command = [sys.executable, "workflow/run.py", *RUN, "all"]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    started = subprocess.Popen(
-        command, cwd=folder, env=environment(), start_new_session=True, **quiet
-    )
-    deadline = time.monotonic() + 300
-    try:
-        while not ready():
-            assert started.poll() is None, "the run ended before it was killed"
-            assert time.monotonic() < deadline, "the run did not get that far in 300 s"
-            time.sleep(0.02)
-    finally:
-        os.killpg(started.pid, signal.SIGKILL)
-        started.wait()
 
 
 @pytest.mark.slow

@@ -5,11 +5,6 @@ from __future__ import annotations
 import fnmatch
 import json
 import os
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +14,7 @@ import yaml
 
 from helpers import miniature
 from helpers.data_server import PASSWORD, USER, serving
-from helpers.workflow import SMOKE, environment, fresh, snakemake
+from helpers.workflow import SMOKE, fresh, kill_when, snakemake, tables
 from wavloc import config, files, frames
 from wavloc.evaluation.properties import EXACT_M
 from wavloc.plan import Plan
@@ -190,15 +185,17 @@ def test_run_killed_three_times_ends_in_the_same_tables(
 ) -> None:
     """SIGKILL of everything while simulating, training and predicting; then the same command."""
     folder = fresh(root, tmp_path / "wavloc")
-    results = folder / "results/smoke"
+    results, run = folder / "results/smoke", ["--cores", "2", *SMOKE, ONE]
     for stage, pattern, enough in (
         ("data", "meta.json", 1),
         ("models", "method.json", 2),
         ("predictions", "*.parquet", 8),
     ):
-        kill_when(folder, lambda p=results / stage, q=pattern, n=enough: count_files(p, q) >= n)
+        kill_when(
+            folder, lambda p=results / stage, q=pattern, n=enough: count_files(p, q) >= n, *run
+        )
         assert not (folder / ONE).exists()
-    done = snakemake(folder, "--cores", "2", *SMOKE, ONE, runner=True)
+    done = snakemake(folder, *run, runner=True)
     assert done.returncode == 0, done.stderr[-3000:]
     assert (folder / ONE).read_bytes() == (finished / ONE).read_bytes()
 
@@ -208,33 +205,13 @@ def count_files(folder: Path, pattern: str) -> int:
     return sum(len(fnmatch.filter(names, pattern)) for _, _, names in os.walk(folder))
 
 
-def kill_when(folder: Path, ready: Callable[[], bool]) -> None:
-    """Make the table, and kill the whole process group as soon as ``ready()``."""
-    started = subprocess.Popen(
-        [sys.executable, "workflow/run.py", "--cores", "2", *SMOKE, ONE],
-        cwd=folder,
-        env=environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    deadline = time.monotonic() + 300
-    try:
-        while not ready():
-            assert started.poll() is None, "the run ended before it was killed"
-            assert time.monotonic() < deadline, "the run did not get that far in 300 s"
-            time.sleep(0.05)
-    finally:
-        os.killpg(started.pid, signal.SIGKILL)
-        started.wait()
-
-
 @pytest.mark.slow
 def test_other_seed_changes_the_tables(root: Path, finished: Path, tmp_path: Path) -> None:
     folder = fresh(root, tmp_path / "wavloc")
     smoke = ["--configfile", "config/smoke.yaml", "--config", "seed=1", "--"]
     done = snakemake(folder, "--cores", "2", *smoke, ONE, runner=True)
     assert done.returncode == 0, done.stderr[-3000:]
+    assert list(tables(folder)) == [Path(ONE).name]
     assert (folder / ONE).read_bytes() != (finished / ONE).read_bytes()
 
 
