@@ -1,4 +1,4 @@
-"""Time shifts, noise and mirror images of a training."""
+"""Time shifts, gains, noise and mirror images of a training."""
 
 from __future__ import annotations
 
@@ -18,6 +18,19 @@ def test_shifts_are_common_to_the_channels_of_a_frame() -> None:
     starts = [int(augment.shifted(sound, 40, 30, generator)[0, 0, 0]) for _ in range(300)]
     assert (min(starts), max(starts)) == (0, 60)
     assert torch.equal(augment.shifted(sound, 40, 30, None), sound[..., 30:70])
+
+
+def test_each_microphone_of_a_frame_has_a_gain_of_its_own() -> None:
+    generator = torch.Generator().manual_seed(0)
+    sound = torch.randn(300, 3, 50, generator=generator)
+    sound[:, 2] = float("nan")
+    heard = augment.uncalibrated(sound, 3.0, generator)
+    gain_db = 20 * torch.log10(heard / sound)[:, :2]
+    assert torch.allclose(gain_db, gain_db[..., :1].expand(gain_db.shape), atol=1e-3)
+    drawn = gain_db[..., 0].flatten()
+    assert len(drawn.unique()) > 590
+    assert (drawn.min().item(), drawn.max().item()) == pytest.approx((-3, 3), abs=0.05)
+    assert torch.isnan(heard[:, 2]).all()
 
 
 @pytest.mark.parametrize("colour", ["white", "coloured"])

@@ -23,7 +23,7 @@ from wavloc import cli
 from wavloc.errors import InputError, WorkError
 from wavloc.geometry import LUVIRA_MICS
 from wavloc.methods import predictions
-from wavloc.methods.learned import gnn, wav2pos
+from wavloc.methods.learned import dinn, gnn, wav2pos
 from wavloc.methods.learned.ngcc_phat import NGCC
 from wavloc.training.engine import Run, _identity
 from wavloc.training.recipe import Recipe, rate_factor
@@ -60,6 +60,27 @@ def test_with_mirror_images_a_network_learns_arrays_that_it_has_not_seen(tmp_pat
         away = method.predict(other).position - other.source_position
         error[mirrored] = np.linalg.norm(away, axis=1).mean()
     assert error[True] < 0.7 * error[False]
+
+
+def test_gains_differ_in_training_and_stay_in_validation(tmp_path: Path) -> None:
+    frames = anechoic_frames(8, mics=LUVIRA_MICS[:6])
+    options = FAST | QUIET | NETWORKS["dinn"][1] | {"epochs": 3, "batch": 8}
+    method = dinn.Method(options | {"gain_jitter_db": 6.0, "snr_low_db": 199, "snr_high_db": 200})
+    levels, inputs = {True: [], False: []}, method.inputs
+
+    def heard(batch):
+        power = batch["audio"][:, 1:].square().mean(-1)
+        level = 10 * torch.log10(power / power[:, :1])  # re the first microphone
+        levels[method.network.training].append(level[batch["source"][:, 0].argsort()])
+        return inputs(batch)
+
+    method.inputs = heard
+    method.fit(frames, frames, Run(tmp_path, save_every_s=1e9))
+    learnt, checked = torch.stack(levels[True]), torch.stack(levels[False])
+    assert torch.allclose(checked, checked[:1].expand(checked.shape), atol=1e-3)
+    away = (learnt - checked[:1]).abs()[..., 1:]  # two draws of up to 6 dB each
+    assert 3 < away.mean() < 5
+    assert away.max() < 12.01
 
 
 # ------------------------------------------------------------------ the command line

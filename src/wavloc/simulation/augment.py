@@ -1,4 +1,4 @@
-"""Random noise, time shifts and mirror images for training, in batches on the training device."""
+"""Random noise, gains, shifts and mirror images for training, batched on the training device."""
 
 from collections.abc import Mapping, Sequence
 
@@ -33,6 +33,12 @@ def shifted(
     for place, (row, start) in enumerate(zip(rows, starts, strict=True)):
         out[place] = sound[row, :, start : start + samples]  # views: no index for every sample
     return out
+
+
+def uncalibrated(sound: Tensor, jitter_db: float, generator: torch.Generator) -> Tensor:
+    """Sound (B, C, N) with a gain of its own for each channel, uniform in +- ``jitter_db``."""
+    draw = torch.rand((*sound.shape[:-1], 1), generator=generator, device=sound.device)
+    return sound * 10 ** (jitter_db * (2 * draw - 1) / 20)
 
 
 def noise(

@@ -312,7 +312,7 @@ class _Data:
 
     @torch.no_grad()
     def _augmented(self, index: Tensor, generator: torch.Generator) -> Batch:
-        """New rooms or a time shift, normalisation and noise; validation keeps its rooms.
+        """New rooms or a time shift, gains, normalisation and noise; validation keeps its rooms.
 
         Signals ``audio`` and ``clean`` (B, 1 + M, N), and which of them are ``known`` (B, 1 + M).
         """
@@ -326,6 +326,8 @@ class _Data:
             moved = generator if self.role == "train" else None
             cut = augment.shifted(self.sound, samples, shift, moved, index.tolist())
         cut = method.hide_source(cut)
+        if self.role == "train" and recipe.gain_jitter_db:
+            cut = augment.uncalibrated(cut, recipe.gain_jitter_db, generator)
         clean = method.normalise(cut)
         snr_db = (recipe.snr_low_db, recipe.snr_high_db)
         noisy = augment.noisy(clean, snr_db, generator, recipe.noise)
@@ -342,6 +344,7 @@ class _Data:
         method, recipe = self.method, self.method.options
         hidden = bool(method.hide_source(torch.zeros(1, 2, 1))[0, 0].isnan())
         drawn = [recipe.shift_s, recipe.snr_low_db, recipe.snr_high_db, recipe.noise, hidden]
+        drawn += [recipe.gain_jitter_db] * bool(recipe.gain_jitter_db)
         where = [self.device.type, str(self.format.features), self.role, copy, method.seed]
         kept: Batch = {}
         for feature in features:

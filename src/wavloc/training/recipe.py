@@ -23,6 +23,9 @@ class Recipe:
     snr_high_db: float = 30.0
     noise: Literal["white", "coloured"] = "white"  # coloured in the public code
     shift_s: float = 0.05  # common time shift, uniform in +-
+    # Gain of each microphone in each example, uniform in +- this: so that a method does not trust
+    # levels that only simulated training frames have. Without effect where each is standardised.
+    gain_jitter_db: float = 0.0
     # Array and source are mirrored at random in every step: for rooms of square plan whose
     # microphones are anywhere. Delays stay the same, so that kept features serve.
     mirrored: bool = False
