@@ -18,7 +18,7 @@ from wavloc.datasets.sound.corpus import SPLITS, Collected
 from wavloc.datasets.sound.sentences import sentences
 from wavloc.errors import InputError
 
-RECIPE = 1  # part of the cache's name: raise it when the sound of a voice changes
+RECIPE = 2  # part of the cache's name: raise it when the sound of a voice changes
 MIN_SECONDS = 1.0  # after trimming; keeps nearly all sentences
 FIRST_SPEAKER = 1001
 CHAPTER = "1"
@@ -41,7 +41,7 @@ def collect(kind: str, options: dict[str, Any], cache: Path, seed: int) -> Colle
     voices.check_model()
     grid = dict(zip(split_of, voices.grid(len(split_of), seed), strict=True))
     texts = [sentences(split) for split in SPLITS]
-    # All that the sound depends on, except the processor.
+    # All that the sound depends on, except the last bits of a processor.
     parts = [RECIPE, voices.VERSION, seed, per_voice, *map(dataclasses.astuple, grid.values())]
     folder = cache / f"speech-{provenance.digest([*parts, texts])}"
     with files.lock(cache / f".{folder.name}.lock"):
