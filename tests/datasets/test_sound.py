@@ -351,7 +351,7 @@ def test_embedded_speech_needs_no_network(tmp_path: Path, monkeypatch: pytest.Mo
         ("A small boat drifts slowly to the other side of the lake.", 195.363),
     ],
 )
-def test_the_voice_is_the_same_on_every_processor(text: str, mean_hz: float) -> None:
+def test_the_pitch_is_the_same_on_every_processor(text: str, mean_hz: float) -> None:
     """Where products of 8 bits overflow, its pitch is 0.07 Hz lower and 0.09 Hz higher."""
     tts = voices.Speaker()._tts
     (phonemes,) = tts.phonemize(text)

@@ -45,7 +45,13 @@ def _recall(args: argparse.Namespace) -> None:
     elif source.suffix == ".parquet":
         if not args.frames:
             raise InputError("--frames: missing, the Frames that the predictions are of")
-        predictions.load(source).of(frames.load(args.frames)).save(args.out)
+        kept, here = predictions.load(source), frames.load(args.frames)
+        try:
+            kept = kept.of(here)
+        except InputError as error:
+            text = "kept predictions are of the sound of a processor that makes it alike"
+            raise InputError(f"{error}; {text} (docs/learned.md, The profile night)") from None
+        kept.save(args.out)
     else:
         files.require_regular(source)
         files.write_text(args.out, source.read_text(encoding="utf-8"))
