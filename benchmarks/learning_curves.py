@@ -161,6 +161,15 @@ def on_another_curve(table: pd.DataFrame, point: Point, valid: int) -> dict[str,
     return rows.iloc[0].to_dict() | {"axis": point.axis} if len(rows) else None
 
 
+def readable(values: pd.Series) -> list[float]:
+    """Values whose labels do not overlap on a logarithmic axis: each a third above the last."""
+    chosen: list[float] = []
+    for value in sorted(values.unique()):
+        if not chosen or value >= 4 / 3 * chosen[-1]:
+            chosen.append(value)
+    return chosen
+
+
 def draw(table: pd.DataFrame, stem: Path) -> None:
     """The curves of each dataset in a row of axes, or all in one row; one line per method."""
     import matplotlib.pyplot as plt
@@ -180,7 +189,7 @@ def draw(table: pd.DataFrame, stem: Path) -> None:
                 curve = curve.sort_values(axis)
                 color = colors[method]  # the same in all axes
                 place.semilogx(curve[axis], 100 * curve["criterion"], "o-", c=color, label=method)
-            label_sizes(place, sorted(part[axis].unique()), AXES[axis], "validation error (cm)")
+            label_sizes(place, readable(part[axis]), AXES[axis], "validation error (cm)")
             place.set(title=dataset, ylim=(0, 105 * part["criterion"].max()))
         row[0].legend(frameon=False)
     save(figure, stem)
