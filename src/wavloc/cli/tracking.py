@@ -45,12 +45,12 @@ def _recall(args: argparse.Namespace) -> None:
     elif source.suffix == ".parquet":
         if not args.frames:
             raise InputError("--frames: missing, the Frames that the predictions are of")
-        kept, here = predictions.load(source), frames.load(args.frames)
+        kept, data = predictions.load(source), frames.load(args.frames)
         try:
-            kept = kept.of(here)
+            kept = kept.of(data)
         except InputError as error:
-            text = "kept predictions are of the sound of a processor that makes it alike"
-            raise InputError(f"{error}; {text} (docs/learned.md, The profile night)") from None
+            cause = "embedded speech may differ between processors (docs/learned.md)"
+            raise InputError(f"{error}; {cause}") from None
         kept.save(args.out)
     else:
         files.require_regular(source)

@@ -343,8 +343,8 @@ class _Data:
         """
         method, recipe = self.method, self.method.options
         hidden = bool(method.hide_source(torch.zeros(1, 2, 1))[0, 0].isnan())
-        drawn = [recipe.shift_s, recipe.snr_low_db, recipe.snr_high_db, recipe.noise, hidden]
-        drawn += [recipe.gain_jitter_db] * bool(recipe.gain_jitter_db)
+        drawn = [recipe.shift_s, recipe.snr_low_db, recipe.snr_high_db, recipe.noise]
+        drawn += [recipe.gain_jitter_db, hidden]
         where = [self.device.type, str(self.format.features), self.role, copy, method.seed]
         kept: Batch = {}
         for feature in features:

@@ -41,7 +41,7 @@ def collect(kind: str, options: dict[str, Any], cache: Path, seed: int) -> Colle
     voices.check_model()
     grid = dict(zip(split_of, voices.grid(len(split_of), seed), strict=True))
     texts = [sentences(split) for split in SPLITS]
-    # All that the sound depends on, except the last bits of a processor.
+    # All that the sound depends on, except the processor.
     parts = [RECIPE, voices.VERSION, seed, per_voice, *map(dataclasses.astuple, grid.values())]
     folder = cache / f"speech-{provenance.digest([*parts, texts])}"
     with files.lock(cache / f".{folder.name}.lock"):

@@ -90,10 +90,10 @@ def check_model() -> Path:
 
 
 def exact_model() -> bytes:
-    """The acoustic model with unsigned instead of signed weights of 8 bits: the same products.
+    """The acoustic model as ONNX, its 8-bit weights unsigned instead of signed: the same products.
 
-    Those of unsigned by signed numbers overflow in onnxruntime on x86 processors without VNNI (its
-    documentation of quantization), which made one utterance in six longer or shorter there.
+    onnxruntime's products of unsigned by signed numbers overflow on x86 processors without VNNI
+    (its documentation of quantization); one utterance in six was longer or shorter there.
     """
     import onnx
 
