@@ -18,15 +18,18 @@ from typing import Any
 import numpy as np
 
 from wavloc import files, jobs, plugins, provenance
+from wavloc.frames import Frames
 from wavloc.methods import predictions
 from wavloc.methods.predictions import Predictions
 from wavloc.plan import Cell, Model, Plan, answer, kind_of, unique
 from wavloc.reporting.publish import DIGESTS, KEPT
+from wavloc.reporting.tables import NOT_COMPUTED
 
 METHODS = ("wavloc.methods.learned", "wavloc.methods.classical", "wavloc.features")
 DATA = ("wavloc.datasets", "wavloc.simulation")
 DENOISING = "-denoising.csv"
 ELSEWHERE = ("cache", "root", "data")  # where something lies on this machine
+OTHER_FRAMES = f"{NOT_COMPUTED}: what is kept is of other frames (other speech on this processor)"
 
 
 class Tracked:
@@ -237,9 +240,12 @@ def keep(tracked: Tracked) -> tuple[int, int]:
     for cell, methods in plan.cells.items():
         for method in methods:
             predicted = plan.prediction(cell, method)
-            if plan.model_of(cell, method) and Path(predicted).is_file():
+            if not plan.model_of(cell, method) or not Path(predicted).is_file():
+                continue
+            found = predictions.load(predicted)
+            if not found.meta.get("other_frames"):  # what is kept is worth more than an empty cell
                 name = tracked.name(predicted)
-                _small(predictions.load(predicted), cell).save(_below(tracked.folder / name))
+                _small(found, cell).save(_below(tracked.folder / name))
                 made[name] = tracked.of_prediction(cell, method)
     for folder, model in plan.models.items():
         if (Path(folder) / "method.json").is_file():
@@ -257,6 +263,11 @@ def keep(tracked: Tracked) -> tuple[int, int]:
     there = [file for name in KEPT for file in (tracked.folder / name).rglob("*")]
     size = sum(file.stat().st_size for file in there if file.is_file())
     return len(made), size
+
+
+def of_other_frames(kept: Predictions, frames: Frames) -> Predictions:
+    """What stands for kept predictions that are not of these frames: nothing, and the reason."""
+    return Predictions.refused(len(frames), OTHER_FRAMES, kept.meta | {"other_frames": True})
 
 
 def _below(path: Path) -> Path:

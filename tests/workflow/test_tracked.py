@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from helpers.workflow import fresh, snakemake
-from wavloc import cli, config, jobs
+from wavloc import cli, config, frames, jobs
 from wavloc.methods import predictions
 from wavloc.plan import Cell, Plan
 from wavloc.tracked import Tracked
@@ -75,6 +75,13 @@ def with_another_gnn(folder: Path) -> None:
     shutil.rmtree(folder / "results/kept", ignore_errors=True)
 
 
+def elsewhere(path: Path) -> None:
+    """One of the kept predictions becomes that of another place in its utterance."""
+    found = predictions.load(path)
+    found.time_s = np.asarray(found.time_s) + np.eye(len(found))[0]
+    found.save(path)
+
+
 @pytest.mark.slow
 def test_other_options_make_their_own_predictions(kept: tuple[Path, bytes]) -> None:
     """Those of the other method stay, and a message says what is made again."""
@@ -95,10 +102,14 @@ def test_other_options_make_their_own_predictions(kept: tuple[Path, bytes]) -> N
 
 
 @pytest.mark.slow
-def test_with_kept_models_nothing_is_trained(kept: tuple[Path, bytes]) -> None:
-    """A method whose predictions are not kept has empty cells; the others stand as before."""
+def test_with_kept_models_nothing_is_trained(
+    kept: tuple[Path, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A method without kept predictions of these frames has empty cells; the other is as before."""
     folder, table = kept
     with_another_gnn(folder)
+    lost = folder / SMALL["tracked"] / "predictions/six_faces/test/1a-6/wav2pos.parquet"
+    elsewhere(lost)
     told = ["--cores", "2", "--configfile", "config/smoke.yaml", "changed.yaml"]
     done = snakemake(folder, *told, "--config", "models=kept", "--", "tables", "figures")
     assert done.returncode == 0, done.stderr[-3000:]
@@ -107,10 +118,21 @@ def test_with_kept_models_nothing_is_trained(kept: tuple[Path, bytes]) -> None:
     path = results / "tables/table_simulated"
     now = pd.read_csv(path.with_suffix(".csv")).set_index(["method", "metric"])["value"]
     before = pd.read_csv(io.BytesIO(table)).set_index(["method", "metric"])["value"]
-    assert now.drop("gnn", level=0).equals(before.drop("gnn", level=0))
-    assert before["gnn"].notna().all()
-    assert now["gnn"].isna().all()
-    assert "not computed: its network is not trained yet" in path.with_suffix(".md").read_text()
+    own = [name for name in before["center"].index if name != "difference_to_best"]
+    assert now["center"][own].equals(before["center"][own])
+    reasons = {
+        "gnn": "its network is not trained yet",
+        "wav2pos": "what is kept is of other frames",
+    }
+    for method, reason in reasons.items():
+        assert before[method].notna().all()
+        assert now[method].isna().all()
+        assert f"not computed: {reason}" in path.with_suffix(".md").read_text()
+    assert "N/A" not in path.with_suffix(".md").read_text()
+    as_kept = lost.read_bytes()
+    monkeypatch.chdir(folder)
+    assert cli.main(["track", "--config", "results/kept/plan.json"]) == 0
+    assert lost.read_bytes() == as_kept  # an empty cell replaces nothing
     assert (results / "figures/fig3e.png").is_file()
 
 
@@ -219,3 +241,25 @@ def test_recall_refuses_predictions_of_other_frames(stored: Path, tmp_path: Path
     assert cli.main([*command, "--frames", str(stored)]) == 2
     assert "3 rows, expected one per frame" in capsys.readouterr().err
     assert not (tmp_path / "q.parquet").exists()
+
+
+def test_cells_of_other_frames_are_empty_and_have_no_rank(stored: Path, tmp_path: Path) -> None:
+    data = frames.load(stored)
+    places = pd.DataFrame({"frame": range(24), "x": 1.0, "y": 1.0, "z": 1.0})
+    places.assign(time_s=data.table["time_s"] + 0.2).to_csv(tmp_path / "p.csv")
+    predictions.load(tmp_path / "p.csv").save(tmp_path / "p.parquet")
+    q, z = tmp_path / "q.parquet", tmp_path / "z.parquet"
+    command = ["recall", str(tmp_path / "p.parquet"), "--frames", str(stored), "--out", str(q)]
+    assert cli.main(command) == 2
+    assert not q.exists()
+    assert cli.main([*command, "--other-frames-as-na"]) == 0
+    found = predictions.load(q).of(data)
+    assert np.isnan(found.position).all()
+    assert found.meta["refused"].startswith("not computed: ")
+
+    places.assign(time_s=data.table["time_s"]).to_csv(tmp_path / "z.csv")
+    predictions.load(tmp_path / "z.csv").save(z)
+    ranked = ["rank", "--resamples", "1000", "--frames", f"d/t={stored}", "--out"]
+    shown = ["--predictions", f"d/t/lost={q}", f"d/t/found={z}"]
+    assert cli.main([*ranked, str(tmp_path / "r.csv"), *shown]) == 0
+    assert set(pd.read_csv(tmp_path / "r.csv")["method"]) == {"found"}

@@ -19,7 +19,8 @@ rule recall_prediction:
     params:
         digest=lambda wc: tracked.of_prediction(cell_of(wc), wc.method),
     shell:
-        "wavloc recall {input.tracked:q} --frames {input.frames:q} --out {output:q} --log {log:q}"
+        "wavloc recall {input.tracked:q} --frames {input.frames:q} --other-frames-as-na"
+        " --out {output:q} --log {log:q}"
 
 
 rule recall_model:

@@ -160,13 +160,19 @@ def _rank(args: argparse.Namespace) -> None:
 
     data = {key: frames.load(path) for key, path in args.frames}
     errors: dict[tuple[str, str], dict[str, Any]] = {}
+    without = set()  # methods that a cell has no predictions of have no rank
     for key, path in args.predictions:
         cell, _, method = key.rpartition("/")
         dataset, _, track = cell.partition("/")
         if cell not in data or not track:
             raise InputError(f"--predictions {key}: no --frames {cell or 'DATASET/TRACK'}=PATH")
-        capped = ranked_errors_m(predictions.load(path), data[cell])
-        errors.setdefault((dataset, track), {})[method] = capped
+        found = predictions.load(path)
+        if found.meta.get("other_frames"):
+            without.add(method)
+        errors.setdefault((dataset, track), {})[method] = ranked_errors_m(found, data[cell])
+    for by_method in errors.values():
+        for method in without & by_method.keys():
+            del by_method[method]
     files.write_csv(args.out, leaderboard(errors, **_bootstrap(args)), 6)
 
 

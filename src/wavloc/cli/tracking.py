@@ -16,6 +16,8 @@ def register(command: Command) -> None:
     add = command("recall", _recall, "take one of the kept files or folders as a result")
     add.path("source", "kept predictions, notes of a model, or measurements")
     add.path("--frames", "Frames that the predictions are of")
+    text = "leave the cells of predictions of other frames empty, do not fail"
+    add.add_argument("--other-frames-as-na", action="store_true", help=text)
     add.path("--out", "file or folder to write", required=True)
 
 
@@ -35,7 +37,7 @@ def _track(args: argparse.Namespace) -> None:
 def _recall(args: argparse.Namespace) -> None:
     import shutil
 
-    from wavloc import files, frames
+    from wavloc import files, frames, tracked
     from wavloc.methods import predictions
 
     source: Path = args.source
@@ -50,7 +52,10 @@ def _recall(args: argparse.Namespace) -> None:
             kept = kept.of(data)
         except InputError as error:
             cause = "embedded speech may differ between processors (docs/learned.md)"
-            raise InputError(f"{error}; {cause}") from None
+            if not args.other_frames_as_na:
+                raise InputError(f"{error}; {cause}") from None
+            say(f"{error}; {cause}; its cells stay empty")
+            kept = tracked.of_other_frames(kept, data)
         kept.save(args.out)
     else:
         files.require_regular(source)

@@ -99,9 +99,7 @@ class Method:
 
     def refused(self, frames: Frames, setup: Setup, reason: str) -> Predictions:
         """Predictions of a method that refuses: no positions, the reason in the meta data."""
-        meta = {"method": self.name, "setup": setup.name, "refused": reason}
-        status = np.full(len(frames), "refused", dtype=object)
-        return Predictions(np.full((len(frames), 3), np.nan), status, meta=meta)
+        return Predictions.refused(len(frames), reason, {"method": self.name, "setup": setup.name})
 
     def estimate(self, frames: Frames, setup: Setup) -> Predictions:
         """Positions in frames from which `Setup.apply` has removed what must stay unknown."""

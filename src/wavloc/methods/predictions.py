@@ -65,6 +65,12 @@ class Predictions:
     def __len__(self) -> int:
         return len(self.position)
 
+    @classmethod
+    def refused(cls, count: int, reason: str, meta: Mapping[str, Any]) -> Predictions:
+        """No position in any of ``count`` frames; the reason is added to the meta data."""
+        position, status = np.full((count, 3), np.nan), np.full(count, "refused", dtype=object)
+        return cls(position, status, meta={**meta, "refused": reason})
+
     def select(self, index: np.ndarray) -> Predictions:
         """The predictions of an index array, in its order."""
         arrays = {

@@ -42,7 +42,16 @@ def _row(tokens: Sequence[Token], start: int) -> Sequence[Token]:
 
 
 class _Renderer(RendererHTML):
-    """As the library's, with tables in the form of the macro ``table``."""
+    """As the library's, with tables in the form of the macro ``table``.
+
+    A link is its text: the page is one file, and the pages that its sources link to are not in it.
+    """
+
+    def link_open(self, *_: Any) -> str:
+        return ""
+
+    def link_close(self, *_: Any) -> str:
+        return ""
 
     def table_open(self, tokens: Sequence[Token], index: int, *_: Any) -> str:
         name = html.escape(tokens[index].meta["name"])

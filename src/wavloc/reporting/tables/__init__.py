@@ -10,9 +10,9 @@ from wavloc import files
 from wavloc.reporting.tables.grid import layout
 from wavloc.reporting.tables.latex import to_latex
 from wavloc.reporting.tables.markdown import to_markdown
-from wavloc.reporting.tables.tidy import CELL, COLUMNS, assemble, metrics_of, read
+from wavloc.reporting.tables.tidy import CELL, COLUMNS, NOT_COMPUTED, assemble, metrics_of, read
 
-__all__ = ["CELL", "COLUMNS", "assemble", "layout", "metrics_of", "read", "write"]
+__all__ = ["CELL", "COLUMNS", "NOT_COMPUTED", "assemble", "layout", "metrics_of", "read", "write"]
 
 
 def write(
