@@ -90,6 +90,15 @@ def test_missing_metrics_are_said_in_the_figure() -> None:
     ]
 
 
+def test_the_legend_says_which_curve_is_missing() -> None:
+    rows = conditions()
+    rows.loc[rows["method"] == "gnn", ["value", "ci_low", "ci_high"]] = np.nan
+    rows = rows[rows["method"] != "multilat"]
+    (legend,) = sweep(rows, "snr_db", "mae", LOOKS).legends
+    texts = {text.get_text() for text in legend.get_texts()}
+    assert texts == {"Multilat (not computed)", "GNN (not computed)", "Lost"}
+
+
 def test_fonts_are_embedded_in_pdfs(tmp_path: Path) -> None:
     style.save(sweep(conditions(), "snr_db", "mae", LOOKS), tmp_path / "fig3a")
     content = (tmp_path / "fig3a.pdf").read_bytes()

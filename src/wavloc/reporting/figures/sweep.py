@@ -96,29 +96,32 @@ def curves(
     size = (4.8 if len(shown) == 1 else 3.9, 3.2)
     margin = (0.0, 0.2 + 0.18 * legend_rows)
     figure, grid = panels(len(shown), 2, size, margin, (label, METRICS[metric].label))
+    named, empty = dict(styles), rows["value"].isna().all()
     for axes, (title, names) in zip(grid, shown.items(), strict=True):
         axes.set_title(title)
         for name in names:
-            drawn = rows[rows["method"] == name]
-            _curve(axes, drawn, across, metric, styles[name], bands is None or name in bands)
+            own, band = rows[rows["method"] == name], bands is None or name in bands
+            if not _curve(axes, own, across, metric, styles[name], band) and not empty:
+                label = f"{styles[name]['label']} (not computed)"
+                named[name] = {**styles[name], "label": label}
     if len(rows):
         levels = rows[across].unique()
         axes.set_xticks(levels, _tick_labels(levels))
-    if rows["value"].isna().all():
+    if empty:
         reasons = [*rows.get("note", pd.Series(dtype=str)).unique(), ""]
         say_empty(grid[0], f"not computed: {reasons[0] or 'no metrics'}")
     if across == "mics":  # fewer microphones are further to the right
         axes.invert_xaxis()
     _scale(axes, metric, rows["value"])
-    keys = {title: entries({n: styles[n] for n in names}) for title, names in together.items()}
+    keys = {title: entries({n: named[n] for n in names}) for title, names in together.items()}
     grouped_legend(figure, keys, columns=3)
     return figure
 
 
 def _curve(
     axes: Axes, rows: pd.DataFrame, across: str, metric: str, style: Style, band: bool
-) -> None:
-    """The line of one method, and its interval."""
+) -> bool:
+    """The line of one method, and its interval; whether there is a point of it."""
     value = rows[["value", "ci_low", "ci_high"]].to_numpy(float, copy=True)
     all_failed = METRICS[metric].all_failed
     if all_failed is not None:
@@ -128,6 +131,7 @@ def _curve(
     if band:
         colour = look["color"]
         axes.fill_between(rows[across], value[:, 1], value[:, 2], color=colour, alpha=0.15, lw=0)
+    return bool(np.isfinite(value[:, 0]).any())
 
 
 def _scale(axes: Axes, metric: str, values: pd.Series) -> None:
