@@ -102,38 +102,52 @@ def test_other_options_make_their_own_predictions(kept: tuple[Path, bytes]) -> N
 
 
 @pytest.mark.slow
-def test_with_kept_models_nothing_is_trained(
-    kept: tuple[Path, bytes], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A method without kept predictions of these frames has empty cells; the other is as before."""
+def test_with_kept_models_nothing_is_trained(kept: tuple[Path, bytes]) -> None:
+    """A method whose predictions are not kept has empty cells; the others stand as before."""
     folder, table = kept
     with_another_gnn(folder)
-    lost = folder / SMALL["tracked"] / "predictions/six_faces/test/1a-6/wav2pos.parquet"
-    elsewhere(lost)
     told = ["--cores", "2", "--configfile", "config/smoke.yaml", "changed.yaml"]
     done = snakemake(folder, *told, "--config", "models=kept", "--", "tables", "figures")
     assert done.returncode == 0, done.stderr[-3000:]
     results = folder / "results/kept"
     assert not list(results.rglob("weights.safetensors"))
     path = results / "tables/table_simulated"
-    now = pd.read_csv(path.with_suffix(".csv")).set_index(["method", "metric"])["value"]
-    before = pd.read_csv(io.BytesIO(table)).set_index(["method", "metric"])["value"]
+    now, before = values(path.with_suffix(".csv")), values(io.BytesIO(table))
+    assert now.drop("gnn", level=0).equals(before.drop("gnn", level=0))
+    assert before["gnn"].notna().all()
+    assert now["gnn"].isna().all()
+    assert "not computed: its network is not trained yet" in path.with_suffix(".md").read_text()
+    assert (results / "figures/fig3e.png").is_file()
+
+
+@pytest.mark.slow
+def test_kept_predictions_of_other_frames_are_empty_cells(
+    kept: tuple[Path, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other methods stand as before, but for their distance to the best."""
+    folder, table = kept
+    lost = folder / SMALL["tracked"] / "predictions/six_faces/test/1a-6/wav2pos.parquet"
+    elsewhere(lost)
+    done = snakemake(folder, *RUN[:-1], "--config", "models=kept", "--", "tables")
+    assert done.returncode == 0, done.stderr[-3000:]
+    path = folder / "results/kept/tables/table_simulated"
+    now, before = values(path.with_suffix(".csv")), values(io.BytesIO(table))
     own = [name for name in before["center"].index if name != "difference_to_best"]
-    assert now["center"][own].equals(before["center"][own])
-    reasons = {
-        "gnn": "its network is not trained yet",
-        "wav2pos": "what is kept is of other frames",
-    }
-    for method, reason in reasons.items():
-        assert before[method].notna().all()
-        assert now[method].isna().all()
-        assert f"not computed: {reason}" in path.with_suffix(".md").read_text()
-    assert "N/A" not in path.with_suffix(".md").read_text()
+    for method in ("center", "gnn"):
+        assert now[method][own].equals(before[method][own])
+    assert now["wav2pos"].isna().all()
+    text = path.with_suffix(".md").read_text()
+    assert "not computed: what is kept is of other frames" in text
+    assert "N/A" not in text
     as_kept = lost.read_bytes()
     monkeypatch.chdir(folder)
     assert cli.main(["track", "--config", "results/kept/plan.json"]) == 0
     assert lost.read_bytes() == as_kept  # an empty cell replaces nothing
-    assert (results / "figures/fig3e.png").is_file()
+
+
+def values(table: Path | io.BytesIO) -> pd.Series:
+    """Values of a csv table by method and metric."""
+    return pd.read_csv(table).set_index(["method", "metric"])["value"]
 
 
 # ------------------------------------------------------------------ what decides a prediction
@@ -263,3 +277,5 @@ def test_cells_of_other_frames_are_empty_and_have_no_rank(stored: Path, tmp_path
     shown = ["--predictions", f"d/t/lost={q}", f"d/t/found={z}"]
     assert cli.main([*ranked, str(tmp_path / "r.csv"), *shown]) == 0
     assert set(pd.read_csv(tmp_path / "r.csv")["method"]) == {"found"}
+    assert cli.main([*ranked, str(tmp_path / "none.csv"), *shown[:2]]) == 2
+    assert not (tmp_path / "none.csv").exists()

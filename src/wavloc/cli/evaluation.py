@@ -170,9 +170,12 @@ def _rank(args: argparse.Namespace) -> None:
         if found.meta.get("other_frames"):
             without.add(method)
         errors.setdefault((dataset, track), {})[method] = ranked_errors_m(found, data[cell])
-    for by_method in errors.values():
-        for method in without & by_method.keys():
-            del by_method[method]
+    errors = {
+        cell: {method: error for method, error in by_method.items() if method not in without}
+        for cell, by_method in errors.items()
+    }
+    if not all(errors.values()):
+        raise InputError("--predictions: a cell has no method with predictions of every cell")
     files.write_csv(args.out, leaderboard(errors, **_bootstrap(args)), 6)
 
 

@@ -37,7 +37,7 @@ def _track(args: argparse.Namespace) -> None:
 def _recall(args: argparse.Namespace) -> None:
     import shutil
 
-    from wavloc import files, frames, tracked
+    from wavloc import files, frames
     from wavloc.methods import predictions
 
     source: Path = args.source
@@ -54,6 +54,8 @@ def _recall(args: argparse.Namespace) -> None:
             cause = "embedded speech may differ between processors (docs/learned.md)"
             if not args.other_frames_as_na:
                 raise InputError(f"{error}; {cause}") from None
+            from wavloc import tracked  # rarely needed, and slow to import
+
             say(f"{error}; {cause}; its cells stay empty")
             kept = tracked.of_other_frames(kept, data)
         kept.save(args.out)
